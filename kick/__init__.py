@@ -1,0 +1,1 @@
+"""kick: what knowledge did this model lose when it was compressed?"""

@@ -1,0 +1,208 @@
+"""The vocabulary of kick as small typed records: a reader starts here.
+
+Records hold values and what follows from them directly; the work is done in the modules that the records pass
+between. All are immutable, and those that reach a disk (`Cell`, `CheckpointRecord`) read back what they wrote.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Family = Literal[
+    "factoid_qa",
+    "multihop_reasoning",
+    "incontext_qa",
+    "summarization",
+    "multiple_choice",
+    "perplexity",
+    "other",
+]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Axis = Literal["sparsity", "bits"]
+
+
+class Record(BaseModel):
+    """An immutable value; unknown fields are an error, so that a stored record is read as it was meant."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# --- what is scored -------------------------------------------------------------------------------------------
+
+
+class Recipe(Record):
+    """How a compressed checkpoint is made from another one."""
+
+    method: str
+    sparsity: float | None = None  # share of zeros, 0..1
+    pattern: str | None = None  # "N:M": of each M consecutive weights along the input dimension, N are kept
+    bits: int | None = None
+    group_size: int | None = None  # weights that share one scale along the input dimension; None: a whole row
+    symmetric: bool = True
+
+    @property
+    def axis(self) -> Axis:
+        return "sparsity" if self.sparsity is not None else "bits"
+
+    @property
+    def rate(self) -> float:
+        """The position on the axis of the series: sparsity 0..1, or bits."""
+        rate = self.sparsity if self.sparsity is not None else self.bits
+        assert rate is not None
+        return float(rate)
+
+
+class Checkpoint(Record):
+    """One model of a suite: where its weights come from and how it is loaded and scored."""
+
+    id: str
+    model: str  # a folder, or a hub id
+    revision: str | None = None
+    dtype: Dtype = "auto"  # auto: the dtype that the checkpoint's own config states
+    trust_remote_code: bool = False
+    base: str | None = None  # the checkpoint that the recipe starts from
+    recipe: Recipe | None = None
+    series: str | None = None  # the series that this checkpoint is a point of
+
+
+class LinearSparsity(Record):
+    """Zeros in one Linear of the decoder blocks."""
+
+    name: str
+    numel: int
+    zeros: int
+
+
+class Description(Record):
+    """What was measured on the stored weights of a checkpoint; nothing in it is believed from a config."""
+
+    architecture: str
+    parameters: int
+    nonzero: int
+    linear_parameters: int  # in the Linears of the decoder blocks: what compression acts on
+    linear_zeros: int
+    sparsity: float  # linear_zeros / linear_parameters
+    sparsity_min: float  # of the least sparse Linear
+    sparsity_max: float  # of the most sparse Linear
+    bytes_on_disk: int  # of the weight files
+    bits_per_weight: float  # 8 * bytes_on_disk / parameters
+    stored_dtypes: dict[str, int]  # tensor elements by stored dtype
+    quant_method: str | None = None  # as the config declares it
+    nm_violations: float | None = None  # share of groups that break the recipe's N:M pattern
+
+
+class CheckpointRecord(Record):
+    """A checkpoint as it stands in a results folder: what it is, what was measured, which cells are current."""
+
+    checkpoint: Checkpoint
+    fingerprint: str
+    tokenizer_fingerprint: str
+    description: Description | None = None
+    cells: dict[str, str] = Field(default_factory=dict)  # task name -> cell key
+
+
+# --- what it is scored on -------------------------------------------------------------------------------------
+
+
+class TaskInfo(Record):
+    """What a reader of scores has to know of a task."""
+
+    name: str
+    family: Family
+    metric: str  # the metric that stands for the task in tables and curves
+    metrics: tuple[str, ...]  # every metric column of its items
+    higher_is_better: bool = True
+    chance: float | None = None  # the score of blind guessing, in the units of `metric`
+    shots: int = 0
+    group_by: str | None = None  # the field of a document whose equal values make items dependent
+    version: str = "0"
+
+
+class PlanInfo(Record):
+    """What two scores must share to be comparable; printed where they do not."""
+
+    hash: str  # of every tokenised request, in order
+    task_config: str  # hash of the task's configuration: prompts, targets, choices, generation settings
+    documents: str  # hash of the documents scored
+    shots: int
+    limit: int | None
+    seed: int
+    items: int
+
+
+class Skipped(Record):
+    """An item that was left out, and why."""
+
+    doc_id: int
+    reason: str
+
+
+class CellIdentity(Record):
+    """Everything that may change the numbers of a cell; its hash is the cell's key."""
+
+    checkpoint: str  # fingerprint
+    tokenizer: str  # fingerprint
+    task: str
+    plan: PlanInfo
+    dtype: str
+    device: str
+    tier: str  # the scoring path
+    versions: dict[str, str]
+
+
+class Cell(Record):
+    """One checkpoint on one task, as stored: the unit of work, of storage and of resume."""
+
+    checkpoint: str  # id
+    task: TaskInfo
+    key: str
+    identity: CellIdentity
+    scores: dict[str, float]  # metric -> mean over the items; perplexity -> exp(mean nll)
+    items: int
+    skipped: tuple[Skipped, ...] = ()
+    seconds: float
+    finished: str  # ISO 8601, UTC
+    items_sha256: str
+
+
+# --- what is said about it ------------------------------------------------------------------------------------
+
+
+class Estimate(Record):
+    """A number with its 95 % interval and the number of items that it rests on."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    method: str  # how the interval was made
+
+
+class Flips(Record):
+    """Items by what the reference and the candidate made of them; counts that add up to n."""
+
+    both_right: int
+    lost: int  # right -> wrong
+    gained: int  # wrong -> right
+    both_wrong: int
+    other_wrong: int  # of both_wrong: wrong in another way
+
+
+class Comparison(Record):
+    """Reference and candidate on the same items of one task, by one metric."""
+
+    task: str
+    family: Family
+    metric: str
+    higher_is_better: bool
+    reference: str  # checkpoint id
+    candidate: str  # checkpoint id
+    n: int
+    reference_score: Estimate
+    candidate_score: Estimate
+    delta: Estimate  # candidate - reference
+    ratio: Estimate | None  # candidate / reference: recovery, or the perplexity ratio; None if the reference is 0
+    p_value: float | None = None
+    test: str | None = None  # the test that made p_value
+    flips: Flips | None = None
+    knowledge_loss: Estimate | None = None  # lost / (both_right + lost)

@@ -1,0 +1,18 @@
+"""What every test may ask for: a small real model on disk, and nothing from any network."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random two-layer Llama (float32, 384 tokens, BOS) and its tokenizer."""
+    from tests.tiny import save_model
+
+    return save_model(tmp_path_factory.mktemp("models") / "tiny-llama", scale=10)
