@@ -24,7 +24,7 @@ Axis = Literal["sparsity", "bits"]
 class Record(BaseModel):
     """An immutable value; unknown fields are an error, so that a stored record is read as it was meant."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 # --- what is scored -------------------------------------------------------------------------------------------
