@@ -169,7 +169,10 @@ class Cell(Record):
 
 
 class Estimate(Record):
-    """A number with its 95 % interval and the number of items that it rests on."""
+    """A number with its 95 % interval and the number of items that it rests on.
+
+    A bound that the items do not give is infinite, and null in JSON.
+    """
 
     value: float
     low: float
@@ -187,6 +190,34 @@ class Flips(Record):
     both_wrong: int
     other_wrong: int  # of both_wrong: wrong in another way
 
+    @property
+    def n(self) -> int:
+        return self.both_right + self.lost + self.gained + self.both_wrong
+
+    @property
+    def discordance(self) -> float:
+        """Share of the items whose correctness changed, 0..1."""
+        return (self.lost + self.gained) / self.n
+
+
+Match = Literal["matching", "not matching", "cannot tell"]
+
+
+class Matching(Record):
+    """Is the candidate within a relative margin of the reference? Two one-sided tests, at 5 % each."""
+
+    margin: float  # relative: 0.05 allows 5 % of the reference's score
+    outcome: Match
+    p_matching: float  # of "the loss is as large as the margin, or larger": small shows matching
+    p_not_matching: float  # of "the loss is as small as the margin, or smaller"
+
+
+class NoiseFloor(Record):
+    """The reference against itself under another batch size: what a delta must exceed to mean anything."""
+
+    delta: Estimate
+    flips: Flips | None  # None for graded metrics
+
 
 class Comparison(Record):
     """Reference and candidate on the same items of one task, by one metric."""
@@ -198,11 +229,54 @@ class Comparison(Record):
     reference: str  # checkpoint id
     candidate: str  # checkpoint id
     n: int
+    unpaired: int = 0  # items that only one of the two has; they are in no number here
+    groups: int | None = None  # clusters of dependent items, which the intervals respect; None: independent
     reference_score: Estimate
     candidate_score: Estimate
     delta: Estimate  # candidate - reference
-    ratio: Estimate | None  # candidate / reference: recovery, or the perplexity ratio; None if the reference is 0
-    p_value: float | None = None
+    ratio: Estimate | None  # candidate / reference: recovery, or perplexity ratio; None if the reference is 0
+    delta_bootstrap: Estimate | None = None  # the same by BCa bootstrap; None where it was not asked for
+    ratio_bootstrap: Estimate | None = None
+    p_value: float | None = None  # two-sided, of "no difference"
     test: str | None = None  # the test that made p_value
     flips: Flips | None = None
     knowledge_loss: Estimate | None = None  # lost / (both_right + lost)
+    gain_rate: Estimate | None = None  # gained / (gained + both_wrong)
+    kappa: Estimate | None = None  # Cohen's kappa of the two checkpoints' correctness
+    matching: Matching | None = None  # None if the reference is 0
+    noise_floor: NoiseFloor | None = None  # None: not measured
+    caveats: tuple[str, ...] = ()  # differences between the two runs that do not forbid the comparison
+
+
+class Refusal(Record):
+    """A pair of cells that could not be compared, and why."""
+
+    reference: str
+    candidate: str
+    task: str
+    reason: str
+
+
+class SuiteComparison(Record):
+    """Every candidate of a results folder against the reference, task by task."""
+
+    reference: str
+    comparisons: tuple[Comparison, ...]
+    refusals: tuple[Refusal, ...]
+
+
+class CurvePoint(Record):
+    """A series at one rate."""
+
+    rate: float  # sparsity 0..1, or bits; the reference stands at 0 sparsity or 16 bits
+    comparison: Comparison
+
+
+class Curve(Record):
+    """A series on one task, from the reference to the most compressed candidate."""
+
+    series: str
+    axis: Axis
+    task: str
+    points: tuple[CurvePoint, ...]
+    refusals: tuple[Refusal, ...] = ()  # candidates of the series that could not be compared

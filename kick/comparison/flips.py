@@ -1,0 +1,98 @@
+"""What became of each item: flips, the rates of knowledge lost and gained, and agreement beyond chance."""
+
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from statsmodels.stats.inter_rater import cohens_kappa
+
+from kick.comparison.moments import critical_value
+from kick.comparison.pairing import Pairs
+from kick.comparison.sample import PairedSample, score_estimate
+from kick.types import Estimate, Flips
+
+Mask = npt.NDArray[np.bool_]
+
+
+def count_flips(pairs: Pairs) -> Flips | None:
+    """Counts of items by what both checkpoints made of them; None for graded metrics."""
+    if not pairs.sample.is_binary:
+        return None
+    right_a, right_b = correct(pairs)
+    both_wrong = ~right_a & ~right_b
+    return Flips(
+        both_right=int((right_a & right_b).sum()),
+        lost=int((right_a & ~right_b).sum()),
+        gained=int((~right_a & right_b).sum()),
+        both_wrong=int(both_wrong.sum()),
+        other_wrong=int((both_wrong & answered_otherwise(pairs)).sum()),
+    )
+
+
+def correct(pairs: Pairs) -> tuple[Mask, Mask]:
+    """Which items (n,) the reference and the candidate got right, by a binary metric."""
+    good = 1.0 if pairs.sample.higher_is_better else 0.0
+    return pairs.sample.a == good, pairs.sample.b == good
+
+
+def answered_otherwise(pairs: Pairs) -> Mask:
+    """Items (n,) to which the two gave different answers: other text, or another choice as the likeliest.
+
+    Case and space at the ends do not count. Where neither text nor log-likelihoods were kept, nothing
+    differs.
+    """
+    first, second = _answers(pairs.reference_items), _answers(pairs.candidate_items)
+    return np.asarray(first != second, dtype=bool)
+
+
+def _answers(items: pd.DataFrame) -> npt.NDArray[np.object_]:
+    text = items["response"].fillna("").str.strip().str.lower().to_numpy(object)
+    choices = np.array(
+        [int(np.argmax(row)) if len(row) else -1 for row in items["choice_logprobs"]], dtype=object
+    )
+    return np.where(text == "", choices, text)
+
+
+def loss_rate(sample: PairedSample) -> Estimate | None:
+    """Knowledge loss: of the items that the reference got right, the share that the candidate gets wrong
+    (binary).
+    """
+    good = 1.0 if sample.higher_is_better else 0.0
+    return _rate(sample, sample.a == good, sample.b != good)
+
+
+def gain_rate(sample: PairedSample) -> Estimate | None:
+    """Of the items that the reference got wrong, the share that the candidate gets right (binary)."""
+    good = 1.0 if sample.higher_is_better else 0.0
+    return _rate(sample, sample.a != good, sample.b == good)
+
+
+def _rate(sample: PairedSample, among: Mask, happened: Mask) -> Estimate | None:
+    if not sample.is_binary or not among.any():
+        return None
+    groups = None
+    if sample.groups is not None:
+        codes, names = pd.factorize(sample.groups[among])
+        groups = codes.astype(np.int64) if len(names) < len(codes) else None
+    return score_estimate(happened[among].astype(float), groups)
+
+
+def kappa(sample: PairedSample) -> Estimate | None:
+    """Cohen's kappa of right and wrong (Fleiss, Cohen and Everitt's standard error, as in statsmodels).
+
+    None for graded metrics, for dependent items (the standard error assumes independent ones), and where
+    both checkpoints are all right or all wrong, so that agreement by chance is complete.
+    """
+    if not sample.is_binary or sample.groups is not None:
+        return None
+    both, a, b, n = float(sample.a @ sample.b), float(sample.a.sum()), float(sample.b.sum()), sample.n
+    if a == b and a in (0, n):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a variance of 0 that rounds below it
+        result = cohens_kappa(np.array([[both, a - both], [b - both, n - a - b + both]]))
+    value = float(result.kappa)
+    half = critical_value(float("inf")) * float(np.nan_to_num(result.std_kappa))
+    low, high = max(value - half, -1.0), min(value + half, 1.0)
+    return Estimate(value=value, low=low, high=high, n=n, method="normal")

@@ -1,0 +1,120 @@
+"""Every candidate of a results folder on every task, and every series as curves."""
+
+from collections.abc import Sequence
+
+from kick.comparison.paired import compare
+from kick.errors import InputError, nearest
+from kick.store import Store
+from kick.types import Checkpoint, Comparison, Curve, CurvePoint, Refusal, SuiteComparison
+
+DENSE_BITS = 16.0
+
+
+def compare_all(store: Store, reference: str | None = None, *, resamples: int = 0) -> SuiteComparison:
+    """Compare every checkpoint of the suite with the reference on every task.
+
+    Args:
+        store: the results folder.
+        reference: id of a checkpoint; the reference of the suite when left out.
+        resamples: bootstrap resamples a comparison; 0 leaves the bootstrap out.
+
+    Returns:
+        The comparisons, and the pairs that could not be compared with the reasons: what was not scored is
+        among them.
+
+    Raises:
+        InputError: the reference is not a checkpoint of the suite.
+    """
+    reference = reference_id(store, reference)
+    comparisons: list[Comparison] = []
+    refusals: list[Refusal] = []
+    for candidate in candidate_ids(store, reference):
+        for task in task_names(store):
+            result = attempt(store, reference, candidate, task, resamples=resamples)
+            if isinstance(result, Comparison):
+                comparisons.append(result)
+            else:
+                refusals.append(result)
+    return SuiteComparison(reference=reference, comparisons=tuple(comparisons), refusals=tuple(refusals))
+
+
+def series_curves(store: Store) -> list[Curve]:
+    """Every series of the suite on every task, from the reference at its own rate to the most compressed
+    candidate.
+
+    Points that could not be compared are missing from `points` and stand in `refusals`.
+    """
+    reference = reference_id(store)
+    series: dict[str, list[Checkpoint]] = {}
+    for checkpoint in suite_checkpoints(store):
+        if checkpoint.series and checkpoint.recipe:
+            series.setdefault(checkpoint.series, []).append(checkpoint)
+    return [
+        _curve(store, reference, name, members, task)
+        for name, members in series.items()
+        for task in task_names(store)
+    ]
+
+
+def reference_id(store: Store, reference: str | None = None) -> str:
+    """The reference to compare with: the one given, or the suite's.
+
+    Raises:
+        InputError: there is no such checkpoint.
+    """
+    named = reference or store.suite().get("reference")
+    ids = [checkpoint.id for checkpoint in suite_checkpoints(store)]
+    if named is None:
+        raise InputError(
+            f"{store.root / 'suite.yaml'} names no reference. Name a checkpoint: {', '.join(ids)}."
+        )
+    if named not in ids:
+        raise InputError(f"there is no checkpoint '{named}' in {store.root}. {nearest(str(named), ids)}")
+    return str(named)
+
+
+def candidate_ids(store: Store, reference: str) -> list[str]:
+    """Every checkpoint of the suite but the reference, scored or not, in the order of the suite."""
+    return [checkpoint.id for checkpoint in suite_checkpoints(store) if checkpoint.id != reference]
+
+
+def suite_checkpoints(store: Store) -> list[Checkpoint]:
+    """The checkpoints of the suite, then those that were scored under an earlier one; noise runs are not
+    among them.
+    """
+    listed = [Checkpoint.model_validate(entry) for entry in store.suite().get("checkpoints", [])]
+    scored = [record.checkpoint for record in store.checkpoints()]
+    known = {checkpoint.id for checkpoint in listed}
+    listed += [checkpoint for checkpoint in scored if checkpoint.id not in known]
+    return [checkpoint for checkpoint in listed if "@" not in checkpoint.id]
+
+
+def task_names(store: Store) -> list[str]:
+    """The tasks of the suite, then those that were scored besides, perplexity among them."""
+    scored = [task for record in store.checkpoints() for task in record.cells]
+    return list(dict.fromkeys([*store.suite().get("tasks", []), *scored]))
+
+
+def attempt(
+    store: Store, reference: str, candidate: str, task: str, *, resamples: int = 0
+) -> Comparison | Refusal:
+    """The comparison of a pair, or the reason why there is none."""
+    try:
+        return compare(store, reference, candidate, task, resamples=resamples)
+    except InputError as error:
+        return Refusal(reference=reference, candidate=candidate, task=task, reason=str(error))
+
+
+def _curve(store: Store, reference: str, name: str, members: Sequence[Checkpoint], task: str) -> Curve:
+    axis = members[0].recipe.axis if members[0].recipe else "bits"
+    rated = [(checkpoint.recipe.rate, checkpoint.id) for checkpoint in members if checkpoint.recipe]
+    rated.sort(reverse=axis == "bits")
+    points: list[CurvePoint] = []
+    refusals: list[Refusal] = []
+    for rate, checkpoint in [(0.0 if axis == "sparsity" else DENSE_BITS, reference), *rated]:
+        result = attempt(store, reference, checkpoint, task)
+        if isinstance(result, Comparison):
+            points.append(CurvePoint(rate=rate, comparison=result))
+        else:
+            refusals.append(result)
+    return Curve(series=name, axis=axis, task=task, points=tuple(points), refusals=tuple(refusals))

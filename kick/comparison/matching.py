@@ -1,0 +1,49 @@
+"""Matching: is a candidate within a margin of the reference, shown by tests and not by looking at two
+means?
+"""
+
+from kick.comparison.sample import PairedSample
+from kick.types import Match, Matching
+
+LEVEL = 0.05  # one-sided
+
+
+def match(sample: PairedSample, margin: float, level: float = LEVEL) -> Matching | None:
+    """Two one-sided tests at the bound (1 - margin) * reference, or (1 + margin) * reference where lower is
+    better.
+
+    Matching is shown when "the loss is as large as the margin" is rejected (non-inferiority), not matching
+    when "the loss is as small as the margin" is; neither is rejected where the items are too few to tell.
+    Never both, as level < 0.5.
+
+    Returns:
+        None where the reference is not above 0: then no share of it can be lost.
+    """
+    if sample.finite and not sample.perplexity and sample.moments.mean_a <= 0:
+        return None
+    p_matching, p_not = margin_tests(sample, ratio=margin)
+    outcome: Match = "cannot tell"
+    if p_matching <= level:
+        outcome = "matching"
+    elif p_not <= level:
+        outcome = "not matching"
+    return Matching(margin=margin, outcome=outcome, p_matching=p_matching, p_not_matching=p_not)
+
+
+def margin_tests(
+    sample: PairedSample, *, ratio: float | None = None, drop: float | None = None
+) -> tuple[float, float]:
+    """One-sided p-values of "the loss is the margin or more" and of "it is the margin or less".
+
+    Args:
+        sample: the pairs.
+        ratio: the margin as a share of the reference's score, or
+        drop: the margin in units of the metric.
+    """
+    sign = -1 if sample.higher_is_better else 1
+    if ratio is not None:
+        above = sample.evidence_above(ratio=1 + sign * ratio)
+    else:
+        assert drop is not None
+        above = sample.evidence_above(delta=sign * drop)
+    return (above, 1 - above) if sample.higher_is_better else (1 - above, above)

@@ -1,0 +1,171 @@
+"""One cell's score, and one candidate against the reference: everything that is said about a pair."""
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from kick.comparison import flips
+from kick.comparison.bootstrap import deal
+from kick.comparison.matching import match
+from kick.comparison.moments import Array
+from kick.comparison.pairing import Pairs, group_codes, load_pairs, scores
+from kick.comparison.sample import PairedSample, score_estimate
+from kick.store import Store
+from kick.types import Cell, Comparison, Estimate, NoiseFloor
+
+MARGIN = 0.05  # relative, as in LLM-KICK (arXiv 2310.01382)
+PERMUTATIONS = 9_999
+SEED = 1234
+_MAX_SIGNS = 2_000  # units whose signs are flipped at a time
+
+
+def score(cell: Cell, items: pd.DataFrame, metric: str | None = None) -> Estimate:
+    """The score of one cell with its 95 % interval, which respects groups of dependent items.
+
+    Args:
+        cell: the cell.
+        items: its items, as `Store.items` gives them.
+        metric: a metric of the task; the one that stands for it when left out. Of a perplexity cell:
+            exp(mean nll).
+
+    Raises:
+        InputError: a score is not a number.
+    """
+    perplexity = cell.task.family == "perplexity"
+    values = scores(cell, items, metric or cell.task.metric)
+    weights = items["tokens"].to_numpy(np.float64) if perplexity else None
+    return score_estimate(values, group_codes(cell, items), weights, perplexity=perplexity)
+
+
+def compare(
+    store: Store, reference: str, candidate: str, task: str, metric: str | None = None, *, resamples: int = 0
+) -> Comparison:
+    """Compare two checkpoints of a results folder on one task, item by item.
+
+    Args:
+        store: the results folder.
+        reference, candidate: ids of checkpoints; the same id twice gives the reference as its own point of
+            a curve.
+        task: name of a task.
+        metric: a metric of the task; the one that stands for it when left out.
+        resamples: bootstrap resamples for `delta_bootstrap` and `ratio_bootstrap`; 0 leaves them out.
+
+    Raises:
+        InputError: the two cannot be compared - another plan, dtype, device or scoring tier, a missing or
+            damaged cell, no shared item. The message lists what differs.
+    """
+    pairs = load_pairs(store, reference, candidate, task, metric)
+    return compare_pairs(pairs, noise_floor=noise_floor(store, pairs), resamples=resamples)
+
+
+def compare_pairs(pairs: Pairs, *, noise_floor: NoiseFloor | None = None, resamples: int = 0) -> Comparison:
+    """Everything that is said about pairs that are loaded already."""
+    sample = pairs.sample
+    itself = pairs.reference.checkpoint == pairs.candidate.checkpoint
+    p_value, test = (None, None) if itself else difference_test(sample)
+    return Comparison(
+        task=pairs.task,
+        family=pairs.reference.task.family,
+        metric=pairs.metric,
+        higher_is_better=sample.higher_is_better,
+        reference=pairs.reference.checkpoint,
+        candidate=pairs.candidate.checkpoint,
+        n=sample.n,
+        unpaired=pairs.unpaired,
+        groups=None if sample.groups is None else int(sample.groups.max()) + 1,
+        reference_score=sample.reference_score,
+        candidate_score=sample.candidate_score,
+        delta=_itself(0.0, sample.n) if itself else sample.delta,
+        ratio=(_itself(1.0, sample.n) if sample.ratio else None) if itself else sample.ratio,
+        delta_bootstrap=sample.bootstrap("delta", resamples, SEED) if resamples else None,
+        ratio_bootstrap=sample.bootstrap("ratio", resamples, SEED) if resamples else None,
+        p_value=p_value,
+        test=test,
+        flips=flips.count_flips(pairs),
+        knowledge_loss=flips.loss_rate(sample),
+        gain_rate=flips.gain_rate(sample),
+        kappa=flips.kappa(sample),
+        matching=match(sample, MARGIN),
+        noise_floor=noise_floor,
+        caveats=pairs.caveats,
+    )
+
+
+def noise_id(reference: str) -> str:
+    """The id under which a results folder keeps the reference scored again under another batch size."""
+    return f"{reference}@noise"
+
+
+def noise_floor(store: Store, pairs: Pairs) -> NoiseFloor | None:
+    """The reference against itself on the task of these pairs; None if it was not measured.
+
+    Raises:
+        InputError: it was measured on other items, or its cell is damaged.
+    """
+    reference = pairs.reference.checkpoint
+    if store.cell(noise_id(reference), pairs.task) is None:
+        return None
+    noise = load_pairs(store, reference, noise_id(reference), pairs.task, pairs.metric, any_tier=True)
+    return NoiseFloor(delta=noise.sample.delta, flips=flips.count_flips(noise))
+
+
+def difference_test(sample: PairedSample) -> tuple[float | None, str | None]:
+    """The two-sided p-value of "no difference" and the name of its test.
+
+    Independent right-or-wrong items: McNemar's exact test (binomial on the items that flipped). Everything
+    else: a permutation test that swaps the two checkpoints at random, item by item or group by group; exact
+    where there are few. More than 2,000 units are dealt into bins that are swapped whole: a subgroup of the
+    swaps, whose test is as valid (Lehmann and Romano, Testing Statistical Hypotheses, ch. 15.2).
+    """
+    if not sample.finite:
+        return None, None
+    if sample.is_binary and sample.groups is None:
+        lost, gained = _discordant(sample)
+        p_value = stats.binomtest(lost, lost + gained).pvalue if lost + gained else 1.0
+        return float(p_value), "McNemar exact"
+    name = "permutation" if sample.groups is None else "permutation by group"
+    changes: Array = (sample.b - sample.a) * (1 if sample.weights is None else sample.weights)
+    if sample.groups is not None:
+        changes = np.bincount(sample.groups, weights=changes).astype(np.float64)
+    changes = changes[changes != 0]  # a change of 0 has no sign to flip
+    if len(changes) == 0:
+        return 1.0, name
+    generator = np.random.default_rng(SEED)
+    if len(changes) > _MAX_SIGNS:
+        changes = deal(changes[:, None], _MAX_SIGNS, generator)[:, 0]
+    if len(changes) == 1:
+        return 1.0, name
+    result = stats.permutation_test(
+        (changes,),
+        lambda signed, axis: signed.sum(axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=PERMUTATIONS,
+        batch=500,
+        rng=generator,
+    )
+    return float(result.pvalue), name
+
+
+def loss_test(sample: PairedSample) -> float:
+    """The one-sided p-value of "the candidate lost nothing": small shows a loss, however small.
+
+    Exact (binomial on the items that flipped) for independent right-or-wrong items, so that a candidate
+    which is as good as the reference fails no more often than the level says; else from the statistic of
+    the interval.
+    """
+    if sample.is_binary and sample.groups is None:
+        lost, gained = _discordant(sample)
+        worse = lost if sample.higher_is_better else gained
+        return float(stats.binom.sf(worse - 1, lost + gained, 0.5)) if lost + gained else 1.0
+    bound = {"ratio": 1.0} if sample.perplexity else {"delta": 0.0}
+    above = sample.evidence_above(**bound)
+    return 1 - above if sample.higher_is_better else above
+
+
+def _discordant(sample: PairedSample) -> tuple[int, int]:
+    return int((sample.a > sample.b).sum()), int((sample.a < sample.b).sum())
+
+
+def _itself(value: float, n: int) -> Estimate:
+    return Estimate(value=value, low=value, high=value, n=n, method="the reference itself")

@@ -1,0 +1,246 @@
+"""Two cells become pairs of answers to the same items - or are refused, with what differs between them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from kick.comparison.moments import Array, Codes
+from kick.comparison.sample import PairedSample
+from kick.errors import InputError, nearest
+from kick.store import Store
+from kick.types import Cell, CellIdentity
+
+# A difference in any of these forbids a comparison.
+_DECISIVE: dict[str, Callable[[CellIdentity], object]] = {
+    "plan hash": lambda identity: identity.plan.hash,
+    "dtype": lambda identity: identity.dtype,
+    "device": lambda identity: identity.device,
+    "scoring tier": lambda identity: identity.tier,
+}
+# These say why the plans differ, or are worth knowing.
+_TELLING: dict[str, Callable[[CellIdentity], object]] = {
+    "tokenizer": lambda identity: identity.tokenizer,
+    "task configuration": lambda identity: identity.plan.task_config,
+    "documents": lambda identity: identity.plan.documents,
+    "shots": lambda identity: identity.plan.shots,
+    "limit": lambda identity: identity.plan.limit,
+    "seed": lambda identity: identity.plan.seed,
+    "items": lambda identity: identity.plan.items,
+    "versions": lambda identity: ", ".join(
+        f"{name} {value}" for name, value in sorted(identity.versions.items())
+    ),
+}
+_KEY = ["doc_hash", "prompt_hash"]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Reference and candidate on the same items; the rows of both frames correspond."""
+
+    reference: Cell
+    candidate: Cell
+    reference_items: pd.DataFrame
+    candidate_items: pd.DataFrame
+    metric: str
+    sample: PairedSample
+    unpaired: int  # items that only one of the two has
+    caveats: tuple[str, ...]  # differences that do not forbid the comparison
+
+    @property
+    def task(self) -> str:
+        return self.reference.task.name
+
+
+def load_pairs(
+    store: Store,
+    reference: str,
+    candidate: str,
+    task: str,
+    metric: str | None = None,
+    *,
+    any_tier: bool = False,
+) -> Pairs:
+    """The pairs of two checkpoints of a results folder on one task.
+
+    Args:
+        store: the results folder.
+        reference, candidate: ids of checkpoints.
+        task: name of a task.
+        metric: a metric of the task; the one that stands for it when left out.
+        any_tier: let the scoring tiers differ: for a noise floor, which is measured by that.
+
+    Raises:
+        InputError: a cell is missing or damaged, or the two cannot be compared; says what differs.
+    """
+    cells = [_current_cell(store, checkpoint, task) for checkpoint in (reference, candidate)]
+    refuse_unlike(cells[0], cells[1], any_tier=any_tier)
+    return pair(cells[0], store.items(cells[0]), cells[1], store.items(cells[1]), metric)
+
+
+def pair(
+    reference: Cell,
+    reference_items: pd.DataFrame,
+    candidate: Cell,
+    candidate_items: pd.DataFrame,
+    metric: str | None = None,
+) -> Pairs:
+    """Align the items of two cells by the hashes of document and prompt.
+
+    Items that only one of the two has are left out and counted.
+
+    Raises:
+        InputError: no item is shared, shared items have other targets, or the metric is unknown or not a
+            number.
+    """
+    metric = _metric(reference, metric)
+    left, right = _align(reference_items, candidate_items)
+    if left.empty:
+        raise InputError(
+            f"{_what(reference, candidate)}: they share no item: "
+            f"{len(reference_items)} and {len(candidate_items)} items, none with the same document and "
+            "prompt. Score both with one suite."
+        )
+    changed = int((left["target_hash"].to_numpy() != right["target_hash"].to_numpy()).sum())
+    if changed:
+        raise InputError(
+            f"{_what(reference, candidate)}: the targets of {changed} of {len(left)} items differ. "
+            "Score both on the same data."
+        )
+    a, b = (scores(cell, items, metric) for cell, items in ((reference, left), (candidate, right)))
+    perplexity = reference.task.family == "perplexity"
+    sample = PairedSample(
+        a,
+        b,
+        groups=group_codes(reference, left),
+        weights=left["tokens"].to_numpy(float) if perplexity else None,
+        perplexity=perplexity,
+        higher_is_better=reference.task.higher_is_better and not perplexity,
+    )
+    unpaired = len(reference_items) + len(candidate_items) - 2 * len(left)
+    return Pairs(
+        reference, candidate, left, right, metric, sample, unpaired, _caveats(reference, candidate, unpaired)
+    )
+
+
+def refuse_unlike(reference: Cell, candidate: Cell, *, any_tier: bool = False) -> None:
+    """Refuse cells that were not scored on the same tokens in the same way.
+
+    Raises:
+        InputError: lists every field that differs, with both values.
+    """
+    one, two = reference.identity, candidate.identity
+    decisive = [name for name in _DECISIVE if not (any_tier and name == "scoring tier")]
+    if all(_DECISIVE[name](one) == _DECISIVE[name](two) for name in decisive):
+        return
+    fields = {name: _DECISIVE[name] for name in decisive} | _TELLING
+    rows = [f"  {name}: {read(one)} | {read(two)}" for name, read in fields.items() if read(one) != read(two)]
+    raise InputError(
+        f"{_what(reference, candidate)}. These differ ({reference.checkpoint} | {candidate.checkpoint}):\n"
+        + "\n".join(rows)
+        + "\nScore both with one suite on one kind of machine."
+    )
+
+
+def scores(cell: Cell, items: pd.DataFrame, metric: str) -> Array:
+    """The scores of the items (n,); of a perplexity text the `nll` of its windows.
+
+    Raises:
+        InputError: a score is not finite (a window may be: a broken model has no perplexity).
+    """
+    perplexity = cell.task.family == "perplexity"
+    values = items["nll" if perplexity else metric].to_numpy(np.float64)
+    broken = int((~np.isfinite(values)).sum())
+    if broken and not perplexity:
+        raise InputError(
+            f"{cell.checkpoint} on {cell.task.name}: {metric} of {broken} of {len(values)} items is not a "
+            "number. Correct the metric and run the suite again."
+        )
+    return values
+
+
+def group_codes(cell: Cell, items: pd.DataFrame) -> Codes | None:
+    """The group of each item, 0..G-1, where the task declares groups and items share them; else None.
+
+    Windows of a text depend on their neighbours: blocks of n^(1/3) consecutive windows are groups (the rate
+    of Kuensch, Annals of Statistics 17, 1989). An item without a group is its own.
+    """
+    n = len(items)
+    if cell.task.family == "perplexity":
+        block = round(n ** (1 / 3))
+        return np.arange(n, dtype=np.int64) // block if block > 1 else None
+    if cell.task.group_by is None:
+        return None
+    codes, names = pd.factorize(items["group"])
+    alone = codes < 0
+    codes = codes.astype(np.int64)
+    codes[alone] = len(names) + np.arange(int(alone.sum()))
+    return codes if len(names) + int(alone.sum()) < n else None
+
+
+def _current_cell(store: Store, checkpoint: str, task: str) -> Cell:
+    cell = store.cell(checkpoint, task)
+    if cell is not None:
+        return cell
+    record = store.checkpoint(checkpoint)
+    if record is None:
+        known = [record.checkpoint.id for record in store.checkpoints()]
+        hint = nearest(checkpoint, known) if known else ""
+        raise InputError(f"'{checkpoint}' was not scored in {store.root}. {hint}".rstrip())
+    state = "was not finished" if task in record.cells else "is missing"
+    hint = "" if task in record.cells else f" {nearest(task, list(record.cells))}" if record.cells else ""
+    raise InputError(
+        f"task '{task}' of '{checkpoint}' {state} in {store.root}. Run the suite to the end.{hint}"
+    )
+
+
+def _metric(cell: Cell, metric: str | None) -> str:
+    if cell.task.family == "perplexity":
+        if metric not in (None, "perplexity", "nll"):
+            raise InputError(f"{cell.task.name} has no metric '{metric}'. It is compared by perplexity.")
+        return "perplexity"
+    if metric is None:
+        return cell.task.metric
+    if metric not in cell.task.metrics:
+        raise InputError(f"{cell.task.name} has no metric '{metric}'. {nearest(metric, cell.task.metrics)}")
+    return metric
+
+
+def _align(left: pd.DataFrame, right: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    if len(left) == len(right) and all(np.array_equal(left[name], right[name]) for name in _KEY):
+        return left, right
+    # A document that occurs twice is paired in the order of its occurrences.
+    keys = [frame[_KEY].assign(occurrence=frame.groupby(_KEY).cumcount()) for frame in (left, right)]
+    rows = (
+        keys[0]
+        .assign(left=range(len(left)))
+        .merge(keys[1].assign(right=range(len(right))), on=[*_KEY, "occurrence"])
+    )
+    return (
+        left.iloc[rows["left"]].reset_index(drop=True),
+        right.iloc[rows["right"]].reset_index(drop=True),
+    )
+
+
+def _caveats(reference: Cell, candidate: Cell, unpaired: int) -> tuple[str, ...]:
+    one, two = reference.identity, candidate.identity
+    notes = []
+    if one.tokenizer != two.tokenizer:
+        notes.append("The tokenizer files differ, though every request is tokenised alike.")
+    others = sorted(
+        f"{name} {one.versions.get(name)} | {two.versions.get(name)}"
+        for name in one.versions.keys() | two.versions.keys()
+        if one.versions.get(name) != two.versions.get(name)
+    )
+    if others:
+        notes.append(f"Scored under other versions: {', '.join(others)}.")
+    if unpaired:
+        notes.append(f"{unpaired} items that only one of the two has were left out.")
+    return tuple(notes)
+
+
+def _what(reference: Cell, candidate: Cell) -> str:
+    return (
+        f"'{candidate.checkpoint}' cannot be compared with '{reference.checkpoint}' on {reference.task.name}"
+    )
