@@ -1,0 +1,76 @@
+"""What a checkpoint is, as a hash of its content: folders with the same fingerprint give the same scores."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from kick.checkpoints.folder import read_config, tokenizer_files, weight_files
+from kick.errors import InputError
+
+# Fields that say who wrote a file and where, and change nothing about the model.
+_IGNORED = {
+    "transformers_version",
+    "_name_or_path",
+    "name_or_path",
+    "_commit_hash",
+    "is_local",
+    "local_files_only",
+    "tokenizer_file",
+}
+
+
+def fingerprint(folder: Path) -> str:
+    """SHA-256 (hex) of weights, configs, remote code and tokenizer; names and dates do not matter.
+
+    Weights are hashed file by file, so that another shard layout is another fingerprint. JSON files are
+    hashed without the fields that only record versions and paths, and without regard to the order of keys.
+
+    Raises:
+        InputError: the folder holds no checkpoint.
+    """
+    read_config(folder)
+    configs = [path for path in (folder / "config.json", folder / "generation_config.json") if path.is_file()]
+    return _digest([*weight_files(folder), *configs, *sorted(folder.glob("*.py")), *tokenizer_files(folder)])
+
+
+def tokenizer_fingerprint(folder: Path) -> str:
+    """SHA-256 (hex) of the tokenizer files alone: equal for a model and what was compressed from it.
+
+    Raises:
+        InputError: the folder holds no tokenizer.
+    """
+    files = tokenizer_files(folder)
+    if not files:
+        raise InputError(
+            f"{folder} holds no tokenizer. Copy the tokenizer files of the original model into it."
+        )
+    return _digest(files)
+
+
+def _digest(files: Iterable[Path]) -> str:
+    total = hashlib.sha256()
+    for path in sorted(set(files)):
+        total.update(f"{path.name} {_file_digest(path)}\n".encode())
+    return total.hexdigest()
+
+
+def _file_digest(path: Path) -> str:
+    # tokenizer.json is large and carries no such fields.
+    if path.suffix == ".json" and path.name != "tokenizer.json":
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{path} is not valid JSON ({error}). Copy it again.") from None
+        return hashlib.sha256(json.dumps(_without_ignored(data), sort_keys=True).encode()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _without_ignored(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _without_ignored(value) for key, value in data.items() if key not in _IGNORED}
+    if isinstance(data, list):
+        return [_without_ignored(value) for value in data]
+    return data

@@ -1,0 +1,203 @@
+"""A checkpoint folder -> a model and its tokenizer, or a refusal that says why: nothing is loaded half."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kick.checkpoints.checks import (
+    check_code,
+    check_quantiser,
+    check_values,
+    quant_method,
+    quantization_config,
+)
+from kick.checkpoints.folder import StoredTensor, read_config, stored_tensors
+from kick.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+_FLOAT_DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+_SPECIAL = ("bos", "eos", "pad", "unk")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready to score: in eval mode, without gradients, on its device."""
+
+    model: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    dtype: str  # float32, bfloat16 or float16
+    device: str  # cpu or cuda
+    simulated: tuple[str, ...]  # what differs from the model as it would be deployed, a phrase each
+
+
+def load(folder: Path, *, dtype: str, device: str, trust_remote_code: bool = False) -> Loaded:
+    """Load a folder strictly.
+
+    Args:
+        folder: a Hugging Face folder with safetensors.
+        dtype: auto (what the config states, or else what most weights are stored as), float32, bfloat16 or
+            float16.
+        device: cpu or cuda.
+        trust_remote_code: run the Python files that the folder brings.
+
+    Raises:
+        InputError: files are missing or damaged; the quantiser is unknown; keys are missing, unexpected or of
+            another shape than the model's; a tensor is not finite or constant; the tokenizer does not fit the
+            embeddings; the folder needs code that was not trusted, a package that is not installed, or a GPU
+            that is not there.
+    """
+    config = read_config(folder)
+    tensors = stored_tensors(folder)
+    _check_device(device)
+    check_code(folder, config, trust_remote_code)
+    check_quantiser(folder, config, device)
+    check_values(folder, tensors, quantised=quant_method(config) is not None)
+    tokenizer = _load_tokenizer(folder, trust_remote_code)
+    dtype = _resolve_dtype(folder, config, tensors, dtype)
+    model = _load_model(folder, dtype, device, trust_remote_code)
+    _check_vocabulary(folder, model, tokenizer)
+    return Loaded(model, tokenizer, dtype, device, simulated(folder, config, device))
+
+
+def simulated(folder: Path, config: dict[str, Any], device: str) -> tuple[str, ...]:
+    """What differs between the model that is scored and the one that would be deployed, a phrase each."""
+    found = []
+    made = folder / "kick.json"
+    recipe = json.loads(made.read_text(encoding="utf-8")).get("recipe", {}) if made.is_file() else {}
+    if recipe.get("bits") is not None:
+        found.append(f"weights: {recipe['bits']}-bit values in a wider dtype")
+    method = quant_method(config)
+    declared = quantization_config(config) or {}
+    if method == "compressed-tensors":
+        found.append("weights: dequantised")
+        groups = (declared.get("config_groups") or {}).values()
+        if any(isinstance(group, dict) and group.get("input_activations") for group in groups):
+            found.append("activations: quantised and dequantised in floating point")
+        if declared.get("kv_cache_scheme"):
+            found.append("KV cache: quantised and dequantised in floating point")
+    elif method in ("fp8", "mxfp8", "mxfp4") and device == "cpu":
+        found.append("weights: dequantised")
+        found.append("activations: not quantised")
+    return tuple(found)
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    if device not in ("cpu", "cuda"):
+        raise InputError(f"device '{device}' is neither 'cpu' nor 'cuda'.")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "device 'cuda' was asked for, and torch finds no GPU. Use 'cpu', or install a CUDA build."
+        )
+
+
+def _resolve_dtype(folder: Path, config: dict[str, Any], tensors: list[StoredTensor], dtype: str) -> str:
+    if dtype not in DTYPES:
+        raise InputError(f"dtype '{dtype}' is unknown. {nearest(dtype, DTYPES)}")
+    if dtype != "auto":
+        return dtype
+    text = config.get("text_config") if isinstance(config.get("text_config"), dict) else {}
+    stated = [part.get(key) for part in (config, text or {}) for key in ("dtype", "torch_dtype")]
+    for name in stated:
+        if name is not None:
+            name = str(name).removeprefix("torch.")
+            if name not in DTYPES[1:]:
+                raise InputError(
+                    f"{folder}: config.json states dtype '{name}'. Give one: {', '.join(DTYPES[1:])}."
+                )
+            return name
+    stored: Counter[str] = Counter()
+    for tensor in tensors:
+        if tensor.dtype in _FLOAT_DTYPES:
+            stored[_FLOAT_DTYPES[tensor.dtype]] += tensor.numel
+    if not stored:
+        raise InputError(f"{folder}: neither config.json nor the weights say which dtype to load. Give one.")
+    return stored.most_common(1)[0][0]
+
+
+def _load_tokenizer(folder: Path, trust_remote_code: bool) -> "PreTrainedTokenizerBase":
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=trust_remote_code, local_files_only=True
+        )
+    except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{folder}: the tokenizer cannot be loaded ({_first_line(error)}). Copy the tokenizer files of "
+            "the original model into the folder."
+        ) from error
+
+
+def _load_model(folder: Path, dtype: str, device: str, trust_remote_code: bool) -> "PreTrainedModel":
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=getattr(torch, dtype),
+            device_map=device if device == "cuda" else None,
+            trust_remote_code=trust_remote_code,
+            local_files_only=True,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # so that they are listed, and refused below
+            output_loading_info=True,
+        )
+    except ImportError as error:
+        raise InputError(f"{folder} needs a package that is not installed: {_first_line(error)}") from error
+    except (OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError) as error:
+        raise InputError(f"{folder} cannot be loaded by transformers: {_first_line(error)}") from error
+    _check_keys(folder, info)
+    model.eval()
+    model.requires_grad_(False)
+    return model
+
+
+def _check_keys(folder: Path, info: dict[str, Any]) -> None:
+    """Refuses a model that is not exactly what the folder stores; `info` is transformers' loading info."""
+    mismatched = [f"{name} {list(stored)} for {list(own)}" for name, stored, own in info["mismatched_keys"]]
+    for problem, names in (
+        ("of another shape than config.json makes the model", mismatched),
+        ("missing, and would be random", info["missing_keys"]),
+        ("unknown to the model, and would be ignored", info["unexpected_keys"]),
+        ("not loaded", info["error_msgs"]),
+    ):
+        if names:
+            listed = sorted(str(name) for name in names)
+            shown = ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
+            raise InputError(
+                f"{folder}: tensors are {problem}: {shown}. Restore the config.json that belongs to the "
+                "weights, or export the checkpoint again."
+            )
+
+
+def _check_vocabulary(folder: Path, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Every token that a text or padding can produce needs an embedding row.
+
+    Added special tokens beyond the rows are let pass unless they are BOS, EOS, PAD or UNK: Gemma 3's text
+    models ship with an image token that has no row.
+    """
+    rows = model.get_input_embeddings().weight.shape[0]
+    specials = {getattr(tokenizer, f"{name}_token") for name in _SPECIAL}
+    added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special} - specials
+    outside = {
+        token: index for token, index in tokenizer.get_vocab().items() if index >= rows and token not in added
+    }
+    if outside:
+        token, index = max(outside.items(), key=lambda item: item[1])
+        raise InputError(
+            f"{folder}: the tokenizer has more tokens ({index + 1}, the last is {token!r}) than the model has "
+            f"embedding rows ({rows}). Use the tokenizer of the model, or resize its embeddings."
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,106 @@
+"""The data-free compressors, each a function of one weight matrix: magnitude pruning and round-to-nearest.
+
+Both return a dense tensor of the shape and dtype given; what they are applied to is decided in `recipes`.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kick.checkpoints.patterns import parse_pattern
+from kick.errors import InputError
+
+
+def magnitude(weight: Tensor, sparsity: float, pattern: str | None) -> Tensor:
+    """Zero the weights of least magnitude in one Linear.
+
+    Without a pattern exactly `round(sparsity * numel)` weights are zeroed, chosen over the whole matrix. With
+    "N:M", N weights are kept of each M consecutive ones along the input dimension. Of equal magnitudes the
+    earlier (row by row) is zeroed first, so that the same weights give the same mask, and a larger sparsity
+    zeroes what a smaller one does.
+
+    Sources: Han et al. 2015 (arXiv:1506.02626), layer by layer as in the baseline of SparseGPT and Wanda; N:M
+    as in Zhou et al. 2021 (arXiv:2102.04010), N non-zeros of each M.
+
+    Args:
+        weight: [out, in], floating point.
+        sparsity: share of zeros, 0..1; what the pattern says, if there is one.
+        pattern: "N:M", or None.
+
+    Raises:
+        InputError: `in` is not divisible by M.
+    """
+    if pattern is None:
+        return _smallest_zeroed(weight, round(sparsity * weight.numel()))
+    kept, size = parse_pattern(pattern)
+    if weight.shape[1] % size:
+        raise InputError(
+            f"an input dimension of {weight.shape[1]} is not divisible into the groups of {size} of "
+            f"{pattern}."
+        )
+    groups = weight.reshape(-1, size)
+    order = groups.abs().argsort(dim=1, stable=True)
+    return groups.scatter(1, order[:, : size - kept], 0).reshape(weight.shape)
+
+
+def round_to_nearest(weight: Tensor, bits: int, group_size: int | None, symmetric: bool) -> Tensor:
+    """Round each weight to the nearest level of its group, and return that level as a weight again.
+
+    Computed in float32, rounding half to even, and cast back to the dtype of `weight`. With w a group's
+    weights and h = 2^(bits-1):
+
+        symmetric   s = max|w| / (h - 1)                     z = 0
+                    q = clamp(round(w/s), -h, h - 1)         result = s q
+        asymmetric  s = (max(w,0) - min(w,0)) / (2h - 1)     z = round(-min(w,0) / s)
+                    q = clamp(round(w/s) + z, 0, 2h - 1)     result = s (q - z)
+
+    Symmetric is AWQ's `pseudo_quantize_tensor` without a zero point (arXiv:2306.00978): zero is a level and
+    max|w| is kept; at 2 bits the levels are -s, 0, s. Asymmetric is GPTQ's `Quantizer` (arXiv:2210.17323)
+    with its integer zero point. The scales stay in float32, whereas packed formats round them to 16 bits. No
+    error is larger than s / 2.
+
+    Args:
+        weight: [out, in], floating point.
+        bits: 2..8.
+        group_size: consecutive weights of a row that share one scale; None: the whole row. Where it does not
+            divide `in`, the last group of each row is smaller.
+        symmetric: see above.
+    """
+    rows, columns = weight.shape
+    size = min(group_size or columns, columns)
+    whole = columns - columns % size
+    parts = [_rounded(weight[:, :whole].reshape(-1, size), bits, symmetric).reshape(rows, whole)]
+    if whole < columns:
+        parts.append(_rounded(weight[:, whole:], bits, symmetric))
+    return torch.cat(parts, dim=1).to(weight.dtype)
+
+
+def _smallest_zeroed(weight: Tensor, count: int) -> Tensor:
+    # Without its sign bit a float orders as the integer of its bits; numpy partitions integers ten times
+    # faster than torch finds the k-th float.
+    bits = {2: torch.int16, 4: torch.int32, 8: torch.int64}[weight.element_size()]
+    size = weight.abs().contiguous().view(bits).numpy().ravel()
+    pruned = weight.clone().contiguous()
+    if count:
+        threshold = np.partition(size, count - 1)[count - 1]
+        below = size < threshold
+        ties = np.flatnonzero(size == threshold)[: count - int(below.sum())]
+        flat = pruned.view(-1)
+        flat[torch.from_numpy(below)] = 0
+        flat[torch.from_numpy(ties)] = 0
+    return pruned
+
+
+def _rounded(groups: Tensor, bits: int, symmetric: bool) -> Tensor:
+    """Quantise and dequantise in float32; one row is one group."""
+    values = groups.to(torch.float32)
+    if symmetric:
+        low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+        scale = values.abs().amax(dim=1, keepdim=True) / high
+    else:
+        low, high = 0, 2**bits - 1
+        least = values.amin(dim=1, keepdim=True).clamp(max=0)
+        scale = (values.amax(dim=1, keepdim=True).clamp(min=0) - least) / high
+    scale = torch.where(scale == 0, 1, scale)  # a group of zeros stays one
+    zero = torch.zeros_like(scale) if symmetric else torch.round(-least / scale)
+    return (torch.round(values / scale).add_(zero).clamp_(low, high) - zero) * scale
