@@ -1,8 +1,17 @@
-"""Checkpoints: where they are (`resolve`), what they are (`fingerprint`, `describe`), and `load`, strictly."""
+"""Checkpoints: found (`resolve`), identified (`fingerprint`), measured (`describe`) and loaded (`load`)."""
 
 from kick.checkpoints.describe import describe
 from kick.checkpoints.fingerprint import fingerprint, tokenizer_fingerprint
-from kick.checkpoints.load import Loaded, load
+from kick.checkpoints.load import Loaded, load, read_config, read_tokenizer
 from kick.checkpoints.spec import resolve
 
-__all__ = ["Loaded", "describe", "fingerprint", "load", "resolve", "tokenizer_fingerprint"]
+__all__ = [
+    "Loaded",
+    "describe",
+    "fingerprint",
+    "load",
+    "read_config",
+    "read_tokenizer",
+    "resolve",
+    "tokenizer_fingerprint",
+]

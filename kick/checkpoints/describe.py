@@ -6,7 +6,7 @@ from pathlib import Path
 from kick.checkpoints.checks import quant_method
 from kick.checkpoints.folder import (
     decoder_linears,
-    read_config,
+    config_json,
     read_tensor,
     stored_tensors,
     stores_transposed,
@@ -29,7 +29,7 @@ def describe(folder: Path, recipe: Recipe | None = None) -> Description:
     """
     import torch
 
-    config = read_config(folder)
+    config = config_json(folder)
     tensors = stored_tensors(folder)
     linear_names = {tensor.name for tensor in decoder_linears(tensors)}
     if not linear_names:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from kick.checkpoints.folder import read_config, tokenizer_files, weight_files
+from kick.checkpoints.folder import config_json, tokenizer_files, weight_files
 from kick.errors import InputError
 
 # Fields that say who wrote a file and where, and change nothing about the model.
@@ -30,7 +30,7 @@ def fingerprint(folder: Path) -> str:
     Raises:
         InputError: the folder holds no checkpoint.
     """
-    read_config(folder)
+    config_json(folder)
     configs = [path for path in (folder / "config.json", folder / "generation_config.json") if path.is_file()]
     return _digest([*weight_files(folder), *configs, *sorted(folder.glob("*.py")), *tokenizer_files(folder)])
 

@@ -62,7 +62,7 @@ class StoredTensor:
         return math.prod(self.shape)
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def config_json(folder: Path) -> dict[str, Any]:
     """The folder's config.json.
 
     Raises:

@@ -13,11 +13,11 @@ from kick.checkpoints.checks import (
     quant_method,
     quantization_config,
 )
-from kick.checkpoints.folder import StoredTensor, read_config, stored_tensors
+from kick.checkpoints.folder import StoredTensor, config_json, stored_tensors
 from kick.errors import InputError, nearest
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _FLOAT_DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
@@ -51,17 +51,58 @@ def load(folder: Path, *, dtype: str, device: str, trust_remote_code: bool = Fal
             embeddings; the folder needs code that was not trusted, a package that is not installed, or a GPU
             that is not there.
     """
-    config = read_config(folder)
+    config = config_json(folder)
     tensors = stored_tensors(folder)
     _check_device(device)
     check_code(folder, config, trust_remote_code)
     check_quantiser(folder, config, device)
     check_values(folder, tensors, quantised=quant_method(config) is not None)
-    tokenizer = _load_tokenizer(folder, trust_remote_code)
+    tokenizer = read_tokenizer(folder, trust_remote_code)
     dtype = _resolve_dtype(folder, config, tensors, dtype)
     model = _load_model(folder, dtype, device, trust_remote_code)
     _check_vocabulary(folder, model, tokenizer)
     return Loaded(model, tokenizer, dtype, device, simulated(folder, config, device))
+
+
+def read_tokenizer(folder: Path, trust_remote_code: bool = False) -> "PreTrainedTokenizerBase":
+    """The folder's tokenizer, without its model.
+
+    Raises:
+        InputError: its files are missing or damaged, or it needs code that was not trusted.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=trust_remote_code, local_files_only=True
+        )
+    except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{folder}: the tokenizer cannot be loaded ({_first_line(error)}). Copy the tokenizer files of "
+            "the original model into the folder."
+        ) from error
+
+
+def read_config(folder: Path, trust_remote_code: bool = False) -> "PretrainedConfig":
+    """The folder's config as transformers reads it; its `dtype` is what `load` resolves 'auto' to.
+
+    Raises:
+        InputError: it is missing or damaged, or its model is unknown or needs code that was not trusted.
+    """
+    import torch
+    from transformers import AutoConfig
+
+    config = config_json(folder)
+    check_code(folder, config, trust_remote_code)
+    try:
+        read = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code, local_files_only=True)
+    except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{folder}: config.json cannot be used ({_first_line(error)}). Restore the one that belongs to "
+            "the weights."
+        ) from error
+    read.dtype = getattr(torch, _resolve_dtype(folder, config, stored_tensors(folder), "auto"))
+    return read
 
 
 def simulated(folder: Path, config: dict[str, Any], device: str) -> tuple[str, ...]:
@@ -119,20 +160,6 @@ def _resolve_dtype(folder: Path, config: dict[str, Any], tensors: list[StoredTen
     if not stored:
         raise InputError(f"{folder}: neither config.json nor the weights say which dtype to load. Give one.")
     return stored.most_common(1)[0][0]
-
-
-def _load_tokenizer(folder: Path, trust_remote_code: bool) -> "PreTrainedTokenizerBase":
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=trust_remote_code, local_files_only=True
-        )
-    except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{folder}: the tokenizer cannot be loaded ({_first_line(error)}). Copy the tokenizer files of "
-            "the original model into the folder."
-        ) from error
 
 
 def _load_model(folder: Path, dtype: str, device: str, trust_remote_code: bool) -> "PreTrainedModel":
@@ -193,8 +220,8 @@ def _check_vocabulary(folder: Path, model: "PreTrainedModel", tokenizer: "PreTra
     if outside:
         token, index = max(outside.items(), key=lambda item: item[1])
         raise InputError(
-            f"{folder}: the tokenizer has more tokens ({index + 1}, the last is {token!r}) than the model has "
-            f"embedding rows ({rows}). Use the tokenizer of the model, or resize its embeddings."
+            f"{folder}: the tokenizer has more tokens ({index + 1}, the last is {token!r}) than the model "
+            f"has embedding rows ({rows}). Use the tokenizer of the model, or resize its embeddings."
         )
 
 

@@ -23,7 +23,7 @@ from kick.checkpoints.folder import (
     StoredTensor,
     decoder_linears,
     is_fused_experts,
-    read_config,
+    config_json,
     read_tensor,
     stored_tensors,
     stores_transposed,
@@ -162,7 +162,7 @@ def _claim(out: Path, size: int) -> FileLock:
 
 def _linears_to_compress(recipe: Recipe, source: Path) -> tuple[list[StoredTensor], bool]:
     """The Linears and whether they are stored as [in, out], after checking that the recipe fits each."""
-    config = read_config(source)
+    config = config_json(source)
     method = quant_method(config)
     if method is not None:
         raise InputError(f"{source} is quantised already ('{method}'). Start from its dense checkpoint.")
