@@ -1,0 +1,165 @@
+"""Everything a report says, gathered once from a results folder; each format only lays it out.
+
+Scores and comparisons come from `kick.comparison`. What is missing or refused is kept, with the reason.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from kick.comparison import compare_all, score
+from kick.comparison.curves import matching_rate
+from kick.comparison.grid import DENSE_BITS, attempt, suite_checkpoints, task_names
+from kick.errors import InputError
+from kick.store import Store
+from kick.types import (
+    Axis,
+    Cell,
+    Checkpoint,
+    CheckpointRecord,
+    Comparison,
+    Curve,
+    CurvePoint,
+    Estimate,
+    MatchingRate,
+    Recipe,
+    Record,
+    Refusal,
+    TaskInfo,
+)
+
+
+class Entry(Record):
+    """One checkpoint on one task: its score, and how it compares with the reference, where there are such."""
+
+    cell: Cell | None = None
+    score: Estimate | None = None
+    comparison: Comparison | None = None  # None for the reference itself
+    problem: str | None = None  # why there is no score, or no comparison
+
+
+class Group(Record):
+    """Checkpoints shown side by side: a series from light to heavy compression, or those of no series."""
+
+    name: str
+    axis: Axis | None
+    candidates: tuple[str, ...]
+    rates: tuple[float, ...] = ()  # of a series: where each candidate stands on the axis
+
+
+class Findings(Record):
+    """The content of a report."""
+
+    suite: str
+    reference: str
+    checkpoints: tuple[str, ...]  # ids: the reference, then group by group
+    records: dict[str, CheckpointRecord]  # of the checkpoints that were loaded
+    tasks: tuple[TaskInfo, ...]
+    groups: tuple[Group, ...]
+    entries: dict[str, dict[str, Entry]]  # task -> checkpoint -> entry; none is left out
+    reach: dict[str, dict[str, MatchingRate | None]]  # task -> series -> how far it can be compressed
+
+    def entry(self, task: TaskInfo, checkpoint: str) -> Entry:
+        return self.entries[task.name][checkpoint]
+
+    def cells(self) -> list[Cell]:
+        """The cells of the report, by task and checkpoint."""
+        return [entry.cell for row in self.entries.values() for entry in row.values() if entry.cell]
+
+
+def gather(store: Store) -> Findings:
+    """Read a results folder: every checkpoint and task of its suite, whether it was scored or not.
+
+    Raises:
+        InputError: the folder is damaged, or names no reference.
+    """
+    compared = compare_all(store)
+    reference = compared.reference
+    records = {record.checkpoint.id: record for record in store.checkpoints()}
+    groups = _groups([checkpoint for checkpoint in suite_checkpoints(store) if checkpoint.id != reference])
+    checkpoints = (reference, *(candidate for group in groups for candidate in group.candidates))
+    comparisons = {(pair.task, pair.candidate): pair for pair in compared.comparisons}
+    refusals = {(pair.task, pair.candidate): pair.reason for pair in compared.refusals}
+    cells = {
+        (task, checkpoint): cell
+        for checkpoint in checkpoints
+        if checkpoint in records
+        for task in records[checkpoint].cells
+        if (cell := store.cell(checkpoint, task)) is not None
+    }
+    tasks = _tasks(store, [cell.task for cell in cells.values()])
+    entries: dict[str, dict[str, Entry]] = {task.name: {} for task in tasks}
+    for task in tasks:
+        for checkpoint in checkpoints:
+            key = (task.name, checkpoint)
+            entries[task.name][checkpoint] = _entry(
+                store, cells.get(key), comparisons.get(key), refusals.get(key)
+            )
+    return Findings(
+        suite=str(store.suite().get("name", store.root.name)),
+        reference=reference,
+        checkpoints=checkpoints,
+        records=records,
+        tasks=tasks,
+        groups=groups,
+        entries=entries,
+        reach={
+            task.name: {
+                group.name: _reach(store, reference, task, group, entries[task.name])
+                for group in groups
+                if group.axis
+            }
+            for task in tasks
+        },
+    )
+
+
+def _entry(store: Store, cell: Cell | None, comparison: Comparison | None, refusal: str | None) -> Entry:
+    if cell is None:
+        return Entry(problem="not run")
+    if comparison:
+        return Entry(cell=cell, score=comparison.candidate_score, comparison=comparison)
+    problem = f"not compared: {refusal}" if refusal else None
+    try:
+        return Entry(cell=cell, score=score(cell, store.items(cell)), problem=problem)
+    except InputError as error:
+        return Entry(cell=cell, problem=str(error))
+
+
+def _reach(
+    store: Store, reference: str, task: TaskInfo, group: Group, entries: Mapping[str, Entry]
+) -> MatchingRate | None:
+    start = attempt(store, reference, reference, task.name)
+    if isinstance(start, Refusal) or group.axis is None:
+        return None
+    points = [CurvePoint(rate=0.0 if group.axis == "sparsity" else DENSE_BITS, comparison=start)]
+    for rate, candidate in zip(group.rates, group.candidates, strict=True):
+        if comparison := entries[candidate].comparison:
+            points.append(CurvePoint(rate=rate, comparison=comparison))
+    return matching_rate(Curve(series=group.name, axis=group.axis, task=task.name, points=tuple(points)))
+
+
+def _groups(candidates: Sequence[Checkpoint]) -> tuple[Group, ...]:
+    """The checkpoints of no series, then every series from light to heavy compression."""
+    alone = tuple(checkpoint.id for checkpoint in candidates if not checkpoint.series)
+    groups = [Group(name="checkpoints", axis=None, candidates=alone)] if alone else []
+    series: dict[str, list[tuple[Recipe, str]]] = {}
+    for checkpoint in candidates:
+        if checkpoint.series and checkpoint.recipe:
+            series.setdefault(checkpoint.series, []).append((checkpoint.recipe, checkpoint.id))
+    for name, points in series.items():
+        axis = points[0][0].axis
+        points.sort(key=lambda point: point[0].rate, reverse=axis == "bits")
+        candidates_of = tuple(checkpoint for _, checkpoint in points)
+        rates = tuple(recipe.rate for recipe, _ in points)
+        groups.append(Group(name=name, axis=axis, candidates=candidates_of, rates=rates))
+    return tuple(groups)
+
+
+def _tasks(store: Store, scored: Sequence[TaskInfo]) -> tuple[TaskInfo, ...]:
+    """The tasks of the suite in its order, then those that are stored only; perplexity last."""
+    known = {task.name: task for task in scored}
+    names = task_names(store)
+    if not any(task.family == "perplexity" for task in scored):
+        datasets = (store.suite().get("perplexity") or {}).get("datasets", [])
+        names += [f"perplexity_{dataset}" for dataset in datasets]
+    tasks = [known.get(name) or TaskInfo(name=name, family="other", metric="", metrics=()) for name in names]
+    return tuple(sorted(tasks, key=lambda task: task.family == "perplexity"))

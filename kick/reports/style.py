@@ -1,0 +1,68 @@
+"""How kick's figures look: one place for sizes, colours, markers and line styles.
+
+Tasks differ in colour, marker and line style at once, so that a figure reads in print, in greyscale and for
+the colour-blind. Colours: Okabe and Ito, Color Universal Design (2008).
+"""
+
+from typing import NamedTuple
+
+RC = {
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+    "savefig.bbox": "tight",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 6,
+    "text.parse_math": False,  # names are data: a dollar sign in one is a dollar sign
+    "svg.hashsalt": "kick",  # the same results give the same file
+}
+
+INK = "#1a1a1a"
+NOTE = "#555555"
+
+
+class Look(NamedTuple):
+    color: str
+    marker: str
+    line: tuple[int, tuple[float, ...]] | str
+
+
+_LOOKS = (
+    Look("#0072B2", "o", "-"),
+    Look("#D55E00", "s", (0, (5, 1.5))),
+    Look("#009E73", "^", (0, (3, 1.2, 1, 1.2))),
+    Look("#CC79A7", "D", (0, (1.2, 1.2))),
+    Look("#8C5A00", "v", (0, (7, 1.5, 1, 1.5, 1, 1.5))),
+    Look("#56B4E9", "P", (0, (4, 1))),
+    Look("#5E4FA2", "X", (0, (2, 1))),
+    Look("#7F7F7F", "p", (0, (6, 2))),
+)
+_PERPLEXITY_LOOKS = (
+    Look(INK, "x", (0, (4, 2))),
+    Look("#4d4d4d", "+", (0, (4, 2, 1, 2))),
+    Look("#808080", "1", (0, (1, 1.5))),
+)
+
+
+def look(index: int) -> Look:
+    """The look of the task at this position: eight of them, then again."""
+    return _LOOKS[index % len(_LOOKS)]
+
+
+def perplexity_look(index: int) -> Look:
+    """The look of a perplexity: never that of a task."""
+    return _PERPLEXITY_LOOKS[index % len(_PERPLEXITY_LOOKS)]

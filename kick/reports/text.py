@@ -1,0 +1,221 @@
+"""Numbers and foreign text as a reader sees them: the one place that rounds and the one place that escapes.
+
+Names and model output are data. Every format has its own escape here, and nothing reaches a page without it.
+"""
+
+import math
+import re
+import unicodedata
+from collections.abc import Callable
+
+from kick.types import Estimate, TaskInfo
+
+MINUS = "\N{MINUS SIGN}"
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+# --- numbers ---
+
+
+def is_share(task: TaskInfo) -> bool:
+    """Whether the task's metric is a share of 1, shown in percent. Perplexities, and metrics whose unit is
+    not known, are shown as they are."""
+    return task.family not in ("perplexity", "other")
+
+
+def score(estimate: Estimate, task: TaskInfo) -> str:
+    """`41.3 [33.1, 50.0]`: in percent for a share, else four significant digits."""
+    if is_share(task):
+        return _with_interval(estimate, lambda number: _fixed(100 * number, 1))
+    return _with_interval(estimate, quantity)
+
+
+def delta(estimate: Estimate, task: TaskInfo) -> str:
+    """`+1.2 [-3.4, +5.8]`: candidate minus reference, in points for a share."""
+    if is_share(task):
+        return _with_interval(estimate, lambda number: _fixed(100 * number, 1, sign=True))
+    return _with_interval(estimate, lambda number: ("+" if number > 0 else "") + quantity(number))
+
+
+def percent(estimate: Estimate) -> str:
+    """A share or a ratio as `92 % [81, 104]`, with a decimal where a narrow interval warrants it."""
+    if not math.isfinite(estimate.value):
+        return _not_finite(estimate.value)
+    places = 1 if abs(estimate.high - estimate.low) < 0.04 else 0
+    value, low, high = (
+        _fixed(100 * number, places) for number in (estimate.value, estimate.low, estimate.high)
+    )
+    return f"{value} % [{low}, {high}]"
+
+
+def ratio(estimate: Estimate) -> str:
+    """A ratio that may explode, as `×1.23 [1.20, 1.26]`."""
+    return TIMES + _with_interval(estimate, quantity)
+
+
+def quantity(number: float) -> str:
+    """Four significant digits at any size: `1.084`, `14.32`, `182.4`, `51,300`, `3.4e+06`, `∞`."""
+    if not math.isfinite(number):
+        return _not_finite(number)
+    size = abs(number)
+    if size >= 1e6:
+        return f"{number:.1e}".replace("-", MINUS)
+    if size >= 1000:
+        return f"{number:,.0f}".replace("-", MINUS)
+    places = 1 if size >= 100 else 2 if size >= 10 else 3
+    return _fixed(number, places)
+
+
+def size(count: float) -> str:
+    """A count of bytes, parameters or weights as `271 M` or `1.24 B`; whole below a thousand."""
+    for unit, step in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(count) >= step:
+            scaled = count / step
+            return f"{scaled:.3g} {unit}" if scaled < 100 else f"{scaled:.0f} {unit}"
+    return f"{count:.0f}"
+
+
+def bytes_(count: int) -> str:
+    """Bytes in powers of ten: `542 MB`, `1.31 GB`."""
+    return f"{size(count).replace('B', 'G')}B" if count >= 1000 else f"{count} B"
+
+
+def share(number: float | None, places: int = 1) -> str:
+    """A share of 1 that was counted, not estimated, as `50.0 %`."""
+    return "–" if number is None else f"{_fixed(100 * number, places)} %"
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3 min 05 s`, `2 h 10 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def p_value(number: float | None) -> str:
+    if number is None:
+        return "–"
+    return "< 0.001" if number < 0.001 else f"{number:.3f}"
+
+
+def _with_interval(estimate: Estimate, show: Callable[[float], str]) -> str:
+    if not math.isfinite(estimate.value):
+        return show(estimate.value)
+    return f"{show(estimate.value)} [{show(estimate.low)}, {show(estimate.high)}]"
+
+
+def _fixed(number: float, places: int, sign: bool = False) -> str:
+    if not math.isfinite(number):
+        return _not_finite(number)
+    rounded = round(number, places) + 0.0  # + 0.0: no negative zero
+    text = f"{rounded:+.{places}f}" if sign and rounded != 0 else f"{rounded:.{places}f}"
+    return text.replace("-", MINUS)
+
+
+def _not_finite(number: float) -> str:
+    """`NaN` and the infinities, which broken models do produce, by name."""
+    if math.isnan(number):
+        return "NaN"
+    return "∞" if number > 0 else f"{MINUS}∞"
+
+
+# --- foreign text ---
+
+_BIDI = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C)}
+# Inside a word an underscore is no markup, and a bracket is none unless a link or a footnote follows from it.
+_MARKDOWN = re.compile(r"([\\`*|~$]|(?<!\w)_|_(?!\w)|\](?=[(\[:])|\[(?=[\^!]))")
+
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+
+
+def visible(text: str, length: int | None = None) -> str:
+    """Text with its control and direction-changing characters written out. Line breaks and tabs stay.
+
+    Beyond `length` characters it is cut, and what is left out is counted.
+    """
+    if length is not None and len(text) > length:
+        text = f"{text[:length]}… [{len(text) - length:,} more characters]"
+    unified = text.replace("\r\n", "\n").replace("\r", "\n")
+    return "".join(_visible(character) for character in unified)
+
+
+def _visible(character: str) -> str:
+    if character in "\n\t":
+        return character
+    if character in _BIDI or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+        return f"\\u{ord(character):04x}"
+    return character
+
+
+def one_line(text: str, length: int | None = None) -> str:
+    """`visible` text with each run of white space made one space."""
+    return " ".join(visible(text, length).split())
+
+
+def markdown(text: str, length: int | None = 200) -> str:
+    """Text inside a line of Markdown, in a table or out of one: nothing in it becomes markup, HTML, a link or
+    a line break."""
+    line = _TAG.sub("&lt;", one_line(text, length).replace("&", "&amp;"))
+    line = _MARKDOWN.sub(r"\\\1", line)
+    return line.replace("://", "&#58;//").replace("www.", "www&#46;")
+
+
+def markdown_code(text: str, length: int | None = 200) -> str:
+    """Text as a code span that survives in a table cell: for names and hashes."""
+    line = one_line(text, length)
+    if not line:
+        return "–"
+    if "`" in line or "|" in line or "\\" in line:
+        return markdown(text, length)
+    return f"`{line}`"
+
+
+def spreadsheet(text: str) -> str:
+    """Text for a field of a CSV file: a spreadsheet shows it and does not compute it."""
+    line = one_line(text)
+    return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "`": r"\textasciigrave{}",
+    "'": r"\textquotesingle{}",
+    "-": "{-}",  # no ligature: -- stays two hyphens
+    MINUS: "$-$",
+    TIMES: r"$\times$",
+    "∞": r"$\infty$",
+    "±": r"$\pm$",
+    "✓": r"$\checkmark$",
+    "✗": r"$\times$",
+    "–": "--",
+    "…": r"\dots{}",
+}
+
+
+def latex(text: str, length: int | None = 200) -> str:
+    """Text inside LaTeX that pdflatex sets as it is; a character that its fonts lack is named by its code."""
+    return "".join(_latex(character) for character in one_line(text, length))
+
+
+def _latex(character: str) -> str:
+    if character in _LATEX:
+        return _LATEX[character]
+    if character.isascii() or (character.isalpha() and ord(character) < 0x180):
+        return character
+    return f"[U+{ord(character):04X}]"
