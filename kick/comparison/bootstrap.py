@@ -42,7 +42,7 @@ def bca_interval(
     if m < 2:
         return value, float("-inf"), float("inf")
     with np.errstate(divide="ignore", invalid="ignore"):
-        replicates = statistic(_resample(units, resamples, generator))
+        replicates = statistic(resampled_sums(units, resamples, generator))
         jackknife = statistic(units.sum(axis=0) - units)
     # A resample in which the reference is 0 has no ratio; it counts as a ratio without bound.
     replicates = np.where(np.isnan(replicates), np.inf, replicates)
@@ -80,7 +80,7 @@ def crossed_interval(differences: Array, *, resamples: int, seed: int) -> tuple[
         differences = deal(differences, MAX_UNITS, generator) * MAX_UNITS / units
         units = MAX_UNITS
     effects = (differences.mean(axis=0) - value) * (np.sqrt(replicates / (replicates - 1)) - 1)
-    means = _resample(differences + effects, resamples, generator) / units
+    means = resampled_sums(differences + effects, resamples, generator) / units
     chosen = generator.integers(0, replicates, (resamples, replicates))
     low, high = np.quantile(
         np.take_along_axis(means, chosen, axis=1).mean(axis=1), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
@@ -95,7 +95,7 @@ def deal(units: Array, bins: int, generator: np.random.Generator) -> Array:
     return np.add.reduceat(units[order], starts, axis=0)
 
 
-def _resample(units: Array, resamples: int, generator: np.random.Generator) -> Array:
+def resampled_sums(units: Array, resamples: int, generator: np.random.Generator) -> Array:
     """Sums (resamples, k) over rows drawn with replacement."""
     m, k = units.shape
     columns = [np.ascontiguousarray(column) for column in units.T]

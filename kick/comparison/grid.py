@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from kick.comparison.multiplicity import adjust
 from kick.comparison.paired import compare
 from kick.errors import InputError, nearest
 from kick.store import Store
@@ -35,7 +36,19 @@ def compare_all(store: Store, reference: str | None = None, *, resamples: int = 
                 comparisons.append(result)
             else:
                 refusals.append(result)
-    return SuiteComparison(reference=reference, comparisons=tuple(comparisons), refusals=tuple(refusals))
+    return SuiteComparison(
+        reference=reference, comparisons=tuple(adjusted(comparisons)), refusals=tuple(refusals)
+    )
+
+
+def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons with their p-values adjusted for being read together."""
+    p_values = [1.0 if comparison.p_value is None else comparison.p_value for comparison in comparisons]
+    pairs = zip(adjust(p_values, "holm"), adjust(p_values, "benjamini-hochberg"), strict=True)
+    return [
+        comparison.model_copy(update={"p_holm": holm, "p_fdr": fdr} if comparison.p_value is not None else {})
+        for comparison, (holm, fdr) in zip(comparisons, pairs, strict=True)
+    ]
 
 
 def series_curves(store: Store) -> list[Curve]:

@@ -2,13 +2,26 @@
 means?
 """
 
-from kick.comparison.sample import PairedSample
+from typing import Protocol
+
 from kick.types import Match, Matching
 
 LEVEL = 0.05  # one-sided
 
 
-def match(sample: PairedSample, margin: float, level: float = LEVEL) -> Matching | None:
+class Contrast(Protocol):
+    """Paired scores that can be tested against a bound: a `PairedSample`, or the mean of several."""
+
+    @property
+    def higher_is_better(self) -> bool: ...
+
+    @property
+    def has_ratio(self) -> bool: ...
+
+    def evidence_above(self, *, ratio: float | None = None, delta: float | None = None) -> float: ...
+
+
+def match(sample: Contrast, margin: float, level: float = LEVEL) -> Matching | None:
     """Two one-sided tests at the bound (1 - margin) * reference, or (1 + margin) * reference where lower is
     better.
 
@@ -19,7 +32,7 @@ def match(sample: PairedSample, margin: float, level: float = LEVEL) -> Matching
     Returns:
         None where the reference is not above 0: then no share of it can be lost.
     """
-    if sample.finite and not sample.perplexity and sample.moments.mean_a <= 0:
+    if not sample.has_ratio:
         return None
     p_matching, p_not = margin_tests(sample, ratio=margin)
     outcome: Match = "cannot tell"
@@ -31,7 +44,7 @@ def match(sample: PairedSample, margin: float, level: float = LEVEL) -> Matching
 
 
 def margin_tests(
-    sample: PairedSample, *, ratio: float | None = None, drop: float | None = None
+    sample: Contrast, *, ratio: float | None = None, drop: float | None = None
 ) -> tuple[float, float]:
     """One-sided p-values of "the loss is the margin or more" and of "it is the margin or less".
 

@@ -5,6 +5,7 @@ a group before they are squared (cluster-robust variance; Miller, "Adding Error 
 2411.00640).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +38,36 @@ class Moments:
     def variance(self, theta: float = 1.0) -> float:
         """Variance of mean_b - theta * mean_a."""
         return max(self.var_b - 2 * theta * self.cov + theta**2 * self.var_a, 0.0)
+
+    def difference_interval(self) -> tuple[float, float]:
+        """mean_b - mean_a and 95 % of uncertainty to both sides, by Student's t."""
+        difference = self.mean_b - self.mean_a
+        half = critical_value(self.df) * math.sqrt(self.variance()) if self.df else math.inf
+        return difference - half, difference + half
+
+    def ratio_interval(self) -> tuple[float, float]:
+        """Fieller's 95 % interval (1954) of mean_b / mean_a: the ratios that a t test does not reject.
+
+        Without bounds where mean_a cannot be told from 0.
+        """
+        t = critical_value(self.df)
+        if self.df == 0 or self.mean_a**2 <= t**2 * self.var_a:
+            return -math.inf, math.inf
+        a = self.mean_a**2 - t**2 * self.var_a
+        b = self.mean_a * self.mean_b - t**2 * self.cov
+        c = self.mean_b**2 - t**2 * self.var_b
+        root = math.sqrt(max(b * b - a * c, 0.0))
+        return (b - root) / a, (b + root) / a
+
+    def evidence_above(self, theta: float, delta: float) -> float:
+        """The one-sided p-value of "mean_b is at most theta * mean_a + delta"."""
+        distance = self.mean_b - theta * self.mean_a - delta
+        variance = self.variance(theta)
+        if self.df == 0 or (variance == 0 and distance == 0):
+            return 0.5
+        return upper_tail(
+            distance / math.sqrt(variance) if variance else math.copysign(math.inf, distance), self.df
+        )
 
 
 def paired_moments(a: Array, b: Array, weights: Array | None = None, groups: Codes | None = None) -> Moments:
@@ -95,11 +126,10 @@ def upper_tail(statistic: float, df: float) -> float:
 
 
 def effective_n(values: Array, groups: Codes | None) -> tuple[float, float]:
-    """How many independent items these dependent ones are worth, and the degrees of freedom of their
-    variance.
+    """How many independent items dependent ones are worth, and the degrees of freedom of the variance.
 
-    n over the design effect, never above n (Korn and Graubard, Survey Methodology 24, 1998). Values that do
-    not vary give no design effect: then every group counts as one item, the most cautious reading.
+    That is n over the design effect, never above n (Korn and Graubard, Survey Methodology 24, 1998). Values
+    that do not vary give no design effect: then every group counts as one item, the most cautious reading.
     """
     n = len(values)
     if groups is None:

@@ -64,6 +64,11 @@ class PairedSample:
     def moments(self) -> Moments:
         return paired_moments(self.a, self.b, self.weights, self.groups)
 
+    @property
+    def has_ratio(self) -> bool:
+        """Whether the candidate's score can be put as a share of the reference's: that is above 0."""
+        return self.perplexity or self.moments.mean_a > 0
+
     @cached_property
     def _bounded(self) -> bool:
         return not self.perplexity and all(side.min() >= 0 and side.max() <= 1 for side in (self.a, self.b))
@@ -108,13 +113,14 @@ class PairedSample:
                 (table.gained - table.lost) / table.n, low, high, f"Tango score{self._suffix}"
             )
         m = self.moments
-        value, half = m.mean_b - m.mean_a, critical_value(m.df) * math.sqrt(m.variance())
         if not self.perplexity:
             limit = 1.0 if self._bounded else math.inf
-            return self._estimate(
-                value, max(value - half, -limit), min(value + half, limit), f"paired t{self._suffix}"
-            )
-        scale_a, scale_b = math.exp(m.mean_a), math.exp(m.mean_b)
+            low, high = m.difference_interval()
+            value = m.mean_b - m.mean_a
+            return self._estimate(value, max(low, -limit), min(high, limit), f"paired t{self._suffix}")
+        scale_a, scale_b = _exp(m.mean_a), _exp(m.mean_b)
+        if math.isinf(scale_a) or math.isinf(scale_b):
+            return self._not_finite()
         variance = scale_b**2 * m.var_b - 2 * scale_a * scale_b * m.cov + scale_a**2 * m.var_a
         half = critical_value(m.df) * math.sqrt(max(variance, 0.0)) if m.df else math.inf
         value = scale_b - scale_a
@@ -124,26 +130,23 @@ class PairedSample:
     def ratio(self) -> Estimate | None:
         """Candidate / reference, with its 95 % interval; None where the reference is not above 0.
 
-        Means: Fieller's interval (1954). Where the reference cannot be told from 0 the ratio has no upper
-            bound.
+        Graded means have Fieller's interval: unbounded where the reference cannot be told from 0.
         """
         if not self.finite:
             return self._not_finite()
         m = self.moments
         if self.perplexity:
-            half = critical_value(m.df) * math.sqrt(m.variance()) if m.df else math.inf
+            low, high = m.difference_interval()
             value = m.mean_b - m.mean_a
-            return self._estimate(
-                _exp(value), _exp(value - half), _exp(value + half), f"paired t of log{self._suffix}"
-            )
-        if m.mean_a <= 0:
+            return self._estimate(_exp(value), _exp(low), _exp(high), f"paired t of log{self._suffix}")
+        if not self.has_ratio:
             return None
         value = m.mean_b / m.mean_a
         if self._table is not None:
             n, df = effective_n(self.b - value * self.a, self.groups)
             low, high = binary.ratio_interval(self._table[0].scaled(n), critical_value(df))
             return self._estimate(value, low, high, f"paired score{self._suffix}")
-        low, high = _fieller(m, critical_value(m.df))
+        low, high = m.ratio_interval()
         return self._estimate(value, max(low, 0.0) if self._bounded else low, high, f"Fieller{self._suffix}")
 
     # --- tests ---
@@ -161,25 +164,16 @@ class PairedSample:
                 n, df = effective_n(self.b - ratio * self.a, self.groups)
                 return upper_tail(binary.ratio_score(table.scaled(n), ratio), df)
             return upper_tail(binary.difference_score(table, delta or 0.0), df)
-        m = self.moments
         if self.perplexity:
             assert ratio is not None, "perplexities are compared by their ratio"
-            distance, variance = m.mean_b - m.mean_a - math.log(ratio), m.variance()
-        elif ratio is not None:
-            distance, variance = m.mean_b - ratio * m.mean_a, m.variance(ratio)
-        else:
-            distance, variance = m.mean_b - m.mean_a - (delta or 0.0), m.variance()
-        if m.df == 0:
-            return 0.5
-        if variance == 0:
-            return upper_tail(math.copysign(math.inf, distance), m.df) if distance else 0.5
-        return upper_tail(distance / math.sqrt(variance), m.df)
+            return self.moments.evidence_above(1.0, math.log(ratio))
+        return self.moments.evidence_above(1.0 if ratio is None else ratio, delta or 0.0)
 
     # --- bootstrap ---
 
     def bootstrap(self, statistic: str, resamples: int, seed: int) -> Estimate | None:
         """The BCa interval of "delta" or "ratio", groups resampled whole; None where it does not exist."""
-        if not self.finite or (statistic == "ratio" and not self.perplexity and self.moments.mean_a <= 0):
+        if not self.finite or (statistic == "ratio" and not self.has_ratio):
             return None
         weights = np.ones(self.n) if self.weights is None else self.weights
         units = np.stack([weights * self.a, weights * self.b, weights], axis=1)
@@ -228,17 +222,6 @@ def score_estimate(
     if values.min() >= 0 and values.max() <= 1:
         low, high = max(low, 0.0), min(high, 1.0)
     return estimate(m.mean_a, low, high, "t")
-
-
-def _fieller(m: Moments, t: float) -> tuple[float, float]:
-    """The ratios theta with |mean_b - theta * mean_a| <= t * its standard error."""
-    if m.df == 0 or m.mean_a**2 <= t**2 * m.var_a:
-        return -math.inf, math.inf
-    a = m.mean_a**2 - t**2 * m.var_a
-    b = m.mean_a * m.mean_b - t**2 * m.cov
-    c = m.mean_b**2 - t**2 * m.var_b
-    root = math.sqrt(max(b * b - a * c, 0.0))
-    return (b - root) / a, (b + root) / a
 
 
 def _exp(value: float) -> float:

@@ -1,0 +1,115 @@
+"""The items behind a comparison: those that flipped, with both responses, and what was lost by category."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from kick.comparison.flips import answered_otherwise, loss_rate
+from kick.comparison.moments import Array
+from kick.comparison.multiplicity import adjust
+from kick.comparison.paired import difference_test
+from kick.comparison.pairing import Pairs
+from kick.comparison.sample import PairedSample
+from kick.errors import InputError, nearest
+from kick.types import CategoryLoss
+
+_BANDS = 4
+
+
+def changed_items(pairs: Pairs) -> pd.DataFrame:
+    """The items that became another answer, one row each; what was lost comes first.
+
+    Columns: task, metric, reference, candidate, change, doc_id, group, prompt, target, and for both
+        checkpoints response, score and margin. `change` is "lost", "gained" or "other wrong" for
+        right-or-wrong items, "worse" or "better" for graded ones. The margin is the gap between the
+        likeliest choice and the next one, in nats; NaN for generated answers.
+    """
+    sample = pairs.sample
+    sign = 1 if sample.higher_is_better else -1
+    change = np.sign(sample.b - sample.a) * sign
+    words = ("lost", "gained") if sample.is_binary else ("worse", "better")
+    kind = np.select([change < 0, change > 0], words, "")
+    if sample.is_binary:
+        wrong = sample.a == (0 if sample.higher_is_better else 1)
+        kind = np.where((change == 0) & wrong & answered_otherwise(pairs), "other wrong", kind)
+    left, right = pairs.reference_items, pairs.candidate_items
+    frame = pd.DataFrame(
+        {
+            "task": pairs.task,
+            "metric": pairs.metric,
+            "reference": pairs.reference.checkpoint,
+            "candidate": pairs.candidate.checkpoint,
+            "change": kind,
+            "doc_id": left["doc_id"],
+            "group": left["group"],
+            "prompt": left["prompt"],
+            "target": left["target"],
+            "reference_response": left["response"],
+            "candidate_response": right["response"],
+            "reference_score": sample.a,
+            "candidate_score": sample.b,
+            "reference_margin": choice_margins(left["choice_logprobs"]),
+            "candidate_margin": choice_margins(right["choice_logprobs"]),
+        }
+    )
+    order = {name: place for place, name in enumerate(("lost", "worse", "gained", "better", "other wrong"))}
+    changed = frame[frame["change"] != ""]
+    return changed.sort_values("change", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+
+
+def choice_margins(logprobs: Iterable[Array]) -> Array:
+    """How far the likeliest choice is ahead of the next one, in nats (n,); NaN where there are no choices."""
+    margins = [float(np.diff(np.sort(row)[-2:])[0]) if len(row) > 1 else np.nan for row in logprobs]
+    return np.array(margins, dtype=np.float64)
+
+
+def losses_by_category(pairs: Pairs, column: str = "group") -> list[CategoryLoss]:
+    """What was lost in each category, the largest loss first.
+
+    Args:
+        pairs: the pairs of one task.
+        column: a column of the items: `group` (subject, article, relation) or any other that the task
+            keeps. Numbers of many different values (popularity) are cut into four bands of equally many
+            items.
+
+    Raises:
+        InputError: there is no such column, or it is empty.
+    """
+    if column not in pairs.reference_items or pairs.reference_items[column].isna().all():
+        filled = [str(name) for name in pairs.reference_items if pairs.reference_items[name].notna().any()]
+        raise InputError(f"{pairs.task} keeps no categories in '{column}'. {nearest(column, filled)}")
+    categories = _bands(pairs.reference_items[column])
+    whole = pairs.sample
+    losses = []
+    for name, rows in pd.Series(range(whole.n)).groupby(categories.to_numpy(), sort=True):
+        at = rows.to_numpy()
+        sample = PairedSample(
+            whole.a[at],
+            whole.b[at],
+            weights=None if whole.weights is None else whole.weights[at],
+            perplexity=whole.perplexity,
+            higher_is_better=whole.higher_is_better,
+        )
+        losses.append((str(name), sample, difference_test(sample)[0]))
+    adjusted = adjust([1.0 if p is None else p for _, _, p in losses], "benjamini-hochberg")
+    records = [
+        CategoryLoss(
+            category=name,
+            n=sample.n,
+            delta=sample.delta,
+            knowledge_loss=loss_rate(sample),
+            p_value=1.0 if p is None else p,
+            p_fdr=p_fdr,
+        )
+        for (name, sample, p), p_fdr in zip(losses, adjusted, strict=True)
+    ]
+    sign = 1 if whole.higher_is_better else -1
+    return sorted(records, key=lambda record: sign * record.delta.value)
+
+
+def _bands(values: pd.Series) -> pd.Series:
+    if not pd.api.types.is_numeric_dtype(values) or values.nunique() <= 5 * _BANDS:
+        return values.astype("string").fillna("(none)")
+    bands = pd.qcut(values, _BANDS, duplicates="drop", precision=3)
+    return bands.map(lambda band: f"{band.left:g} to {band.right:g}").astype("string").fillna("(none)")

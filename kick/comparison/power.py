@@ -1,0 +1,99 @@
+"""How many items decide, and what a number of items can detect, from the variance that the pairs show.
+
+Power of paired tests by the normal approximation (Miller, "Adding Error Bars to Evals", arXiv 2411.00640,
+section 5): what counts is the share of items that flip, not the scores.
+"""
+
+import math
+
+from scipy import stats
+
+from kick.comparison.moments import Moments
+from kick.comparison.pairing import Pairs
+from kick.types import Power
+
+LEVEL = 0.05  # one-sided
+POWER = 0.8
+
+
+def items_needed(
+    variance: float, distance: float, *, level: float = LEVEL, power: float = POWER
+) -> int | None:
+    """Items for a one-sided test to show a difference that is `distance` away, with this power.
+
+    Args:
+        variance: of one item's contrast; with 0 and 1 and no loss the share of items that flip. Of
+            dependent items: variance of the mean times their number.
+        distance: between the truth and the bound that is tested, in units of the metric.
+        level: one-sided.
+        power: chance of success.
+
+    Returns:
+        None where the distance is 0 (no number decides) or there is no variance to go by.
+    """
+    if distance == 0 or not 0 < variance < math.inf:
+        return None
+    return math.ceil(variance * (_reach(level, power) / distance) ** 2)
+
+
+def detectable(variance: float, n: int, *, level: float = LEVEL, power: float = POWER) -> float:
+    """The smallest loss that `n` items show with this power, in units of the metric; see `items_needed`."""
+    return _reach(level, power) * math.sqrt(variance / n)
+
+
+def power_of(pairs: Pairs, margin: float) -> Power:
+    """What the items of these pairs can decide at a relative margin.
+
+    Args:
+        pairs: reference and candidate on one task.
+        margin: relative; of a perplexity, 0.05 allows a ratio of 1.05.
+    """
+    sample = pairs.sample
+    m = sample.moments
+    sign = 1 if sample.higher_is_better else -1
+    if sample.perplexity:
+        bound, difference = math.log1p(margin), m.mean_b - m.mean_a
+        variance_at_bound = m.variance() * sample.n
+    else:
+        bound, difference = margin * m.mean_a, m.mean_b - m.mean_a
+        variance_at_bound = m.variance(1 - sign * margin) * sample.n
+    variance = m.variance() * sample.n
+    return Power(
+        task=pairs.task,
+        candidate=pairs.candidate.checkpoint,
+        metric=pairs.metric,
+        n=sample.n,
+        discordance=float((sample.a != sample.b).mean()) if sample.is_binary else None,
+        margin=margin,
+        items_to_match=items_needed(variance_at_bound, bound),
+        items_to_decide=items_to_decide(m, sample.n, sign * difference, bound),
+        detectable_loss=detectable(variance, sample.n),
+    )
+
+
+def items_to_decide(
+    m: Moments, n: int, gain: float, bound: float, *, level: float = LEVEL, loss_level: float | None = None
+) -> int | None:
+    """Items after which a difference as measured is decided: shown to be within the bound, or shown to be a
+    loss.
+
+    Args:
+        m: the moments of the pairs.
+        n: their number.
+        gain: the difference measured; negative for a loss.
+        bound: the loss that is tolerated, positive.
+        level: of the test against the bound, one-sided.
+        loss_level: of the test for a loss, where it is corrected for others; `level` when left out.
+    """
+    variance = m.variance() * n
+    needed = []
+    if gain > -bound:
+        needed.append(items_needed(variance, gain + bound, level=level))
+    if gain < 0:
+        needed.append(items_needed(variance, gain, level=level if loss_level is None else loss_level))
+    known = [number for number in needed if number is not None]
+    return min(known) if known else None
+
+
+def _reach(level: float, power: float) -> float:
+    return float(stats.norm.ppf(1 - level) + stats.norm.ppf(power))
