@@ -3,13 +3,14 @@
 from kick.checkpoints.describe import describe
 from kick.checkpoints.fingerprint import fingerprint, tokenizer_fingerprint
 from kick.checkpoints.load import Loaded, load, read_config, read_tokenizer
-from kick.checkpoints.spec import resolve
+from kick.checkpoints.spec import locate, resolve
 
 __all__ = [
     "Loaded",
     "describe",
     "fingerprint",
     "load",
+    "locate",
     "read_config",
     "read_tokenizer",
     "resolve",

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from kick.checkpoints.checks import quant_method
 from kick.checkpoints.folder import (
-    decoder_linears,
     config_json,
+    decoder_linears,
     read_tensor,
     stored_tensors,
     stores_transposed,

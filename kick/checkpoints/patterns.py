@@ -24,6 +24,12 @@ def parse_pattern(pattern: str) -> tuple[int, int]:
     return kept, size
 
 
+def pattern_sparsity(pattern: str) -> float:
+    """The share of zeros that a pattern asks for: 1 - N/M."""
+    kept, size = parse_pattern(pattern)
+    return 1 - kept / size
+
+
 def violations(weight: "Tensor", pattern: str) -> tuple[int, int]:
     """How many groups hold more than N non-zeros, and how many groups there are.
 

@@ -39,28 +39,39 @@ def resolve(checkpoint: Checkpoint) -> Path:
     return _download(checkpoint, checkpoint.revision)
 
 
+def locate(model: str) -> Path:
+    """The folder of a model given on the command line: a folder, or a hub id as `owner/name@revision`.
+
+    Raises:
+        InputError: as `resolve`.
+    """
+    name, _, revision = (model, "", "") if Path(model).expanduser().exists() else model.partition("@")
+    return resolve(Checkpoint(id=name, model=name, revision=revision or None))
+
+
 def _download(checkpoint: Checkpoint, revision: str) -> Path:
+    from functools import partial
+
+    import httpx
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
         HFValidationError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
 
     what = f"checkpoint '{checkpoint.id}': {checkpoint.model} at revision {revision}"
+    download = partial(
+        snapshot_download,
+        checkpoint.model,
+        revision=revision,
+        allow_patterns=[*_WANTED, "*.py"] if checkpoint.trust_remote_code else _WANTED,
+        ignore_patterns=_UNWANTED,
+    )
     try:
-        return Path(
-            snapshot_download(
-                checkpoint.model,
-                revision=revision,
-                allow_patterns=[*_WANTED, "*.py"] if checkpoint.trust_remote_code else _WANTED,
-                ignore_patterns=_UNWANTED,
-            )
-        )
+        return Path(download())
     except GatedRepoError:
         raise InputError(
             f"{what} is gated. Accept its terms on the hub and log in with 'hf auth login'."
@@ -74,8 +85,11 @@ def _download(checkpoint: Checkpoint, revision: str) -> Path:
             f"{what} was not found: no such folder here and no such repository on the hub. Check the name; "
             "for a private repository log in with 'hf auth login'."
         ) from None
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
-        raise InputError(
-            f"{what} is not in the hub's cache and could not be downloaded ({type(error).__name__}). "
-            "Connect to the network (HF_HUB_OFFLINE unset), or download it elsewhere and give its folder."
-        ) from None
+    except (httpx.HTTPError, HfHubHTTPError, OSError) as error:
+        try:
+            return Path(download(local_files_only=True))
+        except OSError:
+            raise InputError(
+                f"{what} is not whole in the hub's cache and cannot be downloaded ({type(error).__name__}). "
+                "Connect to the network (HF_HUB_OFFLINE unset), or download it elsewhere and give its folder."
+            ) from None

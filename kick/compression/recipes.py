@@ -8,12 +8,15 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from filelock import FileLock, Timeout
+from pydantic import ValidationError
 
 from kick.checkpoints.checks import quant_method
 from kick.checkpoints.fingerprint import fingerprint
@@ -21,16 +24,16 @@ from kick.checkpoints.folder import (
     FLOATS,
     INDEX,
     StoredTensor,
+    config_json,
     decoder_linears,
     is_fused_experts,
-    config_json,
     read_tensor,
     stored_tensors,
     stores_transposed,
     tokenizer_files,
     weight_files,
 )
-from kick.checkpoints.patterns import parse_pattern
+from kick.checkpoints.patterns import parse_pattern, pattern_sparsity
 from kick.errors import InputError, nearest
 from kick.types import Axis, Recipe, Record
 
@@ -75,11 +78,11 @@ def validate(recipe: Recipe) -> None:
                 f"above 0 and below 1."
             )
         if recipe.pattern is not None:
-            kept, size = parse_pattern(recipe.pattern)
-            if abs(recipe.sparsity - (1 - kept / size)) > 1e-9:
+            asked = pattern_sparsity(recipe.pattern)
+            if abs(recipe.sparsity - asked) > 1e-9:
                 raise InputError(
-                    f"pattern {recipe.pattern} keeps {kept} of {size} weights, which is sparsity "
-                    f"{1 - kept / size:g}, not {recipe.sparsity:g}. Change one of them."
+                    f"pattern {recipe.pattern} is a sparsity of {asked:g}, not {recipe.sparsity:g}. "
+                    "Change one of them."
                 )
     else:
         if recipe.bits is None or not 2 <= recipe.bits <= 8:
@@ -117,47 +120,68 @@ def make(recipe: Recipe, source: Path, out: Path) -> None:
     """
     validate(recipe)
     linears, transposed = _linears_to_compress(recipe, source)
-    out = out.absolute()
     shards = weight_files(source)
-    lock = _claim(out, sum(shard.stat().st_size for shard in shards))
-    scratch = out.with_name(f".{out.name}.tmp")
-    try:
-        if out.exists():
-            raise InputError(f"{out} exists and is not overwritten. Delete it, or give another folder.")
-        shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
-        scratch.mkdir()
+    with _scratch_for(out.absolute(), sum(shard.stat().st_size for shard in shards)) as scratch:
         for shard in shards:
             shutil.copyfile(shard, scratch / shard.name)
         for linear in linears:
             _write(scratch / linear.shard.name, linear, _compressed(recipe, linear, transposed))
         _finish(recipe, source, scratch)
-        scratch.rename(out)
-        _sync(out.parent)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
 
 
-def _claim(out: Path, size: int) -> FileLock:
-    """The lock on making `out`, after checking that its disk takes `size` bytes."""
+def read_made(folder: Path) -> Made:
+    """The `kick.json` of a folder that `make` wrote, if the folder is still what was written.
+
+    Reads every weight once.
+
+    Raises:
+        InputError: there is no kick.json, or a file has changed since.
+    """
+    path = folder / "kick.json"
+    try:
+        made = Made.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing: kick did not make this folder. Make it again.") from None
+    except ValidationError:
+        raise InputError(
+            f"{path} is damaged, or of another version of kick. Make the folder again."
+        ) from None
+    if fingerprint(folder) != made.fingerprint:
+        raise InputError(f"{folder} is not what kick wrote there: a file has changed since. Make it again.")
+    return made
+
+
+@contextmanager
+def _scratch_for(out: Path, size: int) -> Iterator[Path]:
+    """A folder beside `out` for `size` bytes: renamed to `out` at the end, removed if anything fails."""
+    scratch = out.with_name(f".{out.name}.tmp")
     lock = FileLock(out.with_name(f".{out.name}.lock"))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
-        free = shutil.disk_usage(out.parent).free
     except Timeout:
         raise InputError(
             f"{out} is being made by another process. Wait for it, or give another folder."
         ) from None
     except OSError as error:
         raise InputError(f"{out} cannot be written ({error.strerror}). Give a folder that can.") from None
-    if free < size:
+    try:
+        if out.exists():
+            raise InputError(f"{out} exists and is not overwritten. Delete it, or give another folder.")
+        shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
+        free = shutil.disk_usage(out.parent).free
+        if free < size:
+            raise InputError(
+                f"{out} needs {size / 1e9:.1f} GB, and its disk has {free / 1e9:.1f}. Make room."
+            )
+        scratch.mkdir()
+        yield scratch
+        scratch.rename(out)
+        _sync(out.parent)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
-        raise InputError(
-            f"{out} needs {size / 1e9:.1f} GB, and its disk has {free / 1e9:.1f} GB left. Make room."
-        )
-    return lock
 
 
 def _linears_to_compress(recipe: Recipe, source: Path) -> tuple[list[StoredTensor], bool]:
