@@ -4,6 +4,7 @@ Records hold values and what follows from them directly; the work is done in the
 between. All are immutable, and those that reach a disk (`Cell`, `CheckpointRecord`) read back what they wrote.
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -259,118 +260,6 @@ class Refusal(Record):
     reason: str
 
 
-class FamilyComparison(Record):
-    """The unweighted mean over several tasks, reference against candidate."""
-
-    name: str
-    tasks: tuple[str, ...]
-    reference: str  # checkpoint id
-    candidate: str  # checkpoint id
-    n: int  # items of all tasks
-    reference_score: Estimate
-    candidate_score: Estimate
-    delta: Estimate
-    ratio: Estimate | None
-    p_value: float
-    matching: Matching | None
-
-
-class ReplicateComparison(Record):
-    """Candidates that differ only in a seed or calibration set, against the reference on one task."""
-
-    task: str
-    metric: str
-    reference: str  # checkpoint id
-    candidates: tuple[str, ...]
-    delta: Estimate  # mean of candidate - reference; items and replicates are random; n: items
-    spread: float  # standard deviation of the candidates' deltas
-
-
-class CategoryLoss(Record):
-    """What was lost on the items of one category."""
-
-    category: str
-    n: int
-    delta: Estimate  # candidate - reference
-    knowledge_loss: Estimate | None  # None for graded metrics, or if the reference got nothing right
-    p_value: float
-    p_fdr: float  # adjusted over the categories (Benjamini and Hochberg)
-
-
-class MatchingRate(Record):
-    """How far a series can be compressed while one task still matches.
-
-    Rates go in the order of growing compression; the reference itself always matches.
-    """
-
-    series: str
-    axis: Axis
-    task: str
-    margin: float
-    rate: float  # the last rate up to which every score is within the margin, as measured
-    at_least: float  # the last rate up to which every candidate is shown to match
-    at_most: float  # the last rate before a candidate is shown not to match
-    fails_at: float | None  # the first rate that is shown not to match
-    last: float  # the most compressed rate measured
-
-
-FirstToFail = Literal["perplexity first", "task first", "together", "neither", "cannot tell"]
-
-
-class SeriesWarning(Record):
-    """One series on one task: did perplexity leave its tolerance before the task did?"""
-
-    task: MatchingRate
-    perplexity: MatchingRate
-    verdict: FirstToFail
-
-
-Signal = Literal["perplexity", "kl", "flips"]
-
-
-class RankAgreement(Record):
-    """Does a signal order the candidates as a task does? Kendall's tau-b: 1 alike, -1 the other way round."""
-
-    signal: Signal
-    task: str
-    tau: Estimate  # n: candidates
-    candidates: tuple[str, ...]
-
-
-class Misordered(Record):
-    """Two candidates that perplexity orders the wrong way for a task."""
-
-    task: str
-    preferred: str  # the one with the lower perplexity
-    better: str  # the one that knows more
-    perplexity_ratio: Estimate  # better / preferred, above 1
-    delta: Estimate  # task score, better - preferred
-    p_holm: float  # one-sided, of "the preferred one knows no less", adjusted over all pairs
-
-
-class PerplexityWarning(Record):
-    """Did perplexity warn of the knowledge that was lost?"""
-
-    warnings: tuple[SeriesWarning, ...]
-    agreements: tuple[RankAgreement, ...]
-    misordered: tuple[Misordered, ...]
-    refusals: tuple[Refusal, ...]
-
-
-class Power(Record):
-    """What the items of a comparison can decide, given how much the two checkpoints were seen to differ."""
-
-    task: str
-    candidate: str
-    metric: str
-    n: int
-    discordance: float | None  # share of items whose correctness changed; None for graded metrics
-    margin: float  # relative
-    items_to_match: int | None  # to show matching, were there no loss at all; None: the items give no variance
-    items_to_decide: int | None  # to decide either way, were the difference as measured
-    detectable_loss: float  # absolute, in units of the metric (perplexity: relative)
-
-
 class SuiteComparison(Record):
     """Every candidate of a results folder against the reference, task by task."""
 
@@ -394,3 +283,62 @@ class Curve(Record):
     task: str
     points: tuple[CurvePoint, ...]
     refusals: tuple[Refusal, ...] = ()  # candidates of the series that could not be compared
+
+
+# --- what is decided ----------------------------------------------------------------------------------------
+
+Outcome = Literal["pass", "regression", "inconclusive"]
+CheckKind = Literal["task", "family", "perplexity", "kl"]
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome:
+    """A regression if there is one, else inconclusive if there is one, else pass."""
+    given = set(outcomes)
+    if "regression" in given:
+        return "regression"
+    return "inconclusive" if "inconclusive" in given else "pass"
+
+
+class Check(Record):
+    """One limit of a policy, asked of one candidate."""
+
+    kind: CheckKind
+    name: str  # of the task or family
+    metric: str
+    reference_score: Estimate | None = None  # None for kl
+    candidate_score: Estimate
+    delta: Estimate | None = None  # None for kl
+    flips: Flips | None = None
+    noise_floor: NoiseFloor | None = None  # None: not measured
+    p_within: float  # one-sided, of "the limit is broken": small shows that it is kept
+    p_loss: float  # one-sided, of "nothing is lost", corrected over the checks: small shows a loss
+    outcome: Outcome = "inconclusive"
+    reason: str = ""
+    items_needed: int | None = None  # in all, to decide; None: decided already, or no number would
+
+
+class Verdict(Record):
+    """A policy's answer for one candidate."""
+
+    candidate: str
+    checks: tuple[Check, ...]
+
+    @property
+    def outcome(self) -> Outcome:
+        return worst(check.outcome for check in self.checks)
+
+
+class GateResult(Record):
+    """A policy's answers for a results folder: what is printed, written and returned to the shell."""
+
+    policy: str
+    reference: str
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def outcome(self) -> Outcome:
+        return worst(verdict.outcome for verdict in self.verdicts)
+
+    @property
+    def exit_code(self) -> int:
+        return {"pass": 0, "regression": 1, "inconclusive": 3}[self.outcome]

@@ -1,6 +1,7 @@
 """How far a series can be compressed while a task still matches."""
 
-from kick.types import Curve, CurvePoint, MatchingRate
+from kick.comparison.records import MatchingRate
+from kick.types import Curve, CurvePoint
 
 
 def matching_rate(curve: Curve) -> MatchingRate | None:

@@ -10,8 +10,9 @@ import numpy as np
 from kick.comparison.matching import match
 from kick.comparison.moments import Moments, critical_value
 from kick.comparison.pairing import Pairs
+from kick.comparison.records import FamilyComparison
 from kick.errors import InputError
-from kick.types import Estimate, FamilyComparison
+from kick.types import Estimate
 
 
 @dataclass(frozen=True)

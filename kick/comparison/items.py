@@ -10,9 +10,9 @@ from kick.comparison.moments import Array
 from kick.comparison.multiplicity import adjust
 from kick.comparison.paired import difference_test
 from kick.comparison.pairing import Pairs
+from kick.comparison.records import CategoryLoss
 from kick.comparison.sample import PairedSample
 from kick.errors import InputError, nearest
-from kick.types import CategoryLoss
 
 _BANDS = 4
 

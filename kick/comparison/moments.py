@@ -121,7 +121,7 @@ def critical_value(df: float, confidence: float = CONFIDENCE) -> float:
 
 
 def upper_tail(statistic: float, df: float) -> float:
-    """P(T >= statistic) of Student's t; 0.5, no evidence either way, where there are no degrees of freedom."""
+    """P(T >= statistic) of Student's t; 0.5, no evidence either way, without degrees of freedom."""
     return float(stats.t.sf(statistic, df)) if df > 0 else 0.5
 
 

@@ -15,21 +15,19 @@ from kick.comparison.moments import CONFIDENCE, Array
 from kick.comparison.multiplicity import adjust
 from kick.comparison.paired import loss_test
 from kick.comparison.pairing import Pairs, load_pairs
-from kick.comparison.sample import PairedSample
-from kick.errors import InputError
-from kick.store import Store
-from kick.types import (
-    Curve,
-    Estimate,
+from kick.comparison.records import (
     FirstToFail,
     MatchingRate,
     Misordered,
     PerplexityWarning,
     RankAgreement,
-    Refusal,
     SeriesWarning,
     Signal,
 )
+from kick.comparison.sample import PairedSample
+from kick.errors import InputError
+from kick.store import Store
+from kick.types import Curve, Estimate, Refusal
 
 RESAMPLES = 1_000
 SEED = 1234

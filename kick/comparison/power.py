@@ -10,7 +10,7 @@ from scipy import stats
 
 from kick.comparison.moments import Moments
 from kick.comparison.pairing import Pairs
-from kick.types import Power
+from kick.comparison.records import Power
 
 LEVEL = 0.05  # one-sided
 POWER = 0.8
@@ -48,16 +48,10 @@ def power_of(pairs: Pairs, margin: float) -> Power:
         pairs: reference and candidate on one task.
         margin: relative; of a perplexity, 0.05 allows a ratio of 1.05.
     """
-    sample = pairs.sample
-    m = sample.moments
+    sample, m = pairs.sample, pairs.sample.moments
     sign = 1 if sample.higher_is_better else -1
-    if sample.perplexity:
-        bound, difference = math.log1p(margin), m.mean_b - m.mean_a
-        variance_at_bound = m.variance() * sample.n
-    else:
-        bound, difference = margin * m.mean_a, m.mean_b - m.mean_a
-        variance_at_bound = m.variance(1 - sign * margin) * sample.n
-    variance = m.variance() * sample.n
+    bound = math.log1p(margin) if sample.perplexity else margin * m.mean_a
+    at_bound = m.variance() if sample.perplexity else m.variance(1 - sign * margin)
     return Power(
         task=pairs.task,
         candidate=pairs.candidate.checkpoint,
@@ -65,34 +59,28 @@ def power_of(pairs: Pairs, margin: float) -> Power:
         n=sample.n,
         discordance=float((sample.a != sample.b).mean()) if sample.is_binary else None,
         margin=margin,
-        items_to_match=items_needed(variance_at_bound, bound),
-        items_to_decide=items_to_decide(m, sample.n, sign * difference, bound),
-        detectable_loss=detectable(variance, sample.n),
+        items_to_match=items_needed(at_bound * sample.n, bound),
+        items_to_decide=items_to_decide(m, sign * (m.mean_b - m.mean_a), bound),
+        detectable_loss=detectable(m.variance() * sample.n, sample.n),
     )
 
 
 def items_to_decide(
-    m: Moments, n: int, gain: float, bound: float, *, level: float = LEVEL, loss_level: float | None = None
+    m: Moments, gain: float, bound: float, *, level: float = LEVEL, loss_level: float = LEVEL
 ) -> int | None:
-    """Items after which a difference as measured is decided: shown to be within the bound, or shown to be a
-    loss.
+    """Items after which a difference as measured is decided: shown to be within the bound, or to be a loss.
 
     Args:
         m: the moments of the pairs.
-        n: their number.
         gain: the difference measured; negative for a loss.
-        bound: the loss that is tolerated, positive.
+        bound: the loss that is tolerated, positive, in the same units.
         level: of the test against the bound, one-sided.
-        loss_level: of the test for a loss, where it is corrected for others; `level` when left out.
+        loss_level: of the test for a loss.
     """
-    variance = m.variance() * n
-    needed = []
-    if gain > -bound:
-        needed.append(items_needed(variance, gain + bound, level=level))
-    if gain < 0:
-        needed.append(items_needed(variance, gain, level=level if loss_level is None else loss_level))
-    known = [number for number in needed if number is not None]
-    return min(known) if known else None
+    variance = m.variance() * m.n
+    within = items_needed(variance, gain + bound, level=level) if gain > -bound else None
+    loss = items_needed(variance, gain, level=loss_level) if gain < 0 else None
+    return min((number for number in (within, loss) if number is not None), default=None)
 
 
 def _reach(level: float, power: float) -> float:

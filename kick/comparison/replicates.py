@@ -8,8 +8,9 @@ import numpy as np
 
 from kick.comparison.bootstrap import crossed_interval
 from kick.comparison.pairing import Pairs
+from kick.comparison.records import ReplicateComparison
 from kick.errors import InputError
-from kick.types import Estimate, ReplicateComparison
+from kick.types import Estimate
 
 RESAMPLES = 4_000
 SEED = 1234

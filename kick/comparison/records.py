@@ -1,0 +1,119 @@
+"""What the parts of the comparison say, as records, beside the `Comparison` itself."""
+
+from typing import Literal
+
+from kick.types import Axis, Estimate, Matching, Record, Refusal
+
+
+class FamilyComparison(Record):
+    """The unweighted mean over several tasks, reference against candidate."""
+
+    name: str
+    tasks: tuple[str, ...]
+    reference: str  # checkpoint id
+    candidate: str  # checkpoint id
+    n: int  # items of all tasks
+    reference_score: Estimate
+    candidate_score: Estimate
+    delta: Estimate
+    ratio: Estimate | None
+    p_value: float
+    matching: Matching | None
+
+
+class ReplicateComparison(Record):
+    """Candidates that differ only in a seed or calibration set, against the reference on one task."""
+
+    task: str
+    metric: str
+    reference: str  # checkpoint id
+    candidates: tuple[str, ...]
+    delta: Estimate  # mean of candidate - reference; items and replicates are random; n: items
+    spread: float  # standard deviation of the candidates' deltas
+
+
+class CategoryLoss(Record):
+    """What was lost on the items of one category."""
+
+    category: str
+    n: int
+    delta: Estimate  # candidate - reference
+    knowledge_loss: Estimate | None  # None for graded metrics, or if the reference got nothing right
+    p_value: float
+    p_fdr: float  # adjusted over the categories (Benjamini and Hochberg)
+
+
+class MatchingRate(Record):
+    """How far a series can be compressed while one task still matches.
+
+    Rates go in the order of growing compression; the reference itself always matches.
+    """
+
+    series: str
+    axis: Axis
+    task: str
+    margin: float
+    rate: float  # the last rate up to which every score is within the margin, as measured
+    at_least: float  # the last rate up to which every candidate is shown to match
+    at_most: float  # the last rate before a candidate is shown not to match
+    fails_at: float | None  # the first rate that is shown not to match
+    last: float  # the most compressed rate measured
+
+
+FirstToFail = Literal["perplexity first", "task first", "together", "neither", "cannot tell"]
+
+
+class SeriesWarning(Record):
+    """One series on one task: did perplexity leave its tolerance before the task did?"""
+
+    task: MatchingRate
+    perplexity: MatchingRate
+    verdict: FirstToFail
+
+
+Signal = Literal["perplexity", "kl", "flips"]
+
+
+class RankAgreement(Record):
+    """Does a signal order the candidates as a task does? Kendall's tau-b: 1 alike, -1 the other way round."""
+
+    signal: Signal
+    task: str
+    tau: Estimate  # n: candidates
+    candidates: tuple[str, ...]
+
+
+class Misordered(Record):
+    """Two candidates that perplexity orders the wrong way for a task."""
+
+    task: str
+    preferred: str  # the one with the lower perplexity
+    better: str  # the one that knows more
+    perplexity_ratio: Estimate  # better / preferred, above 1
+    delta: Estimate  # task score, better - preferred
+    p_holm: float  # one-sided, of "the preferred one knows no less", adjusted over all pairs
+
+
+class PerplexityWarning(Record):
+    """Did perplexity warn of the knowledge that was lost?"""
+
+    warnings: tuple[SeriesWarning, ...]
+    agreements: tuple[RankAgreement, ...]
+    misordered: tuple[Misordered, ...]
+    refusals: tuple[Refusal, ...]
+
+
+class Power(Record):
+    """What the items of a comparison can decide, given how much the two checkpoints were seen to differ."""
+
+    task: str
+    candidate: str
+    metric: str
+    n: int
+    discordance: float | None  # share of items whose correctness changed; None for graded metrics
+    margin: float  # relative
+    items_to_match: (
+        int | None
+    )  # to show matching, were there no loss at all; None: the items give no variance
+    items_to_decide: int | None  # to decide either way, were the difference as measured
+    detectable_loss: float  # absolute, in units of the metric (perplexity: relative)

@@ -1,0 +1,386 @@
+"""A policy and the comparisons of a candidate become a verdict: pass, regression, or inconclusive.
+
+Each check asks two questions, each by a one-sided test at the policy's level. Is the loss shown to stay
+within the margin? Then it passes, however certain a smaller loss is. Otherwise: is a loss shown at all?
+Then it is a regression. Neither: the items are too few to tell. A candidate passes when every check does,
+which needs no correction (intersection-union test; Berger, Technometrics 24, 1982); it fails when any check
+does, so the tests that show a loss are corrected for their number, and a candidate that is as good as the
+reference fails with at most the policy's level.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Self
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from kick.comparison.families import TaskMean, compare_family
+from kick.comparison.flips import count_flips
+from kick.comparison.grid import candidate_ids, reference_id, task_names
+from kick.comparison.matching import Contrast, margin_tests
+from kick.comparison.moments import Moments
+from kick.comparison.multiplicity import Correction, adjust
+from kick.comparison.paired import loss_test, noise_floor
+from kick.comparison.pairing import Pairs, load_pairs
+from kick.comparison.power import items_to_decide
+from kick.comparison.sample import PairedSample, score_estimate
+from kick.errors import InputError, nearest
+from kick.store import Store
+from kick.types import Check, CheckKind, Estimate, Family, GateResult, NoiseFloor, Outcome, Verdict
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class _Keys(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Rule(_Keys):
+    """What one task, or the mean of a family, may lose: a share of the reference's score, or an absolute
+    drop.
+    """
+
+    margin: Share | None = None
+    maximum_drop: Annotated[float, Field(gt=0)] | None = None  # in units of the metric
+    metric: str | None = None  # default: the metric that stands for the task
+    minimum_reference: float | None = None  # a reference that scores less passes nothing
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Self:
+        if self.margin is not None and self.maximum_drop is not None:
+            raise ValueError("give margin or maximum_drop, not both")
+        return self
+
+
+class PerplexityRule(_Keys):
+    """How far perplexity may rise, relative to the reference."""
+
+    maximum_rise: Annotated[float, Field(gt=0)]
+
+
+class DivergenceRule(_Keys):
+    """How far the candidate may diverge from the reference: mean KL a token, in nats."""
+
+    maximum: Annotated[float, Field(gt=0)]
+
+
+class Policy(_Keys):
+    """The keys of a policy file."""
+
+    name: str
+    margin: Share = 0.05  # for every task without a rule of its own
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05  # one-sided
+    correction: Correction = "holm"
+    minimum_items: Annotated[int, Field(ge=1)] = 100  # not asked of perplexity, whose items are windows
+    above_chance: bool = True
+    tasks: dict[str, Rule] = Field(default_factory=dict)
+    families: dict[Family, Rule] = Field(default_factory=dict)
+    perplexity: PerplexityRule | None = None
+    kl: DivergenceRule | None = None
+    ignore: tuple[str, ...] = ()  # tasks that are not checked
+
+    @classmethod
+    def read(cls, source: str | Path) -> "Policy":
+        """Read a policy file, or a packaged policy by its name.
+
+        Raises:
+            InputError: names the file, the key and what is wrong with it.
+        """
+        path = Path(source)
+        if not path.is_file():
+            packaged = Path(__file__).parent / "policies"
+            path = packaged / f"{source}.yaml"
+            if not path.is_file():
+                names = ", ".join(sorted(file.stem for file in packaged.glob("*.yaml")))
+                raise InputError(f"there is no policy file '{source}'. Packaged policies: {names}.")
+        try:
+            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} cannot be read as YAML: {error}") from None
+        except ValidationError as error:
+            raise InputError(f"{path}: {_explain(error)}") from None
+
+    def rule(self, task: str) -> Rule:
+        """The rule of a task, with the policy's margin where it has no bound of its own."""
+        return self._bounded(self.tasks.get(task, Rule()))
+
+    def family_rule(self, family: Family) -> Rule:
+        """The rule of a family, bounded likewise."""
+        return self._bounded(self.families[family])
+
+    def _bounded(self, rule: Rule) -> Rule:
+        if rule.margin is None and rule.maximum_drop is None:
+            return rule.model_copy(update={"margin": self.margin})
+        return rule
+
+
+def gate(
+    store: Store,
+    policy: Policy | str | Path,
+    *,
+    reference: str | None = None,
+    candidates: Sequence[str] = (),
+) -> GateResult:
+    """Judge candidates of a results folder by a policy.
+
+    Args:
+        store: the results folder.
+        policy: a `Policy`, a policy file, or the name of a packaged policy (`regression`).
+        reference: id of a checkpoint; the reference of the suite when left out.
+        candidates: ids of checkpoints; every one but the reference when left out.
+
+    Returns:
+        One verdict a candidate; its outcome and its exit code are those of the worst.
+
+    Raises:
+        InputError: the policy is not valid, names what is not there, or a pair that it needs cannot be
+            compared. All reasons are given at once.
+    """
+    policy = policy if isinstance(policy, Policy) else Policy.read(policy)
+    reference = reference_id(store, reference)
+    known = candidate_ids(store, reference)
+    for name in candidates:
+        if name not in known:
+            raise InputError(f"there is no candidate '{name}' in {store.root}. {nearest(name, known)}")
+    tasks = task_names(store)
+    for name in (*policy.tasks, *policy.ignore):
+        if name not in tasks:
+            raise InputError(
+                f"policy '{policy.name}': there is no task '{name}' in {store.root}. {nearest(name, tasks)}"
+            )
+    checked = [task for task in tasks if task not in policy.ignore]
+    chosen = list(candidates) or known
+    if not chosen or not checked:
+        raise InputError(
+            f"{store.root} holds no {'task' if chosen else 'candidate'} to check. Run the suite first."
+        )
+    return GateResult(
+        policy=policy.name,
+        reference=reference,
+        verdicts=tuple(_verdict(store, policy, reference, name, checked) for name in chosen),
+    )
+
+
+def _verdict(store: Store, policy: Policy, reference: str, candidate: str, tasks: Sequence[str]) -> Verdict:
+    loaded: list[Pairs] = []
+    problems: list[str] = []
+    for task in tasks:
+        try:
+            loaded.append(load_pairs(store, reference, candidate, task, policy.rule(task).metric))
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        raise InputError("\n".join(problems))
+    questions = list(_questions(store, policy, loaded))
+    if not questions:
+        raise InputError(
+            f"policy '{policy.name}' checks none of {', '.join(tasks)}. Give it a rule that applies."
+        )
+    losses = adjust([question.tests.p_loss for question in questions], policy.correction)
+    checks = [
+        question.answer(policy, p_loss, len(questions))
+        for question, p_loss in zip(questions, losses, strict=True)
+    ]
+    return Verdict(candidate=candidate, checks=tuple(checks))
+
+
+@dataclass(frozen=True)
+class _Tests:
+    """The two questions of a check, and what it takes to answer them."""
+
+    p_within: float  # of "the loss is the margin or more"
+    p_beyond: float  # of "the loss is the margin or less"
+    p_loss: float  # of "nothing is lost"
+    moments: Moments | None = None  # of the pairs, for the number of items that would decide;
+    gain: float = 0.0  # as measured, negative for a loss,
+    bound: float = 0.0  # and the loss that is tolerated, in the same units
+
+    def items_needed(self, alpha: float, checks: int) -> int | None:
+        if self.moments is None:
+            return None
+        return items_to_decide(self.moments, self.gain, self.bound, level=alpha, loss_level=alpha / checks)
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A check that is not answered yet: `draft` holds everything but the answer."""
+
+    draft: Check
+    tests: _Tests
+    amount: str  # what may be lost, in words
+    too_few: str | None = None  # why nothing can be said
+    worthless: str | None = None  # why a pass would mean nothing
+
+    def answer(self, policy: Policy, p_loss: float, checks: int) -> Check:
+        """Judge by the corrected `p_loss`; `checks` is the number of tests that it was corrected for."""
+        outcome: Outcome = "inconclusive"
+        needed = None
+        if self.too_few:
+            reason = self.too_few
+        elif self.tests.p_within <= policy.alpha:
+            outcome = "inconclusive" if self.worthless else "pass"
+            reason = self.worthless or f"shown: less than {self.amount}"
+        elif p_loss <= policy.alpha:
+            outcome = "regression"
+            reason = f"a loss is shown, and not that it is less than {self.amount}"
+            if self.tests.p_beyond <= policy.alpha:
+                reason = f"shown: more than {self.amount}"
+        else:
+            needed = self.tests.items_needed(policy.alpha, checks)
+            reason = f"neither a loss is shown nor that it is less than {self.amount}"
+            if needed is not None:
+                reason += f"; about {max(needed - self.draft.candidate_score.n, 1):,} more items would decide"
+        update = {"outcome": outcome, "reason": reason, "p_loss": p_loss, "items_needed": needed}
+        return self.draft.model_copy(update=update)
+
+
+def _questions(store: Store, policy: Policy, loaded: Sequence[Pairs]) -> Iterator[_Question]:
+    for pairs in loaded:
+        if not pairs.sample.perplexity:
+            yield _task_question(store, policy, pairs)
+            continue
+        if policy.perplexity is not None:
+            yield _perplexity_question(store, pairs, policy.perplexity.maximum_rise)
+        if policy.kl is not None:
+            yield _divergence_question(policy, pairs, policy.kl.maximum)
+    for family in policy.families:
+        members = [pairs for pairs in loaded if pairs.reference.task.family == family]
+        if not members:
+            raise InputError(f"policy '{policy.name}': families.{family}: no task of this family was scored.")
+        yield _family_question(policy, family, members)
+
+
+def _task_question(store: Store, policy: Policy, pairs: Pairs) -> _Question:
+    rule, sample = policy.rule(pairs.task), pairs.sample
+    tests = _bound_tests(rule, sample, sample.moments, loss_test(sample))
+    chance = pairs.reference.task.chance if policy.above_chance else None
+    return _Question(
+        _draft("task", pairs, tests, noise_floor(store, pairs)),
+        tests,
+        _amount(rule, sample.higher_is_better),
+        too_few=_too_few(policy, sample.n),
+        worthless=_worthless(rule, sample.reference_score, chance),
+    )
+
+
+def _family_question(policy: Policy, family: Family, members: Sequence[Pairs]) -> _Question:
+    rule = policy.family_rule(family)
+    if rule.metric is not None:
+        raise InputError(f"policy '{policy.name}': families.{family}.metric: name metrics under tasks.")
+    mean = TaskMean(members)
+    found = compare_family(family, members, policy.margin)
+    tests = _bound_tests(rule, mean, mean.moments, 1 - mean.evidence_above(delta=0.0))
+    draft = Check(
+        kind="family",
+        name=family,
+        metric="mean of " + ", ".join(found.tasks),
+        reference_score=found.reference_score,
+        candidate_score=found.candidate_score,
+        delta=found.delta,
+        p_within=tests.p_within,
+        p_loss=tests.p_loss,
+    )
+    worthless = _worthless(rule, found.reference_score, None)
+    return _Question(draft, tests, _amount(rule), too_few=_too_few(policy, found.n), worthless=worthless)
+
+
+def _perplexity_question(store: Store, pairs: Pairs, maximum_rise: float) -> _Question:
+    sample = pairs.sample
+    within, beyond = margin_tests(sample, ratio=maximum_rise)
+    m = sample.moments if sample.finite else None
+    gain = m.mean_a - m.mean_b if m else 0.0
+    tests = _Tests(within, beyond, loss_test(sample), m, gain, math.log1p(maximum_rise))
+    draft = _draft("perplexity", pairs, tests, noise_floor(store, pairs))
+    return _Question(draft, tests, f"{100 * maximum_rise:.3g} % rise")
+
+
+def _divergence_question(policy: Policy, pairs: Pairs, maximum: float) -> _Question:
+    if "kl" not in pairs.candidate_items:
+        raise InputError(
+            f"policy '{policy.name}' limits kl, and the divergence of '{pairs.candidate.checkpoint}' from "
+            f"its reference was not measured on {pairs.task}. Remove `kl` from the policy, or measure it."
+        )
+    values = pairs.candidate_items["kl"].to_numpy(np.float64)
+    sample = PairedSample(np.zeros_like(values), values, pairs.sample.groups, pairs.sample.weights)
+    beyond = sample.evidence_above(delta=maximum)
+    score = score_estimate(values, pairs.sample.groups, pairs.sample.weights)
+    draft = Check(
+        kind="kl",
+        name=pairs.task,
+        metric="kl",
+        candidate_score=score,
+        p_within=1 - beyond,
+        p_loss=beyond,
+    )
+    return _Question(draft, _Tests(1 - beyond, beyond, beyond), f"{maximum:g} nats a token")
+
+
+def _bound_tests(rule: Rule, contrast: Contrast, m: Moments, p_loss: float) -> _Tests:
+    sign = 1 if contrast.higher_is_better else -1
+    if rule.maximum_drop is not None:
+        bound = rule.maximum_drop
+        within, beyond = margin_tests(contrast, drop=bound)
+    else:
+        assert rule.margin is not None
+        bound = rule.margin * m.mean_a
+        within, beyond = margin_tests(contrast, ratio=rule.margin)
+    return _Tests(within, beyond, p_loss, m, sign * (m.mean_b - m.mean_a), bound)
+
+
+def _draft(kind: CheckKind, pairs: Pairs, tests: _Tests, noise: NoiseFloor | None) -> Check:
+    return Check(
+        kind=kind,
+        name=pairs.task,
+        metric=pairs.metric,
+        reference_score=pairs.sample.reference_score,
+        candidate_score=pairs.sample.candidate_score,
+        delta=pairs.sample.delta,
+        flips=count_flips(pairs),
+        noise_floor=noise,
+        p_within=tests.p_within,
+        p_loss=tests.p_loss,
+    )
+
+
+def _amount(rule: Rule, higher_is_better: bool = True) -> str:
+    word = "lost" if higher_is_better else "rise"
+    if rule.maximum_drop is not None:
+        return f"{rule.maximum_drop:.3g} {word}"
+    return f"{100 * (rule.margin or 0):.3g} % {word}"
+
+
+def _too_few(policy: Policy, n: int) -> str | None:
+    return f"{n} items, and the policy asks for {policy.minimum_items}" if n < policy.minimum_items else None
+
+
+def _worthless(rule: Rule, reference: Estimate, chance: float | None) -> str | None:
+    """Why a pass would mean nothing: a reference that knows nothing loses nothing."""
+    if rule.minimum_reference is not None and reference.value < rule.minimum_reference:
+        return (
+            f"the reference scores {reference.value:.3f}, and the policy asks for {rule.minimum_reference:g}"
+        )
+    if chance is not None and reference.low <= chance:
+        return f"the reference scores {reference.value:.3f}, not shown to be above chance ({chance:g})"
+    return "the reference scores 0" if reference.value <= 0 else None
+
+
+def _explain(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        inner: dict[str, type[_Keys]] = {
+            "tasks": Rule,
+            "families": Rule,
+            "perplexity": PerplexityRule,
+            "kl": DivergenceRule,
+        }
+        keys = inner[location[0]] if len(location) > 1 else Policy
+        return f"{key}: unknown key. {nearest(location[-1], list(keys.model_fields))}"
+    if problem["type"] == "missing":
+        return f"{key}: this key is missing."
+    return f"{key}: {problem['msg']}".removeprefix(": ") + "."
