@@ -1,0 +1,1 @@
+"""The bridge to lm-eval: the only place that imports it. Tasks, their data, the scoring model, and plans."""

@@ -1,0 +1,184 @@
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from kick.metrics.answers import (
+    contains_alias,
+    exact_match,
+    gold_in_question,
+    hotpotqa,
+    is_abstention,
+    is_empty,
+    normalize,
+    score,
+    squad,
+    token_f1,
+    tokens,
+)
+
+texts = st.text(max_size=40)
+words = st.text(alphabet="abcdeé .,-'&0123The", max_size=25)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The  Beatles!", "beatles"),
+        ("a United\tStates", "united states"),
+        ("O'Neill", "oneill"),
+        ("O’Neill", "oneill"),
+        ("U.S.", "us"),
+        ("Jean-Luc Picard", "jean luc picard"),
+        ("Jean–Luc", "jean luc"),
+        ("AC/DC", "ac dc"),
+        ("snake_case", "snake case"),
+        ("Beyoncé", "beyonce"),
+        ("Beyonce\u0301", "beyonce"),
+        ("ﬁre ①", "fire 1"),
+        ("STRASSE", "strasse"),
+        ("Straße", "strasse"),
+        ("1,000,000", "1000000"),
+        ("1,00", "1 00"),
+        ("3.50", "3.5"),
+        ("10.0", "10"),
+        ("3.5%", "3.5"),
+        ("$12.", "12"),
+        ("-5 °C", "-5 c"),
+        ("−5", "-5"),
+        ("1914-1918", "1914 1918"),
+        ("Seven", "7"),
+        ("007", "007"),
+        ("Simon & Garfunkel", "simon and garfunkel"),
+        ("The The", "the the"),
+        ("Vitamin A", "vitamin"),
+        ("A", "a"),
+        ("हिन्दी", "हिन्दी"),
+        ("한국", "한국"),
+        ("...", ""),
+        (" \n\t", ""),
+        ("", ""),
+    ],
+)
+def test_the_normal_form_of(text: str, expected: str) -> None:
+    assert normalize(text) == expected
+
+
+@given(texts)
+@example("ΐ")
+@example("A\u0345")
+@example("1.2.30-4.0")
+def test_normalising_twice_is_normalising_once(text: str) -> None:
+    assert normalize(normalize(text)) == normalize(text)
+
+
+@given(texts, texts)
+def test_f1_is_symmetric_and_lies_between_0_and_1(one: str, other: str) -> None:
+    assert token_f1(one, [other]) == token_f1(other, [one])
+    assert 0.0 <= token_f1(one, [other]) <= 1.0
+
+
+@given(words, words)
+def test_an_exact_match_has_full_f1_and_contains_the_alias(answer: str, alias: str) -> None:
+    if exact_match(answer, [alias]):
+        assert token_f1(answer, [alias]) == 1.0
+        assert contains_alias(answer, [alias]) == 1.0
+
+
+@given(texts)
+def test_an_answer_with_a_letter_or_digit_matches_itself(text: str) -> None:
+    assert exact_match(text, [text]) == float(not is_empty(text))
+
+
+@given(st.text(alphabet=" \t\n\r\u00a0\u2003.,!?'\"-*_", max_size=20), st.lists(texts, max_size=4), texts)
+def test_white_space_and_punctuation_score_nothing(answer: str, aliases: list[str], question: str) -> None:
+    scores = score(answer, aliases, question)
+    assert (scores["exact_match"], scores["f1"], scores["contains"]) == (0.0, 0.0, 0.0)
+    assert scores["empty"] == 1.0
+
+
+@given(texts, st.lists(texts, max_size=4), texts)
+def test_any_unicode_is_scored_within_0_and_1(answer: str, aliases: list[str], question: str) -> None:
+    assert all(0.0 <= value <= 1.0 for value in score(answer, aliases, question).values())
+
+
+@given(words, st.lists(words, min_size=1, max_size=4))
+def test_the_best_alias_counts(answer: str, aliases: list[str]) -> None:
+    for metric in (exact_match, token_f1, contains_alias):
+        assert metric(answer, aliases) == max(metric(answer, [alias]) for alias in aliases)
+
+
+def test_without_aliases_nothing_is_right() -> None:
+    assert score("Paris", [], "Where?")["exact_match"] == 0.0
+    assert token_f1("Paris", []) == 0.0
+
+
+def test_f1_of_several_aliases_is_not_binarised() -> None:
+    assert token_f1("the red house", ["red", "blue barn"]) == pytest.approx(2 / 3)
+
+
+def test_iran_is_not_found_in_mirandas() -> None:
+    assert contains_alias("It is one of the Mirandas.", ["Iran"]) == 0.0
+    assert contains_alias("It is in Iran, I think.", ["Iran"]) == 1.0
+
+
+def test_the_words_of_an_alias_must_stand_in_a_row() -> None:
+    assert contains_alias("New bridges in York", ["New York"]) == 0.0
+
+
+def test_an_alias_longer_than_the_answer_is_not_contained() -> None:
+    assert contains_alias("York", ["New York"]) == 0.0
+
+
+def test_the_letter_a_is_an_answer_only_where_it_is_the_gold_answer() -> None:
+    assert score("a", ["Apollo", "a heron", "the A road"], "Which?")["exact_match"] == 0.0
+    assert score("a", ["Apollo", "a heron", "A road"], "Which?")["contains"] == 0.0
+    assert exact_match("a", ["A"]) == 1.0
+
+
+def test_the_decimal_point_separates_3_5_from_35() -> None:
+    assert exact_match("3.5", ["35"]) == 0.0
+
+
+def test_yes_and_no_match_whole_answers_only() -> None:
+    assert token_f1("no", ["there is no lake"]) == 0.0
+    assert token_f1("no it is not", ["no"]) == 0.0
+    assert token_f1("No.", ["no"]) == 1.0
+    assert contains_alias("No, it is not.", ["no"]) == 1.0
+    assert contains_alias("There is no lake.", ["no"]) == 0.0
+
+
+@pytest.mark.parametrize(
+    "text", ["I don't know.", "Unknown", "It is not known who", "Cannot be determined by me", "n/a"]
+)
+def test_an_answer_that_declines_is_an_abstention(text: str) -> None:
+    assert is_abstention(text)
+
+
+@pytest.mark.parametrize("text", ["Nothing Compares 2 U", "The Unknown Soldier", "Paris", "", "no"])
+def test_an_answer_is_no_abstention(text: str) -> None:
+    assert not is_abstention(text)
+
+
+def test_a_right_answer_is_no_abstention() -> None:
+    assert score("Unknown", ["unknown"], "Who?")["abstention"] == 0.0
+    assert score("Unknown", ["Ann"], "Who?")["abstention"] == 1.0
+
+
+def test_a_question_that_holds_its_answer_is_flagged() -> None:
+    assert gold_in_question("Is the Rhine or the Elbe longer?", ["Elbe"])
+    assert not gold_in_question("Which river is longest?", ["Elbe"])
+    assert not gold_in_question("No man's land lies where?", ["no"])
+
+
+def test_squad_takes_every_annotators_answer() -> None:
+    doc = {"question": "When?", "answers": {"text": ["in 1874", "1874"], "answer_start": [0, 3]}}
+    assert squad(doc, [" 1874."])["exact_match"] == 1.0
+
+
+def test_hotpotqa_has_one_answer() -> None:
+    assert hotpotqa({"question": "Which?", "answer": "Lake Odde"}, [" Odde"])["f1"] == pytest.approx(2 / 3)
+
+
+@given(texts)
+def test_tokens_hold_no_white_space(text: str) -> None:
+    assert all(token and not any(map(str.isspace, token)) for token in tokens(text))

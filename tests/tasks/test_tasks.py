@@ -1,0 +1,126 @@
+"""Every task of kick under plain lm-eval, with a random model and data written for the tests."""
+
+from pathlib import Path
+from typing import Any
+
+import lm_eval
+import pytest
+from lm_eval.api.task import ConfigurableTask
+from lm_eval.tasks import TaskManager
+from lm_eval.tasks._yaml_loader import load_yaml
+
+from kick.harness.datasets import load
+from tests.data_root import FACTS, make_data_root
+
+TASKS = Path(__file__).parents[2] / "tasks"
+NAMES = ["kick_freebaseqa", "kick_mmlu", "kick_hotpotqa", "kick_squad", "kick_cnn_dailymail"]
+
+
+@pytest.fixture(scope="module")
+def scored(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What plain lm-eval makes of the first four items of every task."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KICK_DATA_ROOT", str(make_data_root(tmp_path_factory.mktemp("data"))))
+        return lm_eval.simple_evaluate(
+            model="hf",
+            model_args={"pretrained": str(tiny_llama), "dtype": "float32"},
+            tasks=NAMES,
+            task_manager=TaskManager(include_path=str(TASKS), include_defaults=False),
+            limit=4,
+            batch_size=4,
+            bootstrap_iters=0,
+            device="cpu",
+        )
+
+
+def _prompt(scored: dict[str, Any], task: str) -> str:
+    prompt: str = scored["samples"][task][0]["arguments"][0][0]
+    return prompt
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_task_scores_every_item_by_every_metric_that_it_declares(scored: dict[str, Any], name: str) -> None:
+    declared = [entry["metric"] for entry in scored["configs"][name]["metric_list"]]
+    samples = scored["samples"][name]
+    assert len(samples) == 4
+    for sample in samples:
+        assert sorted(sample["metrics"]) == sorted(declared)
+        assert all(0.0 <= sample[metric] <= 1.0 for metric in declared)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_task_states_what_kick_needs_to_know(scored: dict[str, Any], name: str) -> None:
+    config = scored["configs"][name]
+    metadata = config["metadata"]
+    assert metadata["family"] in {path.name for path in TASKS.iterdir() if path.is_dir()}
+    assert metadata["metric"] in [entry["metric"] for entry in config["metric_list"]]
+    assert metadata["chance"] is None or 0 < metadata["chance"] < 1
+    assert metadata["group_by"] is None or metadata["group_by"] in scored["samples"][name][0]["doc"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_task_pins_the_revision_of_its_data(scored: dict[str, Any], name: str) -> None:
+    assert len(scored["configs"][name]["dataset_kwargs"]["revision"]) == 40
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_reference_is_not_in_the_prompt_beyond_the_passages(scored: dict[str, Any], name: str) -> None:
+    for sample in scored["samples"][name]:
+        question = sample["arguments"][0][0].rsplit("Question:", 1)[-1]
+        assert str(sample["target"]) not in question or name == "kick_mmlu"
+
+
+def test_freebaseqa_shows_five_answered_questions_of_another_split(scored: dict[str, Any]) -> None:
+    prompt = _prompt(scored, "kick_freebaseqa")
+    question = FACTS[0][1]
+    assert prompt.startswith(f"Question: On dev day 0: {question}\nAnswer: copper\n\n")
+    assert prompt.endswith(f"\n\nQuestion: {question}\nAnswer:")
+    assert prompt.count("On dev day") == 5
+
+
+def test_squad_puts_the_passage_before_the_question(scored: dict[str, Any]) -> None:
+    prompt = _prompt(scored, "kick_squad")
+    assert prompt.startswith("The ferry to Vinsted")
+    assert prompt.endswith(f"\nQuestion: {FACTS[0][1]}\nAnswer:")
+
+
+def test_hotpotqa_shows_all_ten_passages(scored: dict[str, Any]) -> None:
+    prompt = _prompt(scored, "kick_hotpotqa")
+    assert prompt.startswith(
+        "Passage 1: copper\ncopper is known in Vinsted. People speak of copper.\n\nPassage 2: "
+    )
+    assert "\n\nPassage 10: Vinsted 8\n" in prompt
+    assert prompt.endswith("\nAnswer:")
+
+
+def test_a_story_is_followed_by_the_cue_of_a_summary(scored: dict[str, Any]) -> None:
+    prompt = _prompt(scored, "kick_cnn_dailymail")
+    assert prompt.startswith("The ferry to Vinsted")
+    assert prompt.endswith("\n\nTL;DR:")
+
+
+def test_the_mmlu_requests_are_lm_evals_own_for_every_subject(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = Path(lm_eval.__file__).parent / "tasks/mmlu/default"
+    builtin = {
+        path.stem.removeprefix("mmlu_"): load_yaml(path) for path in sorted(folder.glob("mmlu_*.yaml"))
+    }
+    monkeypatch.setenv("KICK_DATA_ROOT", str(make_data_root(tmp_path, list(builtin))))
+    ours = TaskManager(include_path=str(TASKS), include_defaults=False).load(["kick_mmlu"])["tasks"][
+        "kick_mmlu"
+    ]
+    ours.build_all_requests()
+    requests = {(each.doc["question"], each.idx): each.args for each in ours.instances}
+    rows = load(path="cais/mmlu", name="all", splits=["dev", "test"])
+    for subject, config in builtin.items():
+        of_subject = {
+            split: data.filter(lambda row, subject=subject: row["subject"] == subject)
+            for split, data in rows.items()
+        }
+        data = {"dataset_path": None, "custom_dataset": lambda of_subject=of_subject, **_: of_subject}
+        theirs = ConfigurableTask(config={**config, **data, "num_fewshot": 5})
+        theirs.build_all_requests()
+        assert len(theirs.instances) == 8
+        assert all(requests[each.doc["question"], each.idx] == each.args for each in theirs.instances)
+    assert len(builtin) == 57
