@@ -223,15 +223,16 @@ class _Question:
             reason = self.too_few
         elif self.tests.p_within <= policy.alpha:
             outcome = "inconclusive" if self.worthless else "pass"
-            reason = self.worthless or f"shown: less than {self.amount}"
+            reason = self.worthless or f"less than {self.amount} (p = {self.tests.p_within:.2g})"
         elif p_loss <= policy.alpha:
             outcome = "regression"
-            reason = f"a loss is shown, and not that it is less than {self.amount}"
             if self.tests.p_beyond <= policy.alpha:
-                reason = f"shown: more than {self.amount}"
+                reason = f"more than {self.amount} (p = {self.tests.p_beyond:.2g})"
+            else:
+                reason = f"a loss (p = {p_loss:.2g}), and not shown to be less than {self.amount}"
         else:
             needed = self.tests.items_needed(policy.alpha, checks)
-            reason = f"neither a loss is shown nor that it is less than {self.amount}"
+            reason = f"no loss is shown (p = {p_loss:.2g}, corrected), nor that it is less than {self.amount}"
             if needed is not None:
                 reason += f"; about {max(needed - self.draft.candidate_score.n, 1):,} more items would decide"
         update = {"outcome": outcome, "reason": reason, "p_loss": p_loss, "items_needed": needed}

@@ -236,7 +236,7 @@ def _caveats(reference: Cell, candidate: Cell, unpaired: int) -> tuple[str, ...]
     if others:
         notes.append(f"Scored under other versions: {', '.join(others)}.")
     if unpaired:
-        notes.append(f"{unpaired} items that only one of the two has were left out.")
+        notes.append(f"Left out, because only one of the two has them: items, {unpaired}.")
     return tuple(notes)
 
 

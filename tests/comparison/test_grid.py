@@ -1,0 +1,106 @@
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from kick.comparison import compare_all, noise_id, series_curves
+from kick.comparison.curves import matching_rate
+from kick.errors import InputError
+from kick.types import Curve
+from tests.results import TASKS, checkpoint_record, make_results, write_scores
+
+FACTS = "kick_freebaseqa"
+
+
+def curve(curves: list[Curve], series: str, task: str) -> Curve:
+    return next(curve for curve in curves if (curve.series, curve.task) == (series, task))
+
+
+def test_every_candidate_is_compared_on_every_task(tmp_path: Path) -> None:
+    store = make_results(tmp_path, items=40, windows=9)
+    result = compare_all(store)
+    assert result.reference == "dense"
+    assert len(result.comparisons) == 7 * len(TASKS)
+    assert result.refusals == ()
+
+
+def test_what_cannot_be_compared_is_listed_with_its_reason(tmp_path: Path) -> None:
+    store = make_results(tmp_path, items=40, tasks=[FACTS], damage={"dense": 0, "rtn-4": 0.1, "rtn-3": 0.3})
+    write_scores(store, "rtn-4", TASKS[FACTS], pd.DataFrame({"em": [1.0], "f1": [1.0]}))
+    store.write_checkpoint(checkpoint_record("rtn-3"))
+    result = compare_all(store)
+    assert result.comparisons == ()
+    reasons = {refusal.candidate: refusal.reason for refusal in result.refusals}
+    assert "limit: 40 | 1" in reasons["rtn-4"]
+    assert f"task '{FACTS}' of 'rtn-3' is missing" in reasons["rtn-3"]
+
+
+def test_p_values_are_adjusted_over_all_comparisons(tmp_path: Path) -> None:
+    store = make_results(tmp_path, items=100, tasks=[FACTS, "kick_hotpotqa"])
+    comparisons = compare_all(store).comparisons
+    count = len(comparisons)
+    ordered = sorted(comparisons, key=lambda comparison: comparison.p_value or 0)
+    holm, fdr = 0.0, 1.0
+    for rank, comparison in enumerate(ordered):
+        assert comparison.p_value is not None
+        holm = max(holm, min(1.0, comparison.p_value * (count - rank)))
+        assert comparison.p_holm == pytest.approx(holm)
+    for rank, comparison in reversed(list(enumerate(ordered))):
+        fdr = min(fdr, (comparison.p_value or 0) * count / (rank + 1))
+        assert comparison.p_fdr == pytest.approx(fdr)
+
+
+def test_a_noise_run_is_no_candidate(tmp_path: Path) -> None:
+    store = make_results(tmp_path, items=40, tasks=[FACTS], damage={"dense": 0, "rtn-8": 0})
+    cell = store.cell("dense", FACTS)
+    assert cell is not None
+    write_scores(store, noise_id("dense"), TASKS[FACTS], store.items(cell), tier="batch of 1")
+    comparisons = compare_all(store).comparisons
+    assert [comparison.candidate for comparison in comparisons] == ["rtn-8"]
+    assert comparisons[0].noise_floor is not None
+
+
+def test_an_unknown_reference_is_refused(tmp_path: Path) -> None:
+    store = make_results(tmp_path, items=10, tasks=[FACTS], damage={"dense": 0, "rtn-8": 0})
+    with pytest.raises(InputError, match=r"there is no checkpoint 'dens'.*Did you mean 'dense'"):
+        compare_all(store, "dens")
+
+
+def test_curves_run_from_the_reference_to_the_most_compressed(tmp_path: Path) -> None:
+    curves = series_curves(make_results(tmp_path, items=60, windows=9))
+    sparsity, bits = curve(curves, "magnitude", FACTS), curve(curves, "rtn", FACTS)
+    assert [point.rate for point in sparsity.points] == [0, 0.1, 0.3, 0.5]
+    assert [point.rate for point in bits.points] == [16, 8, 4, 3]
+    assert sparsity.points[0].comparison.candidate == "dense"
+    assert sparsity.points[-1].comparison.candidate == "magnitude-0.5"
+    assert len(curves) == 2 * len(TASKS)
+
+
+def test_the_matching_rate_is_between_what_is_shown_to_match_and_what_is_shown_not_to(
+    tmp_path: Path,
+) -> None:
+    curves = series_curves(make_results(tmp_path, items=600, windows=20))
+    facts = matching_rate(curve(curves, "magnitude", FACTS))
+    assert facts is not None
+    assert facts.at_least <= facts.rate <= facts.at_most
+    assert (facts.rate, facts.fails_at, facts.last) == (0.1, 0.3, 0.5)
+    bits = matching_rate(curve(curves, "rtn", "perplexity_wikitext2"))
+    assert bits is not None
+    assert (bits.at_least, bits.rate, bits.at_most, bits.fails_at) == (4, 4, 4, 3)
+
+
+def test_a_series_that_never_fails_is_open_at_its_end(tmp_path: Path) -> None:
+    damage = {"dense": 0.0, "rtn-8": 0.0, "rtn-4": 0.0}
+    store = make_results(tmp_path, items=2000, tasks=[FACTS], damage=damage)
+    rate = matching_rate(series_curves(store)[0])
+    assert rate is not None
+    assert (rate.at_most, rate.fails_at, rate.last) == (4, None, 4)
+
+
+def test_a_series_without_its_reference_has_no_matching_rate(tmp_path: Path) -> None:
+    store = make_results(tmp_path, items=30, tasks=[FACTS], damage={"dense": 0, "rtn-8": 0})
+    store.write_checkpoint(checkpoint_record("dense"))
+    only = series_curves(store)[0]
+    assert only.points == ()
+    assert len(only.refusals) == 2
+    assert matching_rate(only) is None
