@@ -96,7 +96,9 @@ class Store:
         """The suite as run, as plain data."""
         data = yaml.safe_load((self.root / "suite.yaml").read_text(encoding="utf-8"))
         if not isinstance(data, dict):
-            raise InputError(f"{self.root / 'suite.yaml'} is damaged: expected a mapping. Run the suite again.")
+            raise InputError(
+                f"{self.root / 'suite.yaml'} is damaged: expected a mapping. Run the suite again."
+            )
         return data
 
     # --- checkpoints ---
@@ -191,13 +193,17 @@ class Store:
                     problems.append(f"{path}: the key is not the hash of the cell's identity.")
                 items = self.items(cell)
                 if len(items) != cell.items:
-                    problems.append(f"{path}: cell.json counts {cell.items} items, items.parquet holds {len(items)}.")
+                    problems.append(
+                        f"{path}: cell.json counts {cell.items} items, items.parquet holds {len(items)}."
+                    )
             except InputError as error:
                 problems.append(str(error))
         for record in self.checkpoints():
             for task, key in record.cells.items():
                 if not self.has(record.checkpoint.id, task, key):
-                    problems.append(f"{record.checkpoint.id} on {task}: not scored yet (cell {key} is missing).")
+                    problems.append(
+                        f"{record.checkpoint.id} on {task}: not scored yet (cell {key} is missing)."
+                    )
         return problems
 
 

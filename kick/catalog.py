@@ -1,0 +1,135 @@
+"""The tasks there are, read from their YAML without lm-eval, so that a suite is checked before anything heavy loads."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+
+from kick.errors import InputError, nearest
+from kick.types import Family, TaskInfo
+
+
+@dataclass(frozen=True)
+class CatalogTask:
+    """A task as its YAML declares it."""
+
+    info: TaskInfo
+    path: Path
+    config: Mapping[str, Any]  # with its includes merged; `!function` values as plain strings
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Every task and group below some folders."""
+
+    tasks: Mapping[str, CatalogTask]
+    groups: Mapping[str, tuple[str, ...]]
+
+    def expand(self, names: Sequence[str], where: str) -> tuple[str, ...]:
+        """Task names for task and group names, each once and in order.
+
+        Raises:
+            InputError: a name is neither a task nor a group; `where` says in which file and key.
+        """
+        expanded: dict[str, None] = {}
+        for name in names:
+            if name in self.tasks:
+                expanded[name] = None
+            elif name in self.groups:
+                expanded.update(dict.fromkeys(self.expand(self.groups[name], where)))
+            else:
+                hint = nearest(name, [*self.tasks, *self.groups])
+                raise InputError(f"{where}: there is no task '{name}'. {hint}")
+        return tuple(expanded)
+
+
+def packaged_tasks() -> Path:
+    """The folder of the tasks that come with kick: in the wheel, or beside the package in a checkout."""
+    inside = Path(__file__).parent / "_tasks"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "tasks"
+
+
+def read_catalog(include: Sequence[Path] = ()) -> Catalog:
+    """Read the packaged tasks and those below the folders `include`.
+
+    Raises:
+        InputError: a folder or a YAML file is missing or damaged, or two files define one name.
+    """
+    tasks: dict[str, CatalogTask] = {}
+    groups: dict[str, tuple[str, ...]] = {}
+    seen: dict[str, Path] = {}
+    for folder in (packaged_tasks(), *include):
+        if not folder.is_dir():
+            raise InputError(
+                f"{folder} is not a folder of tasks. Give a folder that holds lm-eval task YAML files."
+            )
+        for path in sorted(folder.rglob("*.yaml")):
+            config = _read_config(path)
+            name = config.get("group") or config.get("task")
+            if not isinstance(name, str):  # a base that others include
+                continue
+            if name in seen:
+                raise InputError(f"{path}: '{name}' is already defined in {seen[name]}. Rename one of them.")
+            seen[name] = path
+            if "group" in config:
+                groups[name] = tuple(config["task"])
+            else:
+                tasks[name] = CatalogTask(_task_info(path, config), path, config)
+    return Catalog(tasks, groups)
+
+
+def _task_info(path: Path, config: Mapping[str, Any]) -> TaskInfo:
+    metadata = config.get("metadata") or {}
+    metric_list = [entry["metric"] for entry in config.get("metric_list") or []]
+    family = metadata.get("family", "other")
+    if family not in get_args(Family):
+        raise InputError(
+            f"{path}: metadata.family: '{family}' is no family. {nearest(family, get_args(Family))}"
+        )
+    if not metric_list:
+        raise InputError(f"{path}: metric_list: name at least one metric.")
+    metric = metadata.get("metric", metric_list[0])
+    if metric not in metric_list:
+        raise InputError(
+            f"{path}: metadata.metric: '{metric}' is not in metric_list. {nearest(metric, metric_list)}"
+        )
+    better = {entry["metric"]: entry.get("higher_is_better", True) for entry in config["metric_list"]}
+    return TaskInfo(
+        name=config["task"],
+        family=family,
+        metric=metric,
+        metrics=tuple(metric_list),
+        higher_is_better=better[metric],
+        chance=metadata.get("chance"),
+        shots=metadata.get("shots", config.get("num_fewshot") or 0),
+        group_by=metadata.get("group_by"),
+        version=str(metadata.get("version", "0")),
+    )
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which `!function x` is the string `x`."""
+
+
+def _function_name(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> object:
+    return loader.construct_scalar(node)
+
+
+_Loader.add_constructor("!function", _function_name)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (yaml.YAMLError, OSError) as error:
+        raise InputError(f"{path} cannot be read as YAML: {error}") from None
+    if not isinstance(config, dict):
+        raise InputError(f"{path}: expected a mapping of lm-eval task settings.")
+    merged: dict[str, Any] = {}
+    includes = config.pop("include", [])
+    for include in includes if isinstance(includes, list) else [includes]:
+        merged.update(_read_config(path.parent / include))
+    merged.update(config)
+    return merged

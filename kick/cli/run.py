@@ -1,0 +1,74 @@
+"""`kick run`: score a suite, or an ad-hoc one given by options."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kick.errors import InputError
+
+
+def run(
+    suite: Annotated[
+        str | None, typer.Argument(help="A suite file, or the name of a packaged suite.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Without a file: the dense model (folder or hub id@revision).")
+    ] = None,
+    candidate: Annotated[
+        list[str] | None, typer.Option(help="Without a file: a compressed model; may be repeated.")
+    ] = None,
+    tasks: Annotated[
+        list[str] | None, typer.Option(help="Tasks to score (names, or a comma-separated list).")
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="Where results go. Default: results/<suite name>.")
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(metavar="CHECKPOINT", help="Score this checkpoint alone.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Items a task, drawn by the suite's seed.")] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="A local mirror of the data sets.", envvar="KICK_DATA_ROOT")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Padded tokens of a batch.")] = 4096,
+    cache: Annotated[
+        Path | None, typer.Option(help="Where made checkpoints are kept.", envvar="KICK_CACHE")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Score dense and compressed checkpoints on the same items. Goes on where an earlier run stopped."""
+    from kick.quiet import quiet_libraries
+
+    quiet_libraries()
+    from kick.runner import Settings
+    from kick.runner import run as run_suite
+    from kick.suite import Suite
+
+    names = [name for given in tasks or [] for name in given.split(",") if name]
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"--device: '{device}' is no device. Give cpu, cuda or auto.")
+    if data_root is not None and not data_root.is_dir():
+        raise InputError(
+            f"--data-root: {data_root} is not a folder. Give the folder that holds <owner>__<name> folders."
+        )
+    if suite is not None:
+        if reference or candidate:
+            raise InputError("give either a suite file, or --reference and --candidate, not both.")
+        loaded = Suite.read(suite)
+        if limit is not None:
+            loaded = loaded.with_limit(limit)
+    else:
+        if not reference or not candidate or not names:
+            raise InputError("give a suite file, or --reference MODEL --candidate MODEL --tasks TASK.")
+        loaded = Suite.ad_hoc(reference, candidate, names, limit)
+        names = []
+    folder = results or Path("results") / loaded.name
+    settings = Settings(folder, data_root, cache, device, batch_tokens)
+    summary = run_suite(loaded, settings, only=only, tasks=names)
+    if as_json:
+        print(json.dumps({"results": str(folder), "scored": summary.scored, "reused": summary.reused}))
+    else:
+        print(f"{summary.scored} cells scored, {summary.reused} there already. Next: kick report {folder}")

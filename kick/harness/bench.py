@@ -1,0 +1,123 @@
+"""The tasks of a suite with their data, loaded once: plans for every tokenizer, scores for every checkpoint."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+from kick.catalog import Catalog
+from kick.checkpoints import Loaded
+from kick.harness.model import KickLM
+from kick.harness.perplexity import (
+    Corpus,
+    PerplexityPlan,
+    load_corpus,
+    make_perplexity_plan,
+    perplexity_scores,
+    score_windows,
+)
+from kick.harness.plan import Plan, context_window, make_plan
+from kick.harness.scoring import mean_scores, score_task
+from kick.harness.tasks import LoadedTask, load_tasks
+from kick.store import Journal
+from kick.suite import Suite
+from kick.types import PlanInfo, Skipped, TaskInfo
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """What will be scored of one task: requests of an lm-eval task, or windows of a corpus."""
+
+    task: TaskInfo
+    info: PlanInfo
+    skipped: tuple[Skipped, ...]
+    steps: int  # what progress counts: requests or windows
+    work: tuple[LoadedTask, Plan] | PerplexityPlan
+
+
+@dataclass
+class Bench:
+    """The tasks and corpora of a suite."""
+
+    tasks: list[LoadedTask]
+    corpora: list[Corpus]
+    _plans: dict[tuple[str, int | None], dict[str, TaskPlan]] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, suite: Suite, names: Sequence[str], catalog: Catalog, data_root: Path | None) -> "Bench":
+        """Load the data of the tasks `names` of a suite.
+
+        Raises:
+            InputError: data are missing.
+        """
+        tasks = [name for name in names if name in suite.tasks]
+        include = [Path(path) for path in suite.include_path]
+        datasets = suite.perplexity.datasets if suite.perplexity else ()
+        return cls(
+            load_tasks(tasks, catalog, include=include, data_root=data_root),
+            [load_corpus(name, data_root) for name in datasets if f"perplexity_{name}" in names],
+        )
+
+    def plans(
+        self,
+        tokenizer_fingerprint: str,
+        config: PretrainedConfig,
+        tokenizer: Callable[[], PreTrainedTokenizerBase],
+        suite: Suite,
+    ) -> dict[str, TaskPlan]:
+        """The plans for a tokenizer, by task name; made once for the checkpoints that share it."""
+        fits = context_window(config)
+        key = (tokenizer_fingerprint, fits)
+        if key not in self._plans:
+            self._plans[key] = self._make_plans(tokenizer(), fits, suite)
+        return self._plans[key]
+
+    def _make_plans(
+        self, tokenizer: PreTrainedTokenizerBase, fits: int | None, suite: Suite
+    ) -> dict[str, TaskPlan]:
+        plans: dict[str, TaskPlan] = {}
+        for loaded in self.tasks:
+            plan = make_plan(loaded, tokenizer, window=fits, limit=suite.limit, seed=suite.seed)
+            plans[loaded.info.name] = TaskPlan(
+                loaded.info, plan.info, plan.skipped, len(plan.requests), (loaded, plan)
+            )
+        for corpus in self.corpora:
+            settings = suite.perplexity
+            assert settings is not None
+            windows = make_perplexity_plan(
+                corpus,
+                tokenizer,
+                window=settings.window,
+                windows=settings.windows,
+                fits=fits,
+                seed=suite.seed,
+            )
+            plans[windows.task.name] = TaskPlan(windows.task, windows.info, (), len(windows.windows), windows)
+        return plans
+
+    def scorer(self, loaded: Loaded, batch_tokens: int) -> "Scorer":
+        return Scorer(loaded, KickLM(loaded, batch_tokens))
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A loaded checkpoint that answers plans."""
+
+    loaded: Loaded
+    lm: KickLM
+
+    def score(self, plan: TaskPlan, journal: Journal, progress: Callable[[int], None]) -> pd.DataFrame:
+        """The items of a plan, one row each."""
+        if isinstance(plan.work, PerplexityPlan):
+            return score_windows(self.loaded, plan.work, journal, progress)
+        return score_task(self.lm, *plan.work, journal, progress)
+
+    def scores(self, plan: TaskPlan, items: pd.DataFrame) -> dict[str, float]:
+        """The scores of a plan's items, by metric."""
+        return (
+            perplexity_scores(items)
+            if isinstance(plan.work, PerplexityPlan)
+            else mean_scores(plan.task, items)
+        )

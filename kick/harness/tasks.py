@@ -1,0 +1,55 @@
+"""lm-eval task objects, loaded once and serving every checkpoint of a suite."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lm_eval.api.task import ConfigurableTask
+from lm_eval.tasks import TaskManager
+
+from kick.catalog import Catalog, packaged_tasks
+from kick.types import TaskInfo
+
+
+@dataclass(frozen=True)
+class LoadedTask:
+    """A task with its data in memory."""
+
+    info: TaskInfo
+    task: ConfigurableTask
+    config_hash: str  # of the YAML: prompts, targets, choices, generation settings
+
+
+def load_tasks(
+    names: Sequence[str], catalog: Catalog, *, include: Sequence[Path] = (), data_root: Path | None = None
+) -> list[LoadedTask]:
+    """Load tasks of the catalog with their data, from `data_root` if it is given and from the hub if not.
+
+    Raises:
+        InputError: the data are not there (from `kick.harness.datasets`).
+    """
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    if not names:
+        return []
+    manager = TaskManager(include_path=[packaged_tasks(), *include], include_defaults=False)
+    entries = [{"task": name, **_data_overrides(catalog.tasks[name].config, data_root)} for name in names]
+    loaded = manager.load([{"group": "kick_suite", "task": entries}])["tasks"]
+    return [_loaded(catalog, name, loaded[name]) for name in names]
+
+
+def _loaded(catalog: Catalog, name: str, task: ConfigurableTask) -> LoadedTask:
+    if task.config.num_fewshot is None:
+        task.set_config(key="num_fewshot", value=0)
+    config = {key: value for key, value in catalog.tasks[name].config.items() if key != "metadata"}
+    text = json.dumps(config, sort_keys=True, default=str)
+    return LoadedTask(catalog.tasks[name].info, task, hashlib.sha256(text.encode()).hexdigest()[:16])
+
+
+def _data_overrides(config: Mapping[str, Any], data_root: Path | None) -> dict[str, Any]:
+    if data_root is None:
+        return {}
+    return {"dataset_kwargs": {**(config.get("dataset_kwargs") or {}), "data_root": str(data_root)}}

@@ -1,0 +1,77 @@
+"""Progress of long work on stderr: a bar on a terminal, a line now and then in a log."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+LOG_EVERY = 20.0  # seconds between two lines in a log
+
+Advance = Callable[[int], None]
+
+
+class Reporter:
+    """Says what is being done, which of how many, how many items are done, and how long it will take."""
+
+    def __init__(self) -> None:
+        self.console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False)
+
+    @contextmanager
+    def stage(self, label: str, total: int) -> Iterator[Advance]:
+        """Work of `total` steps; the body calls what it gets with the number of steps just done."""
+        start = time.monotonic()
+        if self.console.is_terminal:
+            with self._bar() as bar:
+                task = bar.add_task(label, total=total)
+                yield lambda steps: bar.advance(task, steps)
+        else:
+            yield self._log_lines(label, total, start)
+        self.say(f"{label}  {total} in {_clock(time.monotonic() - start)}")
+
+    def _bar(self) -> Progress:
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        return Progress(*columns, console=self.console, transient=True)
+
+    def _log_lines(self, label: str, total: int, start: float) -> Advance:
+        done, resumed, last = 0, 0, start
+
+        def advance(steps: int) -> None:
+            nonlocal done, resumed, last
+            now = time.monotonic()
+            if done == 0 and now - start < 0.5:
+                resumed = steps  # answers taken from a journal say nothing about speed
+            done += steps
+            if now - last >= LOG_EVERY and done > resumed:
+                last = now
+                left = (now - start) / (done - resumed) * (total - done)
+                self.say(f"{label}  {done}/{total}, {_clock(left)} left")
+
+        return advance
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

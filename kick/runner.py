@@ -1,0 +1,235 @@
+"""A suite becomes cells: plan them, execute those that are missing, store each one whole.
+
+Every checkpoint is an independent job over a results folder that may be shared, so that who executes a job can change
+without changing what it does.
+"""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kick.catalog import read_catalog
+from kick.errors import InputError
+from kick.progress import Reporter
+from kick.store import Journal, Store, cell_key
+from kick.suite import Suite
+from kick.types import Cell, CellIdentity, Checkpoint, CheckpointRecord
+
+if TYPE_CHECKING:
+    from kick.harness.bench import Bench, TaskPlan
+
+TIER = "plain-forward"
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a run did."""
+
+    store: Store
+    scored: int  # cells scored now
+    reused: int  # cells that were there already
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a suite is executed; nothing in it changes which items are scored."""
+
+    results: Path
+    data_root: Path | None = None
+    cache: Path | None = None  # where made checkpoints are kept; default: $KICK_CACHE or ~/.cache/kick
+    device: str = "auto"
+    batch_tokens: int = 4096
+
+
+@dataclass(frozen=True)
+class Job:
+    """One checkpoint and its cells."""
+
+    checkpoint: Checkpoint
+    source: Path  # the folder of its weights, or of those that it is made from
+    fingerprint: str
+    tokenizer_fingerprint: str
+    plans: Mapping[str, "TaskPlan"]
+    identities: Mapping[str, CellIdentity]
+
+    @property
+    def keys(self) -> dict[str, str]:
+        return {task: cell_key(identity) for task, identity in self.identities.items()}
+
+
+def run(
+    suite: Suite,
+    settings: Settings,
+    *,
+    only: str | None = None,
+    tasks: Sequence[str] = (),
+    reporter: Reporter | None = None,
+) -> RunSummary:
+    """Score what a suite asks for and the results folder does not hold yet.
+
+    Args:
+        suite: what to score.
+        settings: where and how.
+        only: the id of the one checkpoint to score (default: all of them).
+        tasks: the tasks of the suite to score (default: all of them).
+        reporter: where progress goes (default: stderr).
+
+    Raises:
+        InputError: a checkpoint, a task or data cannot be used as asked; what was finished before stays.
+    """
+    reporter = reporter or Reporter()
+    checkpoints = suite.select_checkpoints(only)
+    names = suite.select_tasks(tasks)
+    reporter.say(f"{suite.name}: {len(checkpoints)} checkpoints x {len(names)} tasks into {settings.results}")
+    from kick.harness.bench import Bench
+
+    bench = Bench.load(suite, names, read_catalog([Path(p) for p in suite.include_path]), settings.data_root)
+    store = Store.create(settings.results, suite.dump())
+    scored = reused = 0
+    for index, checkpoint in enumerate(checkpoints):
+        with store.lock(checkpoint.id):
+            job = plan_job(checkpoint, suite, bench, settings)
+            missing = [task for task, key in job.keys.items() if not store.has(checkpoint.id, task, key)]
+            _record(store, job)
+            before = index * len(names) + len(names) - len(missing)
+            execute(
+                job,
+                missing,
+                bench,
+                store,
+                settings,
+                reporter,
+                before=before,
+                total=len(checkpoints) * len(names),
+            )
+        scored += len(missing)
+        reused += len(names) - len(missing)
+    return RunSummary(store, scored, reused)
+
+
+def plan_job(checkpoint: Checkpoint, suite: Suite, bench: "Bench", settings: Settings) -> Job:
+    """Plans and keys of a checkpoint's cells, from its files alone: no model is loaded and none is made."""
+    from kick.checkpoints import fingerprint, read_config, read_tokenizer, resolve, tokenizer_fingerprint
+    from kick.compression import recipe_key
+
+    source = resolve(checkpoint)
+    weights = fingerprint(source)
+    if checkpoint.recipe is not None:
+        weights = recipe_key(checkpoint.recipe, weights)
+    words = tokenizer_fingerprint(source)
+    config = read_config(source, trust_remote_code=checkpoint.trust_remote_code)
+    plans = bench.plans(words, config, lambda: read_tokenizer(source, checkpoint.trust_remote_code), suite)
+    dtype = checkpoint.dtype if checkpoint.dtype != "auto" else str(config.dtype).removeprefix("torch.")
+    identities = {
+        name: CellIdentity(
+            checkpoint=weights,
+            tokenizer=words,
+            task=name,
+            plan=plan.info,
+            dtype=dtype,
+            device=_device(settings.device),
+            tier=f"{TIER}/{settings.batch_tokens}",
+            versions={name: version(name) for name in ("llm-kick", "lm_eval", "transformers", "torch")},
+        )
+        for name, plan in plans.items()
+    }
+    return Job(checkpoint, source, weights, words, plans, identities)
+
+
+def execute(
+    job: Job,
+    missing: Sequence[str],
+    bench: "Bench",
+    store: Store,
+    settings: Settings,
+    reporter: Reporter,
+    *,
+    before: int,
+    total: int,
+) -> None:
+    """Make, load, describe and score a checkpoint, as far as cells are missing."""
+    if not missing:
+        return
+    from kick.checkpoints import describe, load
+
+    checkpoint = job.checkpoint
+    folder = _materialise(job, settings, reporter)
+    record = store.checkpoint(checkpoint.id)
+    assert record is not None
+    store.write_checkpoint(record.model_copy(update={"description": describe(folder, checkpoint.recipe)}))
+    identity = job.identities[missing[0]]
+    loaded = load(
+        folder, dtype=identity.dtype, device=identity.device, trust_remote_code=checkpoint.trust_remote_code
+    )
+    scorer = bench.scorer(loaded, settings.batch_tokens)
+    for offset, task in enumerate(missing, start=1):
+        key = job.keys[task]
+        plan = job.plans[task]
+        started = time.monotonic()
+        with reporter.stage(f"[{before + offset}/{total}] {checkpoint.id} · {task}", plan.steps) as progress:
+            items = scorer.score(plan, Journal(store.journal_path(key)), progress)
+        cell = Cell(
+            checkpoint=checkpoint.id,
+            task=plan.task,
+            key=key,
+            identity=job.identities[task],
+            scores=scorer.scores(plan, items),
+            items=len(items),
+            skipped=plan.skipped,
+            seconds=round(time.monotonic() - started, 3),
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            items_sha256="",
+        )
+        store.write_cell(cell, items)
+
+
+def _record(store: Store, job: Job) -> None:
+    """Name the current cells of a checkpoint; what an earlier run measured of the same weights stays."""
+    old = store.checkpoint(job.checkpoint.id)
+    same = old is not None and old.fingerprint == job.fingerprint
+    store.write_checkpoint(
+        CheckpointRecord(
+            checkpoint=job.checkpoint,
+            fingerprint=job.fingerprint,
+            tokenizer_fingerprint=job.tokenizer_fingerprint,
+            description=old.description if old and same else None,
+            cells={**(old.cells if old and same else {}), **job.keys},
+        )
+    )
+
+
+def _materialise(job: Job, settings: Settings, reporter: Reporter) -> Path:
+    """The folder to load: the source itself, or the compressed copy of it, made once and kept."""
+    if job.checkpoint.recipe is None:
+        return job.source
+    from kick.compression import make
+
+    out = _cache(settings) / job.fingerprint[:24]
+    if not out.is_dir():
+        reporter.say(f"making {job.checkpoint.id} from {job.checkpoint.base} into {out}")
+        make(job.checkpoint.recipe, job.source, out)
+    return out
+
+
+def _cache(settings: Settings) -> Path:
+    return (
+        settings.cache or Path(os.environ.get("KICK_CACHE", Path.home() / ".cache" / "kick")) / "checkpoints"
+    )
+
+
+def _device(asked: str) -> str:
+    import torch
+
+    available = torch.cuda.is_available()
+    if asked == "auto":
+        return "cuda" if available else "cpu"
+    if asked == "cuda" and not available:
+        raise InputError(
+            "--device cuda: torch sees no CUDA device. Use --device cpu, or install a CUDA build of torch."
+        )
+    return asked

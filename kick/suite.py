@@ -1,0 +1,323 @@
+"""A suite file becomes a validated `Suite`: every mistake in it is named, with file and key, before a model loads."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kick.catalog import Catalog, read_catalog
+from kick.compression import validate as validate_recipe
+from kick.errors import InputError, nearest
+from kick.types import Checkpoint, Dtype, Recipe
+
+PerplexityDataset = Literal["wikitext2"]
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+class _Keys(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class CheckpointKeys(_Keys):
+    """An entry of `checkpoints`."""
+
+    id: str
+    model: str
+    revision: str | None = None
+    dtype: Dtype = "auto"
+    trust_remote_code: bool = False
+
+
+class SeriesKeys(_Keys):
+    """An entry of `series`: every rate becomes a checkpoint named `<name>-<rate>`."""
+
+    source: str = Field(alias="from")
+    method: str
+    name: str | None = None  # default: the method, and the pattern if there is one
+    sparsity: tuple[float, ...] | None = None
+    pattern: str | None = None
+    bits: tuple[int, ...] | None = None
+    group_size: int | None = None
+    symmetric: bool = True
+
+
+class Perplexity(_Keys):
+    """How perplexity is measured: windows of `window` tokens, the first `windows` of them (all when left out)."""
+
+    datasets: tuple[PerplexityDataset, ...] = Field(min_length=1)
+    window: Annotated[int, Field(ge=2)] = 2048
+    windows: Annotated[int, Field(ge=1)] | None = None
+
+
+class SuiteKeys(_Keys):
+    """The keys of a suite file."""
+
+    name: str
+    reference: str
+    checkpoints: tuple[CheckpointKeys, ...] = Field(min_length=1)
+    series: tuple[SeriesKeys, ...] = ()
+    tasks: tuple[str, ...] = ()
+    perplexity: Perplexity | None = None
+    divergence: Literal[False] = False  # reserved: divergence to the reference is not measured yet
+    limit: Annotated[int, Field(ge=1)] | None = None
+    seed: int = 1234
+    include_path: tuple[str, ...] = ()  # folders with further lm-eval task YAML
+
+
+class Suite(BaseModel):
+    """A validated suite: which checkpoints, which tasks, which reference. Series are expanded, groups resolved."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    reference: str
+    checkpoints: tuple[Checkpoint, ...]
+    tasks: tuple[str, ...]
+    perplexity: Perplexity | None
+    limit: int | None
+    seed: int
+    include_path: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, source: str | Path) -> "Suite":
+        """Read a suite file, or a packaged suite by its name.
+
+        Raises:
+            InputError: names the file, the key and the nearest valid choice.
+        """
+        path = Path(source)
+        if not path.is_file():
+            packaged = Path(__file__).parent / "suites" / f"{source}.yaml"
+            if not packaged.is_file():
+                names = sorted(p.stem for p in packaged.parent.glob("*.yaml"))
+                known = f" Packaged suites: {', '.join(names)}." if names else ""
+                raise InputError(f"there is no suite file '{source}'.{known}")
+            path = packaged
+        try:
+            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InputError(f"{path} cannot be read as YAML: {error}") from None
+        if not isinstance(data, dict):
+            raise InputError(
+                f"{path}: expected the keys of a suite (name, reference, checkpoints, tasks, ...)."
+            )
+        return cls.from_keys(data, where=str(path), folder=path.parent)
+
+    @classmethod
+    def from_keys(cls, data: Mapping[str, Any], *, where: str, folder: Path) -> "Suite":
+        """Validate the keys of a suite; paths in it are taken relative to `folder`, messages begin with `where`."""
+        try:
+            keys = SuiteKeys.model_validate(data)
+        except ValidationError as error:
+            raise InputError(f"{where}: {_explain(error)}") from None
+        include = [_local(entry, folder) for entry in keys.include_path]
+        tasks = _task_names(keys, read_catalog(include), where)
+        checkpoints = _checkpoints(keys, where, folder)
+        ids = [checkpoint.id for checkpoint in checkpoints]
+        if keys.reference not in ids:
+            raise InputError(
+                f"{where}: reference: there is no checkpoint '{keys.reference}'. {nearest(keys.reference, ids)}"
+            )
+        if not tasks and keys.perplexity is None:
+            raise InputError(
+                f"{where}: tasks: nothing to score. Name a task (see `kick tasks`) or set perplexity."
+            )
+        return cls(
+            name=keys.name,
+            reference=keys.reference,
+            checkpoints=checkpoints,
+            tasks=tasks,
+            perplexity=keys.perplexity,
+            limit=keys.limit,
+            seed=keys.seed,
+            include_path=tuple(str(path) for path in include),
+        )
+
+    @classmethod
+    def ad_hoc(
+        cls, reference: str, candidates: Sequence[str], tasks: Sequence[str], limit: int | None
+    ) -> "Suite":
+        """A suite without a file: models as folders, or as hub ids with `@revision`; ids from their names."""
+        entries: list[dict[str, Any]] = []
+        for model in (reference, *candidates):
+            name, _, revision = model.partition("@") if not Path(model).exists() else (model, "", "")
+            stem = base = Path(name).name
+            while stem in [entry["id"] for entry in entries]:
+                stem = f"{base}-{sum(e['id'].startswith(base) for e in entries) + 1}"
+            entries.append({"id": stem, "model": name, **({"revision": revision} if revision else {})})
+        keys = {"name": "ad-hoc", "reference": entries[0]["id"], "checkpoints": entries, "tasks": list(tasks)}
+        if limit is not None:
+            keys["limit"] = limit
+        return cls.from_keys(keys, where="command line", folder=Path.cwd())
+
+    def with_limit(self, limit: int) -> "Suite":
+        if limit < 1:
+            raise InputError(f"--limit: {limit} items cannot be scored. Give 1 or more.")
+        return self.model_copy(update={"limit": limit})
+
+    def dump(self) -> str:
+        """The suite as YAML that `Suite.load` reads back: what a results folder keeps."""
+        return yaml.safe_dump(
+            self.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True
+        )
+
+    @classmethod
+    def load(cls, data: Mapping[str, Any]) -> "Suite":
+        """The suite that `dump` wrote."""
+        return cls.model_validate(data)
+
+    @property
+    def perplexity_tasks(self) -> tuple[str, ...]:
+        return tuple(f"perplexity_{name}" for name in self.perplexity.datasets) if self.perplexity else ()
+
+    def select_checkpoints(self, only: str | None) -> tuple[Checkpoint, ...]:
+        """The checkpoints to score now: all, or the one named by `--only`."""
+        ids = [checkpoint.id for checkpoint in self.checkpoints]
+        if only is not None and only not in ids:
+            raise InputError(f"--only: there is no checkpoint '{only}'. {nearest(only, ids)}")
+        return tuple(checkpoint for checkpoint in self.checkpoints if only in (None, checkpoint.id))
+
+    def select_tasks(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The tasks to score now: all, perplexity included, or those named by `--tasks`."""
+        known = (*self.tasks, *self.perplexity_tasks)
+        for name in names:
+            if name not in known:
+                raise InputError(f"--tasks: '{name}' is not in suite '{self.name}'. {nearest(name, known)}")
+        return tuple(name for name in known if not names or name in names)
+
+
+def _task_names(keys: SuiteKeys, catalog: Catalog, where: str) -> tuple[str, ...]:
+    repeated = [name for name in keys.tasks if keys.tasks.count(name) > 1]
+    if repeated:
+        raise InputError(f"{where}: tasks: '{repeated[0]}' is listed twice.")
+    return catalog.expand(keys.tasks, f"{where}: tasks")
+
+
+def _checkpoints(keys: SuiteKeys, where: str, folder: Path) -> tuple[Checkpoint, ...]:
+    listed: dict[str, Checkpoint] = {}
+    for index, entry in enumerate(keys.checkpoints):
+        _add(
+            listed,
+            _listed(entry, f"{where}: checkpoints.{index}", folder),
+            f"{where}: checkpoints.{index}.id",
+        )
+    for index, series in enumerate(keys.series):
+        at = f"{where}: series.{index}"
+        if series.source not in listed:
+            raise InputError(
+                f"{at}.from: there is no checkpoint '{series.source}'. {nearest(series.source, list(listed))}"
+            )
+        for checkpoint in _points(series, listed[series.source], at):
+            _add(listed, checkpoint, at)
+    return tuple(listed.values())
+
+
+def _add(listed: dict[str, Checkpoint], checkpoint: Checkpoint, at: str) -> None:
+    if checkpoint.id in listed:
+        raise InputError(
+            f"{at}: the id '{checkpoint.id}' is taken. Give the entry another `id`, or the series a `name`."
+        )
+    listed[checkpoint.id] = checkpoint
+
+
+def _listed(entry: CheckpointKeys, at: str, folder: Path) -> Checkpoint:
+    if not _ID.fullmatch(entry.id):
+        raise InputError(
+            f"{at}.id: '{entry.id}' cannot name a folder. Use letters, digits, '.', '_' and '-'."
+        )
+    model = _expand_variables(entry.model, f"{at}.model")
+    local = _local(model, folder)
+    if local.is_dir():
+        if entry.revision is not None:
+            raise InputError(
+                f"{at}.revision: {local} is a local folder, which has no revision. Remove the key."
+            )
+        model = str(local)
+    elif not _HUB_ID.fullmatch(model):
+        raise InputError(
+            f"{at}.model: {local} is not a folder. Give the folder of a checkpoint, or a hub id (owner/name)."
+        )
+    elif entry.revision is None:
+        raise InputError(
+            f"{at}.model: there is no folder {local}, and the hub id '{model}' is not pinned. "
+            "Add `revision:` with the commit to load."
+        )
+    return Checkpoint(
+        id=entry.id,
+        model=model,
+        revision=entry.revision,
+        dtype=entry.dtype,
+        trust_remote_code=entry.trust_remote_code,
+    )
+
+
+def _points(series: SeriesKeys, source: Checkpoint, at: str) -> list[Checkpoint]:
+    if (series.sparsity is None) == (series.bits is None):
+        raise InputError(
+            f"{at}: give either `sparsity` (a list of shares) or `bits` (a list of whole numbers)."
+        )
+    name = series.name or (
+        f"{series.method}-{series.pattern.replace(':', 'of')}" if series.pattern else series.method
+    )
+    if not _ID.fullmatch(name):
+        raise InputError(f"{at}.name: '{name}' cannot name a folder. Use letters, digits, '.', '_' and '-'.")
+    points = []
+    for rate in series.sparsity or series.bits or ():
+        recipe = Recipe(
+            method=series.method,
+            sparsity=rate if series.sparsity is not None else None,
+            pattern=series.pattern,
+            bits=int(rate) if series.bits is not None else None,
+            group_size=series.group_size,
+            symmetric=series.symmetric,
+        )
+        try:
+            validate_recipe(recipe)
+        except InputError as error:
+            raise InputError(f"{at}: {error}") from None
+        update = {"id": f"{name}-{rate:g}", "base": source.id, "recipe": recipe, "series": name}
+        points.append(source.model_copy(update=update))
+    return points
+
+
+def _expand_variables(text: str, at: str) -> str:
+    def value(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in os.environ:
+            raise InputError(
+                f"{at}: the environment variable {name} is not set. Set it, or write the path itself."
+            )
+        return os.environ[name]
+
+    return re.sub(r"\$\{(\w+)\}", value, text)
+
+
+def _local(text: str, folder: Path) -> Path:
+    path = Path(text).expanduser()
+    return path if path.is_absolute() else (folder / path).absolute()
+
+
+def _explain(error: ValidationError) -> str:
+    """The first mistake that pydantic found, as one sentence with its key."""
+    problem = error.errors()[0]
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        below: dict[str, type[BaseModel]] = {
+            "checkpoints": CheckpointKeys,
+            "series": SeriesKeys,
+            "perplexity": Perplexity,
+        }
+        keys = below[location[0]] if len(location) > 1 else SuiteKeys
+        valid = [field.alias or name for name, field in keys.model_fields.items()]
+        return f"{key}: unknown key. {nearest(location[-1], valid)}"
+    if problem["type"] == "missing":
+        return f"{key}: this key is missing."
+    given = problem["input"]
+    shown = "" if isinstance(given, (dict, list)) else f" (given: {given!r})"
+    return f"{key}: {problem['msg']}{shown}."
