@@ -142,6 +142,18 @@ def test_the_permutation_test_of_few_items_is_the_count_over_all_swaps() -> None
     assert p_value == pytest.approx(expected)
 
 
+def test_the_permutation_test_by_random_swaps_agrees_with_scipys() -> None:
+    sample = graded(n=60, loss=0.02)
+    theirs = stats.permutation_test(
+        (sample.b - sample.a,),
+        np.mean,
+        permutation_type="samples",
+        n_resamples=9_999,
+        rng=np.random.default_rng(1),
+    )
+    assert difference_test(sample)[0] == pytest.approx(theirs.pvalue, abs=0.015)
+
+
 def test_the_permutation_test_of_many_items_agrees_with_the_t_test() -> None:
     sample = graded(n=9_000, loss=0.002)
     p_value, _ = difference_test(sample)
