@@ -10,7 +10,8 @@ from pathlib import Path
 from kick.errors import InputError, nearest
 from kick.store import Store
 
-FORMATS = ("md",)
+FORMATS = ("md", "latex", "csv", "parquet")
+_FIGURES = {"md": ("png", "svg"), "latex": ("pdf",)}
 
 
 def write(store: Store, out: Path, formats: Sequence[str] = ("md",)) -> list[Path]:
@@ -27,25 +28,38 @@ def write(store: Store, out: Path, formats: Sequence[str] = ("md",)) -> list[Pat
     Raises:
         InputError: an unknown format, a damaged results folder, or `out` is a file.
     """
-    from kick.reports import curves, markdown
-    from kick.reports.findings import gather
-
     for name in formats:
         if name not in FORMATS:
             raise InputError(f"there is no report format '{name}'. {nearest(name, FORMATS)}")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file. Give a folder for the report.")
+
+    from kick.reports import curves, frame, latex, markdown
+    from kick.reports.findings import gather
+
     findings = gather(store)
-    (out / "figures").mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     pages: list[Path] = []
     figures: list[Path] = []
-    images: dict[str, str] = {}
+    images: dict[str, str] = {}  # series -> its curve, without the ending
+    kinds = [kind for name in formats for kind in _FIGURES.get(name, ())]
     for group in findings.groups:
-        if group.axis is not None:
-            stem = out / "figures" / f"curve-{group.name}"
-            figures += curves.save(curves.curve(findings, group), stem, ("png", "svg"))
-            images[group.name] = f"figures/{stem.name}.png"
+        if kinds and group.axis is not None:
+            images[group.name] = f"figures/curve-{group.name}"
+            (out / "figures").mkdir(exist_ok=True)
+            figures += curves.save(curves.curve(findings, group), out / images[group.name], kinds)
     if "md" in formats:
-        pages.append(out / "report.md")
-        pages[-1].write_text(markdown.page(findings, images), encoding="utf-8")
+        pages.append(_write(out / "report.md", markdown.page(findings, images)))
+    if "latex" in formats:
+        pages.append(_write(out / "report.tex", latex.page(findings, images)))
+    if "csv" in formats:
+        pages.append(_write(out / "report.csv", frame.csv(frame.tidy(findings))))
+    if "parquet" in formats:
+        frame.tidy(findings).to_parquet(out / "report.parquet", index=False)
+        pages.append(out / "report.parquet")
     return [*pages, *figures]
+
+
+def _write(path: Path, content: str) -> Path:
+    path.write_text(content, encoding="utf-8")
+    return path

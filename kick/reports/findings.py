@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from kick.comparison import compare_all, score
 from kick.comparison.curves import matching_rate
 from kick.comparison.grid import DENSE_BITS, attempt, suite_checkpoints, task_names
+from kick.comparison.records import MatchingRate
 from kick.errors import InputError
 from kick.store import Store
 from kick.types import (
@@ -19,7 +20,6 @@ from kick.types import (
     Curve,
     CurvePoint,
     Estimate,
-    MatchingRate,
     Recipe,
     Record,
     Refusal,

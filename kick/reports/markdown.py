@@ -14,7 +14,7 @@ def page(findings: Findings, figures: Mapping[str, str]) -> str:
 
     Args:
         findings: what to report.
-        figures: series -> path of its curve, relative to the page.
+        figures: series -> path of its curve, relative to the page and without its ending.
     """
     parts = [f"# What compression cost: {markdown(findings.suite)}", markdown(lead(findings), None)]
     parts += _section(summary.matching(findings), 2)
@@ -26,7 +26,7 @@ def page(findings: Findings, figures: Mapping[str, str]) -> str:
             parts += _section(scores, 3)
         if group.name in figures:
             parts.append(
-                f"![Curves of {markdown(group.name)}: recovery and perplexity]({figures[group.name]})"
+                f"![Curves of {markdown(group.name)}: recovery and perplexity]({figures[group.name]}.png)"
             )
     parts.append("## Item by item: differences, flips, knowledge loss")
     for task in findings.tasks:

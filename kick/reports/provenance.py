@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from kick.reports import text
 from kick.reports.findings import Findings
-from kick.reports.tables import NOTHING, Table, name, number, plain
+from kick.reports.tables import NOTHING, Field, Table, name, number, plain
 from kick.types import Cell
 
 _GROUPS = re.compile(r", \d+ groups$")
@@ -37,11 +37,13 @@ def checkpoints(findings: Findings) -> Table:
                 plain(_each(cell.identity.dtype for cell in cells)),
                 name(record.fingerprint[:16]),
                 name(record.tokenizer_fingerprint[:16]),
-                number(text.duration(sum(cell.seconds for cell in cells))),
+                _seconds(cells),
                 plain(max((cell.finished[:16].replace("T", " ") for cell in cells), default=NOTHING)),
             )
         )
-    return Table("provenance-checkpoints", "Checkpoints: where they come from", header, tuple(rows))
+    return Table(
+        "provenance-checkpoints", "Checkpoints: where they come from", header, tuple(rows), sortable=True
+    )
 
 
 def tasks(findings: Findings) -> Table:
@@ -74,10 +76,10 @@ def tasks(findings: Findings) -> Table:
                 name(_each(plan.hash[:16] for plan in plans)),
                 name(_each(plan.documents[:16] for plan in plans)),
                 plain(_each(f"{cell.identity.tier} on {cell.identity.device}" for cell in cells)),
-                number(text.duration(sum(cell.seconds for cell in cells))),
+                _seconds(cells),
             )
         )
-    return Table("provenance-tasks", "Tasks: what was scored", header, tuple(rows))
+    return Table("provenance-tasks", "Tasks: what was scored", header, tuple(rows), sortable=True)
 
 
 def versions(cells: Sequence[Cell]) -> str:
@@ -109,6 +111,11 @@ def interval_methods(findings: Findings) -> list[str]:
             if compared and compared.test:
                 methods.setdefault("p", {})[compared.test] = None
     return [f"{label}: {'; '.join(made)}" for label, made in methods.items()]
+
+
+def _seconds(cells: Sequence[Cell]) -> Field:
+    total = sum(cell.seconds for cell in cells)
+    return number(text.duration(total), sort=total)
 
 
 def _each(values: Iterable[object]) -> str:

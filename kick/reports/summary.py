@@ -54,7 +54,7 @@ def warnings(findings: Findings) -> Table:
         "Perplexity warns where it is shown to be more than 5 % above the reference's. Silent loss: a task "
         "is shown to have lost more than 5 % while perplexity is shown to be within 5 %."
     )
-    return Table("warnings", "Did perplexity warn us?", header, tuple(rows), note)
+    return Table("warnings", "Did perplexity warn us?", header, tuple(rows), note, sortable=True)
 
 
 _NONE = Table("none", "", (), ())
@@ -92,8 +92,9 @@ def _ratio(findings: Findings, candidate: str, task: TaskInfo) -> Field:
     entry = findings.entry(task, candidate)
     if entry.comparison is None or entry.comparison.ratio is None:
         return plain(entry.problem or NOTHING)
+    ratio = entry.comparison.ratio
     return number(
-        f"{text.ratio(entry.comparison.ratio)} {mark(entry.comparison)}", f"n = {entry.comparison.n}"
+        f"{text.ratio(ratio)} {mark(entry.comparison)}", f"n = {entry.comparison.n}", sort=ratio.value
     )
 
 

@@ -29,6 +29,7 @@ class Field:
     lines: tuple[str, ...]
     name: bool = False
     number: bool = False
+    sort: float | None = None  # what a table that can be sorted goes by; None: by the text
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,15 @@ class Table:
     header: tuple[Field, ...]
     rows: tuple[tuple[Field, ...], ...]
     note: str = ""
+    sortable: bool = False  # whether a column holds values of one kind
 
 
 def plain(*lines: str) -> Field:
     return Field(lines)
 
 
-def number(*lines: str) -> Field:
-    return Field(lines, number=True)
+def number(*lines: str, sort: float | None = None) -> Field:
+    return Field(lines, number=True, sort=sort)
 
 
 def name(title: str, *lines: str) -> Field:
@@ -71,7 +73,7 @@ def checkpoints(findings: Findings) -> Table:
         "Measured on the stored weights, not read from a config. A checkpoint whose rounded weights are "
         "stored in 16 bits keeps the size of the dense one."
     )
-    return Table("checkpoints", "Checkpoints", header, rows, note)
+    return Table("checkpoints", "Checkpoints", header, rows, note, sortable=True)
 
 
 def _checkpoint_row(findings: Findings, checkpoint: str) -> tuple[Field, ...]:
@@ -92,15 +94,20 @@ def _checkpoint_row(findings: Findings, checkpoint: str) -> tuple[Field, ...]:
     return (
         name(checkpoint),
         made,
-        number(text.size(measured.parameters)),
-        number(text.size(measured.nonzero), text.share(measured.nonzero / max(measured.parameters, 1))),
+        number(text.size(measured.parameters), sort=measured.parameters),
+        number(
+            text.size(measured.nonzero),
+            text.share(measured.nonzero / max(measured.parameters, 1)),
+            sort=measured.nonzero,
+        ),
         number(
             text.share(measured.sparsity),
             f"({text.share(measured.sparsity_min)} to {text.share(measured.sparsity_max)})",
             *pattern,
+            sort=measured.sparsity,
         ),
-        number(text.bytes_(measured.bytes_on_disk)),
-        number(f"{measured.bits_per_weight:.2f}"),
+        number(text.bytes_(measured.bytes_on_disk), sort=measured.bytes_on_disk),
+        number(f"{measured.bits_per_weight:.2f}", sort=measured.bits_per_weight),
         plain(stored, *([f"quantiser: {measured.quant_method}"] if measured.quant_method else [])),
     )
 
@@ -237,17 +244,18 @@ def changes(findings: Findings, task: TaskInfo) -> Table:
             fields = _change(entry.comparison, task) + (_flips(entry.comparison) if flips else [])
         rows.append((name(checkpoint), *fields))
     title = f"{task.name}: candidate against {findings.reference}"
-    return Table(f"changes-{task.name}", title, tuple(header), tuple(rows))
+    return Table(f"changes-{task.name}", title, tuple(header), tuple(rows), sortable=True)
 
 
 def _change(comparison: Comparison, task: TaskInfo) -> list[Field]:
     return [
-        number(str(comparison.n)),
-        number(text.delta(comparison.delta, task)),
+        number(str(comparison.n), sort=comparison.n),
+        number(text.delta(comparison.delta, task), sort=comparison.delta.value),
         _noise_floor(comparison, task),
         number(
             text.p_value(comparison.p_value),
             *([f"({text.p_value(comparison.p_holm)})"] if comparison.p_holm is not None else []),
+            sort=comparison.p_value,
         ),
     ]
 
@@ -257,11 +265,11 @@ def _flips(comparison: Comparison) -> list[Field]:
     if flips is None:
         return [plain(NOTHING)] * 5
     return [
-        number(str(flips.both_right)),
-        number(str(flips.lost)),
-        number(str(flips.gained)),
-        number(f"{flips.both_wrong} ({flips.other_wrong})"),
-        number(f"{text.percent(loss)}, n = {loss.n}") if loss else plain("nothing known"),
+        number(str(flips.both_right), sort=flips.both_right),
+        number(str(flips.lost), sort=flips.lost),
+        number(str(flips.gained), sort=flips.gained),
+        number(f"{flips.both_wrong} ({flips.other_wrong})", sort=flips.both_wrong),
+        number(f"{text.percent(loss)}, n = {loss.n}", sort=loss.value) if loss else plain("nothing known"),
     ]
 
 
@@ -286,7 +294,7 @@ def problems(findings: Findings) -> Table:
         ]
     header = (plain("task"), plain("checkpoint"), plain("what happened"))
     note = "" if rows else "Nothing: every checkpoint was scored on every item of every task."
-    return Table("problems", "Skipped, not run, not compared", header, tuple(rows), note)
+    return Table("problems", "Skipped, not run, not compared", header, tuple(rows), note, sortable=True)
 
 
 def _reasons(entry: Entry) -> list[str]:
@@ -295,7 +303,5 @@ def _reasons(entry: Entry) -> list[str]:
         skipped = Counter(item.reason for item in entry.cell.skipped)
         reasons += [f"{count} items skipped: {reason}" for reason, count in skipped.items()]
     if entry.comparison:
-        if entry.comparison.unpaired:
-            reasons.append(f"{entry.comparison.unpaired} items not compared: only one of the two has them")
         reasons += [f"compared, although: {caveat}" for caveat in entry.comparison.caveats]
     return reasons

@@ -202,7 +202,7 @@ _LATEX = {
     "∞": r"$\infty$",
     "±": r"$\pm$",
     "✓": r"$\checkmark$",
-    "✗": r"$\times$",
+    "✗": r"\textsf{x}",
     "–": "--",
     "…": r"\dots{}",
 }

@@ -1,0 +1,104 @@
+"""The results as one tidy table: a row for each checkpoint on each task, a column for each number.
+
+The base of everything that leaves kick for another program: CSV, parquet, a notebook.
+"""
+
+from typing import Any
+
+import pandas as pd
+
+from kick.reports.findings import Entry, Findings
+from kick.reports.text import spreadsheet
+from kick.types import CheckpointRecord, Estimate, TaskInfo
+
+
+def tidy(findings: Findings) -> pd.DataFrame:
+    """One row for each checkpoint and task, those without a score included: `problem` says why there is none.
+
+    Scores, deltas and losses are in the units of the metric (a share is 0..1, not percent). `recovery` is
+    candidate / reference, and so is `perplexity_ratio`, which takes its place where less is better. Columns
+    that end in `_low` and `_high` are 95 % intervals.
+    """
+    rows = []
+    for task in findings.tasks:
+        for checkpoint in findings.checkpoints:
+            record = findings.records.get(checkpoint)
+            rows.append(
+                {"suite": findings.suite, "reference": findings.reference, "checkpoint": checkpoint}
+                | _made(record)
+                | {"task": task.name, "family": task.family, "metric": task.metric, "chance": task.chance}
+                | _numbers(task, findings.entry(task, checkpoint))
+                | _origin(record, findings.entry(task, checkpoint))
+            )
+    return pd.DataFrame(rows)
+
+
+def _made(record: CheckpointRecord | None) -> dict[str, Any]:
+    recipe = record.checkpoint.recipe if record else None
+    measured = record.description if record else None
+    return {
+        "series": record.checkpoint.series if record else None,
+        "method": recipe.method if recipe else None,
+        "axis": recipe.axis if recipe else None,
+        "rate": recipe.rate if recipe else None,
+        "parameters": measured.parameters if measured else None,
+        "nonzero": measured.nonzero if measured else None,
+        "sparsity": measured.sparsity if measured else None,
+        "bytes_on_disk": measured.bytes_on_disk if measured else None,
+        "bits_per_weight": measured.bits_per_weight if measured else None,
+    }
+
+
+def _numbers(task: TaskInfo, entry: Entry) -> dict[str, Any]:
+    compared = entry.comparison
+    ratio = compared.ratio if compared else None
+    flips = compared.flips if compared else None
+    floor = compared.noise_floor if compared else None
+    return {
+        "n": entry.score.n if entry.score else None,
+        **_estimate("score", entry.score),
+        **_estimate("recovery", ratio if task.higher_is_better else None),
+        **_estimate("perplexity_ratio", None if task.higher_is_better else ratio),
+        **_estimate("delta", compared.delta if compared else None),
+        "matching": compared.matching.outcome if compared and compared.matching else None,
+        **_estimate("noise_floor", floor.delta if floor else None),
+        "p_value": compared.p_value if compared else None,
+        "both_right": flips.both_right if flips else None,
+        "lost": flips.lost if flips else None,
+        "gained": flips.gained if flips else None,
+        "both_wrong": flips.both_wrong if flips else None,
+        "other_wrong": flips.other_wrong if flips else None,
+        **_estimate("knowledge_loss", compared.knowledge_loss if compared else None),
+        "skipped": len(entry.cell.skipped) if entry.cell else None,
+        "problem": entry.problem,
+    }
+
+
+def _origin(record: CheckpointRecord | None, entry: Entry) -> dict[str, Any]:
+    cell = entry.cell
+    return {
+        "fingerprint": record.fingerprint if record else None,
+        "plan": cell.identity.plan.hash if cell else None,
+        "key": cell.key if cell else None,
+        "dtype": cell.identity.dtype if cell else None,
+        "tier": cell.identity.tier if cell else None,
+        "seconds": cell.seconds if cell else None,
+        "finished": cell.finished if cell else None,
+    }
+
+
+def _estimate(name: str, estimate: Estimate | None) -> dict[str, float | None]:
+    return {
+        name: estimate.value if estimate else None,
+        f"{name}_low": estimate.low if estimate else None,
+        f"{name}_high": estimate.high if estimate else None,
+    }
+
+
+def csv(frame: pd.DataFrame) -> str:
+    """The table as CSV, with six significant digits; no spreadsheet takes its texts for formulas."""
+    safe = frame.copy()
+    for column in safe.columns:
+        if not pd.api.types.is_numeric_dtype(safe[column]):
+            safe[column] = [spreadsheet(value) if isinstance(value, str) else value for value in safe[column]]
+    return safe.to_csv(index=False, float_format="%.6g", lineterminator="\n")

@@ -1,0 +1,55 @@
+"""A small results folder with fixed numbers: what the golden files and the format tests are made of."""
+
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from kick.store import Store
+from kick.types import TaskInfo
+from tests.results import checkpoint_record, write_scores
+
+FACTS = TaskInfo(name="kick_freebaseqa", family="factoid_qa", metric="em", metrics=("em",))
+CHOICE = TaskInfo(
+    name="kick_mmlu", family="multiple_choice", metric="acc", metrics=("acc",), chance=0.25, shots=5
+)
+SUMMARY = TaskInfo(name="kick_cnn_dailymail", family="summarization", metric="rougeL", metrics=("rougeL",))
+TEXT = TaskInfo(
+    name="perplexity_wikitext2",
+    family="perplexity",
+    metric="nll",
+    metrics=("nll", "tokens"),
+    higher_is_better=False,
+)
+# Of 24 items, those that each checkpoint gets wrong.
+WRONG = {"dense": range(0, 6), "rtn-8": range(1, 7), "rtn-4": range(0, 9), "rtn-2": range(0, 23)}
+NLL = {"dense": 2.70, "rtn-8": 2.705, "rtn-4": 2.80, "rtn-2": 9.40}
+HOSTILE = (
+    "<script>document.title='broken'</script></td></table><img src=x onerror=alert(1)>",
+    '=HYPERLINK("https://evil.example","click")',
+    r"\input{/etc/passwd} $\frac{1}{0}$ \end{document} 50% & #1 _x_ ~ ^",
+    "long " + "x" * 100_000,
+    "\u202eright to left\u202c مرحبا بالعالم שלום 🙂👩‍👩‍👧 ]]> --> </script>",
+    "| a | b |\n| --- | --- |\n\n# heading\n[link](https://evil.example)",
+)
+
+
+def small_results(path: Path, responses: tuple[str, ...] = ("guess",)) -> Store:
+    """Dense and three RTN checkpoints on four tasks; the wrong answers are `responses` in turn."""
+    suite = {"name": "small", "reference": "dense", "tasks": [FACTS.name, CHOICE.name, SUMMARY.name]}
+    suite["checkpoints"] = [checkpoint_record(name).checkpoint.model_dump(mode="json") for name in WRONG]
+    store = Store.create(path, yaml.safe_dump(suite, sort_keys=False))
+    for checkpoint, wrong in WRONG.items():
+        right = [0.0 if index in wrong else 1.0 for index in range(24)]
+        answers = [
+            responses[index % len(responses)] if index in wrong else f"answer {index}" for index in range(24)
+        ]
+        facts = {"em": right, "response": answers, "target": [f"answer {index}" for index in range(24)]}
+        margins = [[-1.0, -3.0, -2.5, -4.0] if value else [-3.0, -1.0, -2.5, -4.0] for value in right]
+        nll = [NLL[checkpoint] + 0.03 * (index % 5) for index in range(10)]
+        rouge = [0.25 + 0.01 * (index % 7) - 0.005 * len(wrong) for index in range(24)]
+        write_scores(store, checkpoint, FACTS, pd.DataFrame(facts))
+        write_scores(store, checkpoint, CHOICE, pd.DataFrame({"acc": right, "choice_logprobs": margins}))
+        write_scores(store, checkpoint, SUMMARY, pd.DataFrame({"rougeL": rouge, "response": answers}))
+        write_scores(store, checkpoint, TEXT, pd.DataFrame({"nll": nll, "tokens": [2047.0] * 10}))
+    return store
