@@ -109,8 +109,6 @@ def check_values(folder: Path, tensors: list[StoredTensor], quantised: bool) -> 
                 f"{folder}: '{tensor.name}' is empty (shape {list(tensor.shape)}). Export it again."
             )
         values = read_tensor(tensor)
-        if tensor.dtype.startswith("F8"):
-            values = values.to(torch.float32)
         if values.dtype == torch.bool or values.is_complex():
             continue
         low, high = (bound.item() for bound in torch.aminmax(values))

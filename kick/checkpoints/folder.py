@@ -122,9 +122,12 @@ def stored_tensors(folder: Path) -> list[StoredTensor]:
 def read_tensor(tensor: StoredTensor) -> "Tensor":
     """The values of a stored tensor, in a memory mapping of its own that goes when the tensor goes.
 
+    8-bit floats come as bfloat16, which holds them exactly: torch computes little with them as they are.
+
     Raises:
         InputError: the shard cannot be read.
     """
+    import torch
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -132,7 +135,7 @@ def read_tensor(tensor: StoredTensor) -> "Tensor":
             values: Tensor = file.get_tensor(tensor.name)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{tensor.shard} cannot be read ({error}). Copy it again.") from None
-    return values
+    return values.to(torch.bfloat16) if tensor.dtype.startswith("F8") else values
 
 
 def decoder_linears(tensors: Iterable[StoredTensor]) -> list[StoredTensor]:
@@ -141,7 +144,7 @@ def decoder_linears(tensors: Iterable[StoredTensor]) -> list[StoredTensor]:
     Those are the 2-D weights under the first number of their name (`model.layers.0...`,
     `transformer.h.0...`), without norms, embeddings and routers; of several such stacks the one with most
     weights, so that a vision tower stays out. The embeddings and the head lie outside any stack. Experts that
-    are fused into one 3-D tensor count as one Linear.
+    are fused into one tensor count as one Linear.
     """
     stacks: dict[str, list[StoredTensor]] = defaultdict(list)
     for tensor in tensors:
@@ -153,8 +156,9 @@ def decoder_linears(tensors: Iterable[StoredTensor]) -> list[StoredTensor]:
 
 
 def is_fused_experts(tensor: StoredTensor) -> bool:
-    """All experts of a layer in one [experts, ., .] tensor, as in gpt-oss and Llama 4."""
-    return len(tensor.shape) == 3 and ".experts." in tensor.name
+    """All experts of a layer in one [experts, ., .] tensor (gpt-oss, Llama 4), or in blocks of one (MXFP4)."""
+    path, _, name = tensor.name.rpartition(".")
+    return len(tensor.shape) in (3, 4) and path.endswith(".experts") and "scale" not in name
 
 
 def stores_transposed(config: dict[str, Any]) -> bool:

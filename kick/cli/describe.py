@@ -36,6 +36,7 @@ def _print(description: "Description") -> None:
         "architecture": description.architecture,
         "parameters": f"{description.parameters:,}",
         "non-zero": f"{description.nonzero:,}",
+        "packed (zeros not counted)": f"{description.packed:,}",
         "in decoder Linears": f"{description.linear_parameters:,}",
         "sparsity of these": f"{description.sparsity:.2%}",
         "least, most sparse Linear": f"{description.sparsity_min:.2%}, {description.sparsity_max:.2%}",

@@ -94,6 +94,16 @@ def test_a_model_saved_without_its_head_has_its_linears_too() -> None:
     assert decoder_linears([*others, *blocks]) == blocks
 
 
+def test_experts_fused_into_one_tensor_are_linears_and_their_scales_are_not() -> None:
+    fused = [stored("model.layers.0.mlp.experts.gate_up_proj_blocks", (4, 64, 2, 16))]
+    others = [
+        stored("model.layers.0.mlp.experts.gate_up_proj_scales", (4, 64, 2)),
+        stored("model.layers.0.mlp.experts.gate_up_proj_bias", (4, 64)),
+        stored("model.layers.0.mlp.router.weight", (4, 32)),
+    ]
+    assert decoder_linears([*fused, *others]) == fused
+
+
 def test_offsets_are_where_the_values_lie(tiny_llama: Path) -> None:
     from safetensors.torch import load_file
 
