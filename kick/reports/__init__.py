@@ -10,8 +10,8 @@ from pathlib import Path
 from kick.errors import InputError, nearest
 from kick.store import Store
 
-FORMATS = ("md", "latex", "csv", "parquet")
-_FIGURES = {"md": ("png", "svg"), "latex": ("pdf",)}
+FORMATS = ("md", "html", "latex", "csv", "parquet")
+_FIGURES = {"md": ("png", "svg"), "latex": ("pdf",)}  # a web page carries its own
 
 
 def write(store: Store, out: Path, formats: Sequence[str] = ("md",)) -> list[Path]:
@@ -34,9 +34,11 @@ def write(store: Store, out: Path, formats: Sequence[str] = ("md",)) -> list[Pat
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file. Give a folder for the report.")
 
-    from kick.reports import curves, frame, latex, markdown
+    from kick.reports import curves, explorer, frame, html, latex, markdown
     from kick.reports.findings import gather
+    from kick.reports.snapshot import Snapshot
 
+    store = Snapshot(store)
     findings = gather(store)
     out.mkdir(parents=True, exist_ok=True)
     pages: list[Path] = []
@@ -50,6 +52,11 @@ def write(store: Store, out: Path, formats: Sequence[str] = ("md",)) -> list[Pat
             figures += curves.save(curves.curve(findings, group), out / images[group.name], kinds)
     if "md" in formats:
         pages.append(_write(out / "report.md", markdown.page(findings, images)))
+    if "html" in formats:
+        drawn = {
+            group.name: curves.svg(curves.curve(findings, group)) for group in findings.groups if group.axis
+        }
+        pages.append(_write(out / "report.html", html.page(findings, drawn, explorer.pack(store, findings))))
     if "latex" in formats:
         pages.append(_write(out / "report.tex", latex.page(findings, images)))
     if "csv" in formats:

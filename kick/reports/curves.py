@@ -3,6 +3,7 @@
 Compression grows to the right in every figure, and the dense reference is the first point.
 """
 
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,6 +97,14 @@ def save(figure: Figure, stem: Path, kinds: Sequence[str]) -> list[Path]:
         for kind, path in zip(kinds, paths, strict=True):
             figure.savefig(path, metadata=undated[kind])
     return paths
+
+
+def svg(figure: Figure) -> bytes:
+    """A figure as SVG."""
+    with matplotlib.rc_context(style.RC):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+    return buffer.getvalue()
 
 
 def _series(findings: Findings, group: Group) -> Series:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from kick.reports import text
 from kick.reports.findings import Findings, Group
-from kick.reports.tables import NOTHING, Field, Table, mark, name, number, plain
+from kick.reports.tables import NOTHING, Field, Table, column, mark, name, number, outcome, plain
 from kick.types import Comparison, Match, TaskInfo
 
 
@@ -31,7 +31,7 @@ def warnings(findings: Findings) -> Table:
         return _NONE
     header = (
         plain("candidate"),
-        *(name(task.name, "ratio to the reference") for task in perplexities),
+        *(column(task.name, "ratio to the reference") for task in perplexities),
         plain("tasks shown to have lost"),
         plain("hardest hit", "recovery"),
         plain("did perplexity warn?"),
@@ -40,14 +40,14 @@ def warnings(findings: Findings) -> Table:
     for candidate in findings.checkpoints[1:]:
         ratios = _comparisons(findings, candidate, perplexities)
         others = _comparisons(findings, candidate, scored)
-        lost = [comparison for comparison in others if _outcome(comparison) == "not matching"]
+        lost = [comparison for comparison in others if outcome(comparison) == "not matching"]
         rows.append(
             (
                 name(candidate),
                 *(_ratio(findings, candidate, task) for task in perplexities),
                 plain(f"{len(lost)} of {len(others)}" if others else "not compared"),
                 _hardest_hit(others),
-                plain(_verdict([_outcome(comparison) for comparison in ratios], lost, others)),
+                plain(_verdict([outcome(comparison) for comparison in ratios], lost, others)),
             )
         )
     note = (
@@ -84,17 +84,16 @@ def _comparisons(findings: Findings, candidate: str, tasks: Sequence[TaskInfo]) 
     return [entry.comparison for entry in entries if entry.comparison]
 
 
-def _outcome(comparison: Comparison) -> Match | None:
-    return comparison.matching.outcome if comparison.matching else None
-
-
 def _ratio(findings: Findings, candidate: str, task: TaskInfo) -> Field:
     entry = findings.entry(task, candidate)
     if entry.comparison is None or entry.comparison.ratio is None:
         return plain(entry.problem or NOTHING)
     ratio = entry.comparison.ratio
     return number(
-        f"{text.ratio(ratio)} {mark(entry.comparison)}", f"n = {entry.comparison.n}", sort=ratio.value
+        f"{text.ratio(ratio)} {mark(entry.comparison)}",
+        f"n = {entry.comparison.n}",
+        sort=ratio.value,
+        outcome=outcome(entry.comparison),
     )
 
 
@@ -114,10 +113,10 @@ def _verdict(
     if not perplexity or not compared:
         return "not compared"
     warned = "not matching" in perplexity
-    quiet = all(outcome == "matching" for outcome in perplexity)
+    quiet = all(match == "matching" for match in perplexity)
     if lost:
         return "yes" if warned else "no: silent loss" if quiet else "cannot tell"
     if warned:
         return "it warned, no loss shown"
-    settled = quiet and all(_outcome(comparison) == "matching" for comparison in compared)
+    settled = quiet and all(outcome(comparison) == "matching" for comparison in compared)
     return "nothing to warn of" if settled else "no loss shown"

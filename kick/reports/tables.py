@@ -30,6 +30,7 @@ class Field:
     name: bool = False
     number: bool = False
     sort: float | None = None  # what a table that can be sorted goes by; None: by the text
+    outcome: Match | None = None  # of the matching test, for formats that can colour it
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,17 @@ def plain(*lines: str) -> Field:
     return Field(lines)
 
 
-def number(*lines: str, sort: float | None = None) -> Field:
-    return Field(lines, number=True, sort=sort)
+def number(*lines: str, sort: float | None = None, outcome: Match | None = None) -> Field:
+    return Field(lines, number=True, sort=sort, outcome=outcome)
 
 
 def name(title: str, *lines: str) -> Field:
     return Field((title, *lines), name=True)
+
+
+def column(title: str, *lines: str) -> Field:
+    """The head of a column of numbers that is named for a checkpoint."""
+    return Field((title, *lines), name=True, number=True)
 
 
 def checkpoints(findings: Findings) -> Table:
@@ -151,8 +157,8 @@ def _scores(findings: Findings, candidates: Sequence[str], label: str, title: st
     columns = (findings.reference, *candidates)
     header = (
         plain("task"),
-        name(findings.reference, "reference"),
-        *(name(candidate) for candidate in candidates),
+        column(findings.reference, "reference"),
+        *(column(candidate) for candidate in candidates),
     )
     rows = tuple(
         (
@@ -198,7 +204,23 @@ def _score_field(findings: Findings, task: TaskInfo, checkpoint: str, columns: S
         lines.append(f"n = {entry.score.n}")
     if checkpoint != findings.reference:
         lines.append(relative(entry, task))
-    return number(*lines)
+    return number(*lines, outcome=outcome(entry.comparison))
+
+
+def curve_data(findings: Findings, group: Group) -> Table:
+    """The numbers that the curve of a series draws."""
+    header = (plain("task"), *(column(candidate) for candidate in group.candidates))
+    rows = []
+    for task in findings.tasks:
+        entries = [findings.entry(task, candidate) for candidate in group.candidates]
+        fields = [
+            number(relative(entry, task), f"n = {entry.score.n}", outcome=outcome(entry.comparison))
+            if entry.score
+            else plain(entry.problem or NOTHING)
+            for entry in entries
+        ]
+        rows.append((name(task.name), *fields))
+    return Table(f"curve-{group.name}", f"The data of the curve of {group.name}", header, tuple(rows))
 
 
 def relative(entry: Entry, task: TaskInfo) -> str:
@@ -215,6 +237,11 @@ def relative(entry: Entry, task: TaskInfo) -> str:
 def mark(comparison: Comparison) -> str:
     """The outcome of the matching test as one sign."""
     return MARKS[comparison.matching.outcome] if comparison.matching else ""
+
+
+def outcome(comparison: Comparison | None) -> Match | None:
+    """The outcome of the matching test, where there is one."""
+    return comparison.matching.outcome if comparison and comparison.matching else None
 
 
 def changes(findings: Findings, task: TaskInfo) -> Table:

@@ -1,0 +1,45 @@
+"""A results folder that is read once: what a report needs again and again is kept in memory."""
+
+from typing import Any
+
+import pandas as pd
+
+from kick.store import Store
+from kick.types import Cell, CheckpointRecord
+
+
+class Snapshot(Store):
+    """A `Store` that remembers what it read: every record, and the items of the reference.
+
+    A report compares each checkpoint with the reference, so the reference's items are asked for once a
+    checkpoint. The folder is taken not to change meanwhile.
+    """
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store.root)
+        self._suite = super().suite()
+        self._records = {record.checkpoint.id: record for record in super().checkpoints()}
+        self._cells: dict[tuple[str, str], Cell | None] = {}
+        self._reference_items: dict[str, pd.DataFrame] = {}  # task -> items
+
+    def suite(self) -> dict[str, Any]:
+        return self._suite
+
+    def checkpoint(self, checkpoint_id: str) -> CheckpointRecord | None:
+        return self._records.get(checkpoint_id)
+
+    def checkpoints(self) -> list[CheckpointRecord]:
+        return list(self._records.values())
+
+    def cell(self, checkpoint: str, task: str) -> Cell | None:
+        key = (checkpoint, task)
+        if key not in self._cells:
+            self._cells[key] = super().cell(checkpoint, task)
+        return self._cells[key]
+
+    def items(self, cell: Cell) -> pd.DataFrame:
+        if cell.checkpoint != self._suite.get("reference"):
+            return super().items(cell)
+        if cell.task.name not in self._reference_items:
+            self._reference_items[cell.task.name] = super().items(cell)
+        return self._reference_items[cell.task.name]

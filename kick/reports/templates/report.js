@@ -1,0 +1,266 @@
+"use strict";
+// Sorting, filtering, the theme and the item explorer. Everything foreign is set as textContent.
+
+const PAGE = 25; // items of the explorer shown at a time
+const LONG = 8; // rows from which a table gets a filter
+
+function make(tag, className, text) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text !== undefined) element.textContent = text;
+  return element;
+}
+
+// --- theme ---
+
+function setUpTheme() {
+  const button = document.getElementById("theme");
+  const root = document.documentElement;
+  const dark = () =>
+    root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  const label = () => { button.textContent = dark() ? "Light" : "Dark"; };
+  button.addEventListener("click", () => { root.dataset.theme = dark() ? "light" : "dark"; label(); });
+  button.hidden = false;
+  label();
+}
+
+// --- tables ---
+
+function compare(a, b) {
+  if (typeof a === "number" && typeof b === "number") return a - b;
+  return String(a).localeCompare(String(b), "en", { numeric: true });
+}
+
+function valueOf(row, column) {
+  const cell = row.cells[column];
+  if (cell.dataset.sort !== undefined) {
+    const number = Number(cell.dataset.sort.replace("inf", "Infinity"));
+    return Number.isNaN(number) ? null : number;
+  }
+  const text = cell.textContent.trim();
+  return text === "" || text === "–" ? null : text;
+}
+
+function sortBy(table, column, ascending) {
+  const body = table.tBodies[0];
+  const rows = [...body.rows].map((row) => ({ row, value: valueOf(row, column) }));
+  rows.sort((a, b) => {
+    if (a.value === null || b.value === null) return (a.value === null) - (b.value === null); // nothing comes last
+    return ascending ? compare(a.value, b.value) : compare(b.value, a.value);
+  });
+  body.append(...rows.map(({ row }) => row));
+}
+
+function setUpSorting(table) {
+  [...table.tHead.rows[0].cells].forEach((head, column) => {
+    const button = make("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    button.addEventListener("click", () => {
+      const ascending = head.getAttribute("aria-sort") !== "ascending";
+      for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
+      sortBy(table, column, ascending);
+    });
+    head.append(button);
+  });
+}
+
+function setUpFilter(table) {
+  const rows = [...table.tBodies[0].rows];
+  if (rows.length < LONG) return;
+  const bar = make("div", "filter");
+  const label = make("label", "", "Show rows that contain");
+  const input = make("input");
+  input.type = "search";
+  const count = make("span", "status");
+  count.setAttribute("role", "status");
+  input.addEventListener("input", () => {
+    const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    for (const row of rows) {
+      const text = row.textContent.toLowerCase();
+      row.hidden = !words.every((word) => text.includes(word));
+      shown += row.hidden ? 0 : 1;
+    }
+    count.textContent = words.length ? `${shown} of ${rows.length} rows` : "";
+  });
+  label.append(input);
+  bar.append(label, count);
+  table.closest(".scroll").before(bar);
+}
+
+// --- item explorer ---
+
+class Explorer {
+  constructor(index) {
+    this.index = index;
+    this.loaded = new Map(); // task -> its documents and changes
+    this.page = 0;
+    this.form = document.getElementById("explorer-form");
+    this.list = document.getElementById("explorer-list");
+    this.count = document.getElementById("explorer-count");
+    this.pages = document.getElementById("explorer-pages");
+    const { task, candidate, change, text } = this.form.elements;
+    this.fields = { task, candidate, change, text };
+    this.fill(task, Object.keys(index));
+    this.fillCandidates();
+    this.form.addEventListener("submit", (event) => event.preventDefault());
+    task.addEventListener("change", () => { this.fillCandidates(); this.restart(); });
+    candidate.addEventListener("change", () => this.restart());
+    change.addEventListener("change", () => this.show(0));
+    text.addEventListener("input", () => this.show(0));
+    this.pages.addEventListener("click", (event) => {
+      const step = Number(event.target.dataset.step);
+      if (step) { this.show(this.page + step); this.form.scrollIntoView(); }
+    });
+    this.form.hidden = false;
+  }
+
+  fill(select, values, chosen) {
+    select.replaceChildren(...values.map((value) => {
+      const option = make("option", "", value);
+      option.value = value;
+      return option;
+    }));
+    if (values.includes(chosen)) select.value = chosen;
+  }
+
+  fillCandidates() {
+    const before = this.fields.candidate.value;
+    this.fill(this.fields.candidate, Object.keys(this.index[this.fields.task.value].counts), before);
+  }
+
+  async open(task, candidate) {
+    this.fields.task.value = task;
+    this.fillCandidates();
+    this.fields.candidate.value = candidate;
+    this.fields.text.value = "";
+    await this.restart();
+    document.getElementById("explorer").scrollIntoView();
+    this.fields.task.focus({ preventScroll: true });
+  }
+
+  async load(task) {
+    if (!this.loaded.has(task)) {
+      const scripts = document.querySelectorAll('script[type="application/gzip"]');
+      const holder = [...scripts].find((script) => script.dataset.task === task);
+      const bytes = Uint8Array.from(atob(holder.textContent), (character) => character.charCodeAt(0));
+      const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+      this.loaded.set(task, JSON.parse(await new Response(stream).text()));
+    }
+    return this.loaded.get(task);
+  }
+
+  async restart() {
+    this.count.textContent = "Reading the items…";
+    const task = this.fields.task.value;
+    const data = await this.load(task);
+    if (task !== this.fields.task.value) return; // another task was chosen meanwhile
+    this.documents = data.documents;
+    this.changes = data.changes[this.fields.candidate.value];
+    const kinds = [...new Set(this.changes.map((change) => change[1]))];
+    this.fill(this.fields.change, ["all", ...kinds], this.fields.change.value);
+    this.show(0);
+  }
+
+  show(page) {
+    const kind = this.fields.change.value;
+    const wanted = this.fields.text.value.toLowerCase();
+    const found = this.changes.filter((change) => {
+      if (kind !== "all" && change[1] !== kind) return false;
+      if (!wanted) return true;
+      const document = this.documents[change[0]];
+      return [document[1], document[2], document[3], document[4], change[2]].some(
+        (text) => text.toLowerCase().includes(wanted));
+    });
+    const last = Math.max(0, Math.ceil(found.length / PAGE) - 1);
+    this.page = Math.min(Math.max(page, 0), last);
+    const { counts } = this.index[this.fields.task.value];
+    const [changed, packed] = counts[this.fields.candidate.value];
+    const left = changed > packed ? ` This page holds ${packed} of the ${changed} items that changed.` : "";
+    this.count.textContent = `${found.length} of ${packed} items.${left}`;
+    const start = this.page * PAGE;
+    this.list.replaceChildren(...found.slice(start, start + PAGE).map((change) => this.item(change)));
+    this.pages.hidden = last === 0;
+    document.getElementById("explorer-page").textContent = `Page ${this.page + 1} of ${last + 1}`;
+    this.pages.querySelector('[data-step="-1"]').disabled = this.page === 0;
+    this.pages.querySelector('[data-step="1"]').disabled = this.page === last;
+  }
+
+  item(change) {
+    const [index, kind, response, score, margin] = change;
+    const [id, group, prompt, target, referenceResponse, referenceScore, referenceMargin] = this.documents[index];
+    const { reference, metric } = this.index[this.fields.task.value];
+    const candidate = this.fields.candidate.value;
+    const details = make("details", "item");
+    const summary = make("summary");
+    const gist = make("span", "gist", response ? `${target} → ${response}` : prompt.trim().slice(-200));
+    gist.dir = "auto";
+    const side = `${group ? `${group} · ` : ""}item ${id} · ${metric} ${referenceScore} → ${score}`;
+    summary.append(make("span", `badge ${kind.split(" ")[0]}`, kind), gist, make("span", "sub", side));
+    details.append(summary);
+    details.addEventListener("toggle", () => {
+      if (!details.open || details.children.length > 1) return;
+      const list = make("dl");
+      this.field(list, "Prompt", prompt, "whole");
+      this.field(list, "Gold answer", target, "whole");
+      this.field(list, `${reference}: ${metric} ${referenceScore}${this.margin(referenceMargin)}`, referenceResponse);
+      this.field(list, `${candidate}: ${metric} ${score}${this.margin(margin)}`, response);
+      details.append(list);
+    });
+    return details;
+  }
+
+  margin(nats) {
+    return nats === null ? "" : `, margin ${nats.toFixed(2)} nats`;
+  }
+
+  field(list, label, text, className) {
+    const box = make("div", className ? `field ${className}` : "field");
+    const value = make("dd");
+    const shown = make("pre", "", text || "(no text: scored by the likelihood of its choices)");
+    shown.dir = "auto";
+    shown.tabIndex = 0;
+    shown.setAttribute("role", "region");
+    shown.setAttribute("aria-label", label);
+    value.append(shown);
+    box.append(make("dt", "", label), value);
+    list.append(box);
+  }
+}
+
+function linkTables(explorer, index) {
+  for (const block of document.querySelectorAll(".task")) {
+    const { task } = block.dataset;
+    const table = block.querySelector("table");
+    if (!table || !index[task]) continue;
+    for (const row of table.tBodies[0].rows) {
+      const candidate = row.cells[0].textContent.trim();
+      if (!(candidate in index[task].counts)) continue;
+      const button = make("button", "see", "see items");
+      button.type = "button";
+      button.setAttribute("aria-label", `See the items of ${candidate} on ${task} that changed`);
+      button.addEventListener("click", () => explorer.open(task, candidate));
+      row.cells[0].append(button);
+    }
+  }
+}
+
+setUpTheme();
+for (const table of document.querySelectorAll("table.sortable")) {
+  setUpSorting(table);
+  setUpFilter(table);
+}
+const index = JSON.parse(document.getElementById("explorer-index").textContent);
+if (Object.keys(index).length) {
+  const explorer = new Explorer(index);
+  linkTables(explorer, index);
+  const section = document.getElementById("explorer");
+  new IntersectionObserver((entries, observer) => {
+    if (entries.some((entry) => entry.isIntersecting) && !explorer.documents) {
+      observer.disconnect();
+      explorer.restart();
+    }
+  }).observe(section);
+}
