@@ -36,14 +36,16 @@ class RunSummary:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How a suite is executed; nothing in it changes which items are scored."""
+class Room:
+    """What the jobs of a run share."""
 
-    results: Path
-    data_root: Path | None = None
-    cache: Path | None = None  # where made checkpoints are kept; default: $KICK_CACHE or ~/.cache/kick
-    device: str = "auto"
-    batch_tokens: int = 4096
+    suite: Suite
+    bench: "Bench"
+    store: Store
+    cache: Path  # where made checkpoints are kept
+    device: str
+    batch_tokens: int
+    reporter: Reporter
 
 
 @dataclass(frozen=True)
@@ -64,19 +66,27 @@ class Job:
 
 def run(
     suite: Suite,
-    settings: Settings,
+    results: Path | str,
     *,
     only: str | None = None,
     tasks: Sequence[str] = (),
+    data_root: Path | None = None,
+    cache: Path | None = None,
+    device: str = "auto",
+    batch_tokens: int = 4096,
     reporter: Reporter | None = None,
 ) -> RunSummary:
     """Score what a suite asks for and the results folder does not hold yet.
 
     Args:
         suite: what to score.
-        settings: where and how.
+        results: the results folder; made if it is not there.
         only: the id of the one checkpoint to score (default: all of them).
         tasks: the tasks of the suite to score (default: all of them).
+        data_root: a local mirror of the data sets (default: the hub).
+        cache: where made checkpoints are kept (default: $KICK_CACHE, or ~/.cache/kick).
+        device: `cpu`, `cuda`, or `auto`.
+        batch_tokens: padded tokens of a batch.
         reporter: where progress goes (default: stderr).
 
     Raises:
@@ -85,34 +95,25 @@ def run(
     reporter = reporter or Reporter()
     checkpoints = suite.select_checkpoints(only)
     names = suite.select_tasks(tasks)
-    reporter.say(f"{suite.name}: {len(checkpoints)} checkpoints x {len(names)} tasks into {settings.results}")
+    total = len(checkpoints) * len(names)
+    reporter.say(f"{suite.name}: {len(checkpoints)} checkpoints x {len(names)} tasks into {results}")
     from kick.harness.bench import Bench
 
-    bench = Bench.load(suite, names, read_catalog([Path(p) for p in suite.include_path]), settings.data_root)
-    store = Store.create(settings.results, suite.dump())
-    scored = reused = 0
-    for index, checkpoint in enumerate(checkpoints):
+    bench = Bench.load(suite, names, read_catalog([Path(p) for p in suite.include_path]), data_root)
+    store = Store.create(results, suite.dump())
+    room = Room(suite, bench, store, cache or _default_cache(), _device(device), batch_tokens, reporter)
+    scored = 0
+    for index, checkpoint in enumerate(checkpoints, start=1):
         with store.lock(checkpoint.id):
-            job = plan_job(checkpoint, suite, bench, settings)
+            job = plan_job(checkpoint, room)
             missing = [task for task, key in job.keys.items() if not store.has(checkpoint.id, task, key)]
             _record(store, job)
-            before = index * len(names) + len(names) - len(missing)
-            execute(
-                job,
-                missing,
-                bench,
-                store,
-                settings,
-                reporter,
-                before=before,
-                total=len(checkpoints) * len(names),
-            )
+            execute(job, missing, room, before=index * len(names) - len(missing), total=total)
         scored += len(missing)
-        reused += len(names) - len(missing)
-    return RunSummary(store, scored, reused)
+    return RunSummary(store, scored, total - scored)
 
 
-def plan_job(checkpoint: Checkpoint, suite: Suite, bench: "Bench", settings: Settings) -> Job:
+def plan_job(checkpoint: Checkpoint, room: Room) -> Job:
     """Plans and keys of a checkpoint's cells, from its files alone: no model is loaded and none is made."""
     from kick.checkpoints import fingerprint, read_config, read_tokenizer, resolve, tokenizer_fingerprint
     from kick.compression import recipe_key
@@ -123,7 +124,9 @@ def plan_job(checkpoint: Checkpoint, suite: Suite, bench: "Bench", settings: Set
         weights = recipe_key(checkpoint.recipe, weights)
     words = tokenizer_fingerprint(source)
     config = read_config(source, trust_remote_code=checkpoint.trust_remote_code)
-    plans = bench.plans(words, config, lambda: read_tokenizer(source, checkpoint.trust_remote_code), suite)
+    plans = room.bench.plans(
+        words, config, lambda: read_tokenizer(source, checkpoint.trust_remote_code), room.suite
+    )
     dtype = checkpoint.dtype if checkpoint.dtype != "auto" else str(config.dtype).removeprefix("torch.")
     identities = {
         name: CellIdentity(
@@ -132,8 +135,8 @@ def plan_job(checkpoint: Checkpoint, suite: Suite, bench: "Bench", settings: Set
             task=name,
             plan=plan.info,
             dtype=dtype,
-            device=_device(settings.device),
-            tier=f"{TIER}/{settings.batch_tokens}",
+            device=room.device,
+            tier=f"{TIER}/{room.batch_tokens}",
             versions={name: version(name) for name in ("llm-kick", "lm_eval", "transformers", "torch")},
         )
         for name, plan in plans.items()
@@ -141,38 +144,32 @@ def plan_job(checkpoint: Checkpoint, suite: Suite, bench: "Bench", settings: Set
     return Job(checkpoint, source, weights, words, plans, identities)
 
 
-def execute(
-    job: Job,
-    missing: Sequence[str],
-    bench: "Bench",
-    store: Store,
-    settings: Settings,
-    reporter: Reporter,
-    *,
-    before: int,
-    total: int,
-) -> None:
+def execute(job: Job, missing: Sequence[str], room: Room, *, before: int, total: int) -> None:
     """Make, load, describe and score a checkpoint, as far as cells are missing."""
     if not missing:
         return
     from kick.checkpoints import describe, load
 
     checkpoint = job.checkpoint
-    folder = _materialise(job, settings, reporter)
-    record = store.checkpoint(checkpoint.id)
+    folder = _materialise(job, room)
+    record = room.store.checkpoint(checkpoint.id)
     assert record is not None
-    store.write_checkpoint(record.model_copy(update={"description": describe(folder, checkpoint.recipe)}))
+    room.store.write_checkpoint(
+        record.model_copy(update={"description": describe(folder, checkpoint.recipe)})
+    )
     identity = job.identities[missing[0]]
     loaded = load(
         folder, dtype=identity.dtype, device=identity.device, trust_remote_code=checkpoint.trust_remote_code
     )
-    scorer = bench.scorer(loaded, settings.batch_tokens)
+    scorer = room.bench.scorer(loaded, room.batch_tokens)
     for offset, task in enumerate(missing, start=1):
         key = job.keys[task]
         plan = job.plans[task]
         started = time.monotonic()
-        with reporter.stage(f"[{before + offset}/{total}] {checkpoint.id} · {task}", plan.steps) as progress:
-            items = scorer.score(plan, Journal(store.journal_path(key)), progress)
+        with room.reporter.stage(
+            f"[{before + offset}/{total}] {checkpoint.id} · {task}", plan.steps
+        ) as progress:
+            items = scorer.score(plan, Journal(room.store.journal_path(key)), progress)
         cell = Cell(
             checkpoint=checkpoint.id,
             task=plan.task,
@@ -185,7 +182,7 @@ def execute(
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             items_sha256="",
         )
-        store.write_cell(cell, items)
+        room.store.write_cell(cell, items)
 
 
 def _record(store: Store, job: Job) -> None:
@@ -203,23 +200,23 @@ def _record(store: Store, job: Job) -> None:
     )
 
 
-def _materialise(job: Job, settings: Settings, reporter: Reporter) -> Path:
-    """The folder to load: the source itself, or the compressed copy of it, made once and kept."""
+def _materialise(job: Job, room: Room) -> Path:
+    """The folder to load: the source itself, or the compressed copy of it, made once, kept, and checked each time."""
     if job.checkpoint.recipe is None:
         return job.source
-    from kick.compression import make
+    from kick.compression import make, read_made
 
-    out = _cache(settings) / job.fingerprint[:24]
-    if not out.is_dir():
-        reporter.say(f"making {job.checkpoint.id} from {job.checkpoint.base} into {out}")
+    out = room.cache / "checkpoints" / job.fingerprint[:24]
+    if out.is_dir():
+        read_made(out)
+    else:
+        room.reporter.say(f"making {job.checkpoint.id} from {job.checkpoint.base} into {out}")
         make(job.checkpoint.recipe, job.source, out)
     return out
 
 
-def _cache(settings: Settings) -> Path:
-    return (
-        settings.cache or Path(os.environ.get("KICK_CACHE", Path.home() / ".cache" / "kick")) / "checkpoints"
-    )
+def _default_cache() -> Path:
+    return Path(os.environ.get("KICK_CACHE", Path.home() / ".cache" / "kick"))
 
 
 def _device(asked: str) -> str:

@@ -136,8 +136,12 @@ class Store:
 
     def cells(self) -> list[Cell]:
         """Every cell that is stored, current or not."""
-        paths = sorted((self.root / "cells").glob("*/*/*/cell.json"))
-        return [_read_record(path, Cell) for path in paths]
+        return [_read_record(folder / "cell.json", Cell) for folder in self._cell_folders()]
+
+    def _cell_folders(self) -> list[Path]:
+        """The folders of whole cells; those of a write that was killed begin with a dot."""
+        folders = sorted((self.root / "cells").glob("*/*/*"))
+        return [folder for folder in folders if not folder.name.startswith(".")]
 
     def items(self, cell: Cell) -> pd.DataFrame:
         """The items of a cell: `ITEM_COLUMNS` and one float column a metric, in the order of the plan.
@@ -184,9 +188,7 @@ class Store:
     def verify(self) -> list[str]:
         """What is wrong with the stored cells, one sentence each; an empty list if nothing is."""
         problems = []
-        for path in sorted((self.root / "cells").glob("*/*/*")):
-            if path.name.startswith("."):
-                continue
+        for path in self._cell_folders():
             try:
                 cell = _read_record(path / "cell.json", Cell)
                 if cell_key(cell.identity) != path.name or cell.key != path.name:

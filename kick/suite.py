@@ -78,8 +78,8 @@ class Suite(BaseModel):
     reference: str
     checkpoints: tuple[Checkpoint, ...]
     tasks: tuple[str, ...]
-    perplexity: Perplexity | None
-    limit: int | None
+    perplexity: Perplexity | None = None
+    limit: int | None = None
     seed: int
     include_path: tuple[str, ...] = ()
 

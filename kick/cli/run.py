@@ -43,7 +43,6 @@ def run(
     from kick.quiet import quiet_libraries
 
     quiet_libraries()
-    from kick.runner import Settings
     from kick.runner import run as run_suite
     from kick.suite import Suite
 
@@ -66,8 +65,16 @@ def run(
         loaded = Suite.ad_hoc(reference, candidate, names, limit)
         names = []
     folder = results or Path("results") / loaded.name
-    settings = Settings(folder, data_root, cache, device, batch_tokens)
-    summary = run_suite(loaded, settings, only=only, tasks=names)
+    summary = run_suite(
+        loaded,
+        folder,
+        only=only,
+        tasks=names,
+        data_root=data_root,
+        cache=cache,
+        device=device,
+        batch_tokens=batch_tokens,
+    )
     if as_json:
         print(json.dumps({"results": str(folder), "scored": summary.scored, "reused": summary.reused}))
     else:

@@ -49,6 +49,14 @@ class KickLM(HFLM):  # type: ignore[misc]
         super().__init__(pretrained=loaded.model, tokenizer=loaded.tokenizer, softmax_dtype=torch.float32)
         self.encoder = Encoder(loaded.tokenizer)
         self.batch_tokens = batch_tokens
+        # transformers fills what a call leaves open from the checkpoint's generation_config.json; its penalties or
+        # sampling would make two checkpoints decode by different rules.
+        end = getattr(self.model.generation_config, "eos_token_id", None)
+        self.model.generation_config = GenerationConfig(
+            do_sample=False,
+            eos_token_id=self.tokenizer.eos_token_id if end is None else end,
+            pad_token_id=self.tokenizer.pad_token_id,
+        )
         self._keeps_logits = "logits_to_keep" in inspect.signature(self.model.forward).parameters
         self._plan: Plan | None = None
         self._journal: Journal | None = None
@@ -135,18 +143,10 @@ class KickLM(HFLM):  # type: ignore[misc]
             tokens[index, width - len(request.context) :] = torch.tensor(request.context)
             mask[index, width - len(request.context) :] = 1
         stop, budget = requests[0].stop, requests[0].budget
-        end = getattr(self.model.generation_config, "eos_token_id", None)
         output = self.model.generate(
             input_ids=tokens.to(self.device),
             attention_mask=mask.to(self.device),
-            # A configuration of its own: penalties or sampling in a checkpoint's generation_config.json would make
-            # two checkpoints decode by different rules.
-            generation_config=GenerationConfig(
-                do_sample=False,
-                max_new_tokens=budget,
-                eos_token_id=tokenizer.eos_token_id if end is None else end,
-                pad_token_id=tokenizer.pad_token_id,
-            ),
+            max_new_tokens=budget,
             stopping_criteria=StoppingCriteriaList([_RowStops(tokenizer, stop, width)]),
         )
         texts = tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)

@@ -52,7 +52,7 @@ def load_corpus(name: str, data_root: Path | None) -> Corpus:
     splits = datasets.load(
         path="Salesforce/wikitext",
         name="wikitext-2-raw-v1",
-        revision="b08601e04326c79dfdd32d625aee71d232d685c3",
+        commit="b08601e04326c79dfdd32d625aee71d232d685c3",
         splits=["test"],
         data_root=str(data_root) if data_root else None,
     )

@@ -1,0 +1,123 @@
+"""The command line as a user meets it: quick help, one message for bad input, one JSON document on stdout."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.data_root import make_data_root
+
+
+def _kick(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from kick.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def test_help_imports_neither_torch_nor_transformers_nor_pandas() -> None:
+    code = (
+        "import sys; from kick.cli import app; from typer.testing import CliRunner;"
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0;"
+        "print([m for m in ('torch', 'transformers', 'pandas', 'lm_eval', 'datasets') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_answers_at_once() -> None:
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        assert _kick("--help").returncode == 0
+        times.append(time.perf_counter() - start)
+    assert min(times) < 1.0  # 0.24 s on an idle machine; CI machines are busy
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "nowhere.yaml"], "there is no suite file 'nowhere.yaml'"),
+        (["run"], "give a suite file, or --reference"),
+        (["run", "a.yaml", "--device", "tpu"], "'tpu' is no device"),
+        (["run", "a.yaml", "--data-root", "nowhere"], "--data-root: nowhere is not a folder"),
+        (
+            ["run", "--reference", "nowhere", "--candidate", "x", "--tasks", "kick_squad"],
+            "nowhere is not a folder",
+        ),
+        (["report", "nowhere"], "nowhere is not a results folder"),
+        (["verify", "nowhere"], "nowhere is not a results folder"),
+        (["compare", "nowhere", "a", "b"], "nowhere is not a results folder"),
+        (["tasks", "show", "kick_squat"], "Did you mean 'kick_squad'?"),
+        (["describe", "nowhere"], "nowhere"),
+    ],
+    ids=" ".join,
+)
+def test_bad_input_is_one_message_and_exit_code_2(arguments: list[str], message: str, tmp_path: Path) -> None:
+    done = _kick(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_tasks_are_listed_with_their_families() -> None:
+    listed = {task["name"]: task for task in json.loads(_kick("tasks", "--json").stdout)}
+    assert listed["kick_mmlu"]["family"] == "multiple_choice"
+    assert listed["kick_mmlu"]["chance"] == 0.25
+    assert "kick_squad" in _kick("tasks").stdout
+
+
+def test_a_suite_runs_reports_and_verifies_from_the_command_line(tiny_llama: Path, tmp_path: Path) -> None:
+    suite = {
+        "name": "test",
+        "reference": "dense",
+        "checkpoints": [{"id": "dense", "model": str(tiny_llama)}],
+        "series": [{"from": "dense", "method": "rtn", "bits": [8, 2], "group_size": 16}],
+        "tasks": ["kick_mmlu", "kick_squad"],
+        "limit": 3,
+    }
+    (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite))
+    data_root = make_data_root(tmp_path / "data")
+    run = ["run", "suite.yaml", "--data-root", data_root, "--cache", "cache", "--results", "out", "--json"]
+
+    done = _kick(*run, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"results": "out", "scored": 6, "reused": 0}
+    assert "[6/6] rtn-2" in done.stderr
+
+    done = _kick(*run, cwd=tmp_path)
+    assert json.loads(done.stdout) == {"results": "out", "scored": 0, "reused": 6}
+
+    cells = sorted(path.parent.name for path in (tmp_path / "out" / "cells").rglob("cell.json"))
+    assert _kick("report", "out", "--out", "report", cwd=tmp_path).returncode == 0
+    assert "rtn-2" in (tmp_path / "report" / "report.md").read_text()
+    assert cells == sorted(path.parent.name for path in (tmp_path / "out" / "cells").rglob("cell.json"))
+
+    done = _kick("verify", "out", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout) == {"results": "out", "cells": 6, "problems": []}
+    items = next((tmp_path / "out").rglob("items.parquet"))
+    items.write_bytes(items.read_bytes()[:-1] + b"?")
+    done = _kick("verify", "out", cwd=tmp_path)
+    assert done.returncode == 1
+    assert str(items.relative_to(tmp_path)) in done.stdout
+
+
+def test_two_models_are_compared_without_a_suite_file(tiny_llama: Path, tmp_path: Path) -> None:
+    data_root = make_data_root(tmp_path / "data")
+    arguments = [
+        "run",
+        "--reference",
+        tiny_llama,
+        "--candidate",
+        tiny_llama,
+        "--tasks",
+        "kick_squad",
+        "--limit",
+        2,
+    ]
+    done = _kick(*arguments, "--data-root", data_root, "--results", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "2 cells scored" in done.stdout

@@ -1,0 +1,252 @@
+"""A suite from file to cells: a second run reads, a killed run goes on, and any change that matters makes new cells."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+
+import kick.checkpoints
+from kick.errors import InputError
+from kick.runner import RunSummary, run
+from kick.store import Store
+from kick.suite import Suite
+from tests.data_root import make_data_root
+
+TASKS = ["kick_squad", "kick_mmlu"]
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_data_root(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def bed(tmp_path: Path, tiny_llama: Path, data_root: Path) -> "Bed":
+    shutil.copytree(tiny_llama, tmp_path / "model")
+    return Bed(tmp_path, data_root)
+
+
+class Bed:
+    """A suite with a dense model and two series points, its data and a results folder."""
+
+    def __init__(self, folder: Path, data_root: Path) -> None:
+        self.folder, self.data_root = folder, data_root
+        self.keys: dict[str, Any] = {
+            "name": "test",
+            "reference": "dense",
+            "checkpoints": [{"id": "dense", "model": "model"}],
+            "series": [{"from": "dense", "method": "magnitude", "sparsity": [0.5]}],
+            "tasks": TASKS,
+            "limit": 3,
+        }
+
+    def suite_file(self) -> Path:
+        path = self.folder / "suite.yaml"
+        path.write_text(yaml.safe_dump(self.keys))
+        return path
+
+    def run(self, results: str = "results", **options: Any) -> RunSummary:
+        suite = Suite.read(self.suite_file())
+        where = {"data_root": self.data_root, "cache": self.folder / "cache", "device": "cpu"}
+        return run(suite, self.folder / results, **where, **options)
+
+
+def test_a_suite_scores_every_checkpoint_on_every_task(bed: Bed) -> None:
+    summary = bed.run()
+    assert (summary.scored, summary.reused) == (4, 0)
+    assert summary.store.verify() == []
+    for checkpoint in ("dense", "magnitude-0.5"):
+        record = summary.store.checkpoint(checkpoint)
+        assert record is not None
+        assert record.description is not None
+        assert set(record.cells) == set(TASKS)
+        for task in TASKS:
+            cell = summary.store.cell(checkpoint, task)
+            assert cell is not None
+            assert cell.items == len(summary.store.items(cell)) == 3
+    pruned = summary.store.checkpoint("magnitude-0.5")
+    assert pruned is not None
+    assert pruned.description is not None
+    assert pruned.description.sparsity == pytest.approx(0.5, abs=0.001)
+
+
+def test_reference_and_candidate_answer_the_same_plan(bed: Bed) -> None:
+    store = bed.run().store
+    for task in TASKS:
+        dense, pruned = store.cell("dense", task), store.cell("magnitude-0.5", task)
+        assert dense is not None
+        assert pruned is not None
+        assert dense.identity.plan == pruned.identity.plan
+        prompts = [store.items(cell)["prompt"].tolist() for cell in (dense, pruned)]
+        assert prompts[0] == prompts[1]
+
+
+def test_a_second_run_loads_no_model_and_makes_none(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    bed.run()
+    shutil.rmtree(bed.folder / "cache")
+
+    def load(*_: object, **__: object) -> None:
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr(kick.checkpoints, "load", load)
+    summary = bed.run()
+    assert (summary.scored, summary.reused) == (0, 4)
+    assert not (bed.folder / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "scored"), [({"limit": 2}, 4), ({"seed": 5}, 4), ({"tasks": ["kick_squad"]}, 0)]
+)
+def test_cells_follow_limit_and_seed(bed: Bed, change: dict[str, Any], scored: int) -> None:
+    bed.run()
+    bed.keys.update(change)
+    assert bed.run().scored == scored
+
+
+def test_one_changed_weight_makes_new_cells_for_the_model_and_what_is_made_from_it(bed: Bed) -> None:
+    bed.run()
+    path = bed.folder / "model" / "model.safetensors"
+    weights = load_file(path)
+    weights["model.norm.weight"][3] += 0.5
+    save_file(weights, path, metadata={"format": "pt"})
+    assert bed.run().scored == 4
+
+
+def test_a_changed_prompt_makes_new_cells_for_its_task_alone(bed: Bed) -> None:
+    tasks = bed.folder / "tasks"
+    tasks.mkdir()
+    (tasks / "mine.yaml").write_text(MY_TASK)
+    bed.keys.update(tasks=["mine", "kick_mmlu"], include_path=["tasks"])
+    assert bed.run().scored == 4
+    (tasks / "mine.yaml").write_text(MY_TASK.replace("Q: ", "Question: "))
+    summary = bed.run()
+    assert (summary.scored, summary.reused) == (2, 2)
+
+
+def test_only_one_checkpoint_or_task_is_scored_when_asked(bed: Bed) -> None:
+    assert bed.run(only="dense", tasks=["kick_mmlu"]).scored == 1
+    assert bed.run(only="dense").scored == 1
+    assert bed.run().scored == 2
+
+
+def test_a_run_killed_in_the_middle_of_a_task_goes_on_and_ends_with_the_same_items(bed: Bed) -> None:
+    unbroken = bed.run("unbroken").store
+    journals = bed.folder / "results" / "journal"
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLABLE, str(bed.suite_file()), str(bed.data_root)], cwd=bed.folder
+    )
+    deadline = time.monotonic() + 120
+    while not any(journals.glob("*.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    (journal,) = journals.glob("*.jsonl")
+    before = journal.read_bytes()
+    assert before
+
+    resumed = bed.run().store
+    assert not journal.exists()
+    for task in TASKS:
+        for checkpoint in ("dense", "magnitude-0.5"):
+            old, new = unbroken.cell(checkpoint, task), resumed.cell(checkpoint, task)
+            assert old is not None
+            assert new is not None
+            assert old.key == new.key
+            pd.testing.assert_frame_equal(unbroken.items(old), resumed.items(new))
+
+
+def test_a_checkpoint_made_before_is_not_made_again(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    bed.run(tasks=["kick_mmlu"])
+    import kick.compression
+
+    def make(*_: object) -> None:
+        raise AssertionError("a checkpoint was made again")
+
+    monkeypatch.setattr(kick.compression, "make", make)
+    assert bed.run().scored == 2
+
+
+def test_missing_data_are_named_before_a_model_loads(bed: Bed) -> None:
+    shutil.copytree(bed.data_root, bed.folder / "data")
+    bed.data_root = bed.folder / "data"
+    shutil.rmtree(bed.data_root / "rajpurkar__squad")
+    with pytest.raises(InputError, match="rajpurkar__squad"):
+        bed.run()
+    assert not (bed.folder / "results").exists()
+
+
+def test_results_of_a_seed_do_not_depend_on_what_ran_before(bed: Bed) -> None:
+    together = bed.run().store
+    alone = bed.run("alone", tasks=["kick_mmlu"], only="dense").store
+    first, second = together.cell("dense", "kick_mmlu"), alone.cell("dense", "kick_mmlu")
+    assert first is not None
+    assert second is not None
+    pd.testing.assert_frame_equal(together.items(first), alone.items(second))
+
+
+def test_numbers_do_not_depend_on_the_number_of_threads(bed: Bed) -> None:
+    threads = torch.get_num_threads()
+    one = bed.run("one", tasks=["kick_mmlu"], only="dense").store
+    torch.set_num_threads(2)
+    two = bed.run("two", tasks=["kick_mmlu"], only="dense").store
+    torch.set_num_threads(threads)
+    cells = [store.cell("dense", "kick_mmlu") for store in (one, two)]
+    assert cells[0] is not None
+    assert cells[1] is not None
+    assert cells[0].scores == cells[1].scores
+
+
+def test_the_store_is_a_results_folder_that_others_read(bed: Bed) -> None:
+    bed.run()
+    suite = Suite.load(Store(bed.folder / "results").suite())
+    assert suite.reference == "dense"
+    assert [checkpoint.id for checkpoint in suite.checkpoints] == ["dense", "magnitude-0.5"]
+
+
+MY_TASK = """
+task: mine
+custom_dataset: !function kick.harness.datasets.load
+dataset_kwargs:
+  path: rajpurkar/squad
+  name: plain_text
+  revision: 7b6d24c440a36b6815f21b70d25016731768db1f
+  splits: [validation]
+test_split: validation
+output_type: generate_until
+doc_to_text: "Q: {{question}}"
+doc_to_target: "{{answers.text[0]}}"
+process_results: !function kick.metrics.answers.squad
+generation_kwargs: {until: ["\\n"], max_gen_toks: 4, do_sample: false}
+metric_list:
+  - {metric: exact_match, aggregation: mean, higher_is_better: true}
+  - {metric: f1, aggregation: mean, higher_is_better: true}
+  - {metric: contains, aggregation: mean, higher_is_better: true}
+  - {metric: empty, aggregation: mean, higher_is_better: false}
+  - {metric: abstention, aggregation: mean, higher_is_better: false}
+  - {metric: gold_in_question, aggregation: mean, higher_is_better: false}
+"""
+
+# One request a batch, and time between them to be killed in.
+KILLABLE = """
+import sys, time
+from pathlib import Path
+from kick.harness.model import KickLM
+from kick.runner import run
+from kick.suite import Suite
+run_batch = KickLM._run
+def slowly(self, batch, requests):
+    time.sleep(0.2)
+    return run_batch(self, batch, requests)
+KickLM._run = slowly
+run(Suite.read(sys.argv[1]), "results", data_root=Path(sys.argv[2]), cache=Path("cache"), device="cpu")
+"""

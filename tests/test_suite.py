@@ -1,0 +1,157 @@
+"""Suite files: what they mean, and that every mistake is named with its file, its key and the nearest valid choice."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kick.errors import InputError
+from kick.suite import Suite
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a valid suite with some keys changed (None removes one); returns its path."""
+    (tmp_path / "model").mkdir()
+
+    def _write(**changes: Any) -> Path:
+        keys: dict[str, Any] = {
+            "name": "test",
+            "reference": "dense",
+            "checkpoints": [{"id": "dense", "model": "model"}],
+            "tasks": ["kick_squad"],
+        }
+        keys.update(changes)
+        path = tmp_path / "suite.yaml"
+        path.write_text(yaml.safe_dump({key: value for key, value in keys.items() if value is not None}))
+        return path
+
+    return _write
+
+
+def test_every_rate_of_a_series_becomes_a_checkpoint(write: Write) -> None:
+    series = [
+        {"from": "dense", "method": "magnitude", "sparsity": [0.1, 0.5]},
+        {"from": "dense", "method": "magnitude", "sparsity": [0.5], "pattern": "2:4"},
+        {"from": "dense", "method": "rtn", "bits": [8, 3], "group_size": 64},
+        {"from": "dense", "method": "rtn", "bits": [4], "symmetric": False, "name": "rtn-asym"},
+    ]
+    suite = Suite.read(write(series=series))
+    assert [checkpoint.id for checkpoint in suite.checkpoints] == [
+        "dense",
+        "magnitude-0.1",
+        "magnitude-0.5",
+        "magnitude-2of4-0.5",
+        "rtn-8",
+        "rtn-3",
+        "rtn-asym-4",
+    ]
+    rtn = suite.checkpoints[5]
+    assert rtn.recipe is not None
+    assert (rtn.recipe.bits, rtn.recipe.group_size, rtn.recipe.axis, rtn.recipe.rate) == (3, 64, "bits", 3.0)
+    assert (rtn.base, rtn.series, rtn.model) == ("dense", "rtn", suite.checkpoints[0].model)
+
+
+def test_paths_are_taken_from_the_folder_of_the_suite(write: Write, tmp_path: Path) -> None:
+    assert Suite.read(write()).checkpoints[0].model == str(tmp_path / "model")
+
+
+def test_a_suite_reads_back_from_a_results_folder(write: Write) -> None:
+    suite = Suite.read(
+        write(
+            series=[{"from": "dense", "method": "rtn", "bits": [4]}],
+            perplexity={"datasets": ["wikitext2"], "windows": 3},
+            limit=5,
+        )
+    )
+    assert Suite.load(yaml.safe_load(suite.dump())) == suite
+
+
+def test_variables_of_the_environment_stand_for_paths(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(checkpoints=[{"id": "dense", "model": "${KICK_TEST_MODEL}"}])
+    monkeypatch.setenv("KICK_TEST_MODEL", str(tmp_path / "model"))
+    assert Suite.read(path).checkpoints[0].model == str(tmp_path / "model")
+    monkeypatch.delenv("KICK_TEST_MODEL")
+    with pytest.raises(InputError, match="environment variable KICK_TEST_MODEL is not set"):
+        Suite.read(path)
+
+
+MISTAKES: list[tuple[dict[str, Any], str]] = [
+    ({"refrence": "dense"}, "refrence: unknown key. Did you mean 'reference'?"),
+    ({"name": None}, "name: this key is missing"),
+    ({"checkpoints": [{"id": "dense"}]}, "checkpoints.0.model: this key is missing"),
+    ({"checkpoints": [{"id": "dense", "model": "model", "dtpe": "auto"}]}, "Did you mean 'dtype'?"),
+    (
+        {"checkpoints": [{"id": "dense", "model": "model", "dtype": "int8"}]},
+        "checkpoints.0.dtype: Input should be",
+    ),
+    ({"checkpoints": [{"id": "dense", "model": "nowhere"}]}, "checkpoints.0.model: .* is not a folder"),
+    (
+        {"checkpoints": [{"id": "dense", "model": "owner/name"}]},
+        "'owner/name' is not pinned. Add `revision:`",
+    ),
+    ({"checkpoints": [{"id": "a/b", "model": "model"}]}, "checkpoints.0.id: 'a/b' cannot name a folder"),
+    ({"checkpoints": [{"id": "dense", "model": "model"}] * 2}, "checkpoints.1.id: the id 'dense' is taken"),
+    ({"checkpoints": []}, "checkpoints: "),
+    ({"reference": "dens"}, "reference: there is no checkpoint 'dens'. Did you mean 'dense'?"),
+    ({"tasks": ["kick_squat"]}, "tasks: there is no task 'kick_squat'. Did you mean 'kick_squad'?"),
+    ({"tasks": ["kick_squad", "kick_squad"]}, "'kick_squad' is listed twice"),
+    ({"tasks": []}, "tasks: nothing to score"),
+    ({"limit": 0}, "limit: Input should be greater than or equal to 1"),
+    ({"perplexity": {"datasets": ["wikitext3"]}}, "perplexity.datasets.0: .*wikitext2"),
+    ({"perplexity": {"datasets": ["wikitext2"], "windwos": 2}}, "Did you mean 'windows'?"),
+    ({"series": [{"from": "dens", "method": "rtn", "bits": [4]}]}, "series.0.from: .* Did you mean 'dense'?"),
+    ({"series": [{"from": "dense", "method": "rtm", "bits": [4]}]}, "series.0: .*rtm.*rtn"),
+    ({"series": [{"from": "dense", "method": "magnitude", "sparsity": [1.5]}]}, "series.0: .*1.5"),
+    ({"series": [{"from": "dense", "method": "rtn", "bits": [1]}]}, "series.0: .*1"),
+    ({"series": [{"from": "dense", "method": "rtn"}]}, "series.0: give either `sparsity`"),
+    ({"series": [{"from": "dense", "method": "rtn", "bits": [4, 4]}]}, "series.0: the id 'rtn-4' is taken"),
+    ({"include_path": ["nowhere"]}, "nowhere is not a folder of tasks"),
+    ({"divergence": True}, "divergence"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), MISTAKES, ids=[message for _, message in MISTAKES])
+def test_a_mistake_is_one_message_that_names_its_place(
+    write: Write, changes: dict[str, Any], message: str
+) -> None:
+    path = write(**changes)
+    with pytest.raises(InputError, match=message) as caught:
+        Suite.read(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_suite_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no suite file 'nowhere.yaml'"):
+        Suite.read("nowhere.yaml")
+    path = tmp_path / "list.yaml"
+    path.write_text("- a\n")
+    with pytest.raises(InputError, match="expected the keys of a suite"):
+        Suite.read(path)
+    path.write_text("a: [\n")
+    with pytest.raises(InputError, match="cannot be read as YAML"):
+        Suite.read(path)
+
+
+def test_an_ad_hoc_suite_names_its_checkpoints_after_their_folders(tmp_path: Path) -> None:
+    for name in ("a/model", "b/model"):
+        (tmp_path / name).mkdir(parents=True)
+    suite = Suite.ad_hoc(str(tmp_path / "a/model"), [str(tmp_path / "b/model")], ["kick_squad"], 5)
+    assert [checkpoint.id for checkpoint in suite.checkpoints] == ["model", "model-2"]
+    assert (suite.reference, suite.limit) == ("model", 5)
+
+
+def test_what_to_score_now_is_chosen_among_what_the_suite_names(write: Write) -> None:
+    suite = Suite.read(write(perplexity={"datasets": ["wikitext2"]}))
+    assert suite.select_tasks([]) == ("kick_squad", "perplexity_wikitext2")
+    assert suite.select_tasks(["perplexity_wikitext2"]) == ("perplexity_wikitext2",)
+    with pytest.raises(InputError, match="--tasks: 'kick_squat' is not in suite 'test'. Did you mean"):
+        suite.select_tasks(["kick_squat"])
+    with pytest.raises(InputError, match="--only: there is no checkpoint 'dens'. Did you mean 'dense'"):
+        suite.select_checkpoints("dens")
