@@ -89,6 +89,7 @@ class Description(Record):
     bits_per_weight: float  # 8 * bytes_on_disk / parameters
     stored_dtypes: dict[str, int]  # tensor elements by stored dtype
     quant_method: str | None = None  # as the config declares it
+    packed: int = 0  # parameters stored several to a value: they count as non-zero, whatever they are
     nm_violations: float | None = None  # share of groups that break the recipe's N:M pattern
 
 
