@@ -45,17 +45,14 @@ def write(store: Store, out: Path, formats: Sequence[str] = ("md",)) -> list[Pat
     figures: list[Path] = []
     images: dict[str, str] = {}  # series -> its curve, without the ending
     kinds = [kind for name in formats for kind in _FIGURES.get(name, ())]
-    for group in findings.groups:
-        if kinds and group.axis is not None:
-            images[group.name] = f"figures/curve-{group.name}"
-            (out / "figures").mkdir(exist_ok=True)
-            figures += curves.save(curves.curve(findings, group), out / images[group.name], kinds)
+    for group in findings.curves() if kinds else []:
+        images[group.name] = f"figures/curve-{group.name}"
+        (out / "figures").mkdir(exist_ok=True)
+        figures += curves.save(curves.curve(findings, group), out / images[group.name], kinds)
     if "md" in formats:
         pages.append(_write(out / "report.md", markdown.page(findings, images)))
     if "html" in formats:
-        drawn = {
-            group.name: curves.svg(curves.curve(findings, group)) for group in findings.groups if group.axis
-        }
+        drawn = {group.name: curves.svg(curves.curve(findings, group)) for group in findings.curves()}
         pages.append(_write(out / "report.html", html.page(findings, drawn, explorer.pack(store, findings))))
     if "latex" in formats:
         pages.append(_write(out / "report.tex", latex.page(findings, images)))

@@ -5,6 +5,7 @@ Compression grows to the right in every figure, and the dense reference is the f
 
 import io
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,11 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from kick.comparison.paired import MARGIN
 from kick.reports import style, text
 from kick.reports.findings import Findings, Group
 from kick.types import Estimate, TaskInfo
 
-TOLERANCE = 0.05  # relative, as in LLM-KICK
 WIDTH, HEIGHT = 7.2, 3.6  # inches, of the axes; the legend and the notes come below
 CEILING = 160.0  # % recovery: the axis never grows beyond it
 _FOOT = 0.13  # share of the axis that lies below zero, for perplexities off the scale
@@ -173,15 +174,16 @@ def _draw_rise(axes: Axes, series: Series, task: TaskInfo, look: style.Look, foo
             fontsize=7.5,
             color=look.color,
         )
-    axes.plot(
-        xs,
-        ys,
-        color=look.color,
-        marker=look.marker,
-        linestyle=look.line,
-        linewidth=1.3,
-        label=f"{task.name} (right axis)",
-    )
+    if len(xs) > 1:
+        axes.plot(
+            xs,
+            ys,
+            color=look.color,
+            marker=look.marker,
+            linestyle=look.line,
+            linewidth=1.3,
+            label=f"{task.name} (right axis)",
+        )
     return clipped
 
 
@@ -202,7 +204,7 @@ def _dress(axes: Axes, series: Series, foot: float, top: float) -> None:
     axes.set_yticks(range(0, int(top) + 1, 20))
     axes.axhline(0, color=style.INK, linewidth=0.8)
     axes.plot(series.dense, 100, marker="o", color=style.INK, markersize=7, zorder=6)
-    _level(axes, 100 * (1 - TOLERANCE), f"{100 * TOLERANCE:.0f} % tolerance", style.NOTE, right=True)
+    _level(axes, 100 * (1 - MARGIN), f"{100 * MARGIN:.0f} % tolerance", style.NOTE, right=True)
 
 
 def _level(
@@ -220,6 +222,7 @@ def _level(
         ha="right" if right else "left",
         fontsize=7.5,
         color=color,
+        bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
     )
 
 
@@ -246,13 +249,14 @@ def _noise_floor(series: Series) -> str:
 
 def _not_drawn(series: Series) -> list[str]:
     """What a reader would look for in the figure and not find."""
-    missing = [
-        f"{task.name} on {name}"
-        for task in series.findings.tasks
-        for name in series.group.candidates
-        if not ((comparison := series.findings.entry(task, name).comparison) and comparison.ratio)
-    ]
-    if not missing:
-        return []
-    shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-    return [f"Not drawn: {shown}."]
+    parts = []
+    for candidate in series.group.candidates:
+        comparisons = {
+            task.name: series.findings.entry(task, candidate).comparison for task in series.findings.tasks
+        }
+        missing = [task for task, found in comparisons.items() if not (found and found.ratio)]
+        if missing:
+            parts.append(
+                candidate if len(missing) == len(comparisons) else f"{candidate} ({', '.join(missing)})"
+            )
+    return textwrap.wrap(f"Not drawn, see the tables: {'; '.join(parts)}.", 110) if parts else []

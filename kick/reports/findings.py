@@ -60,6 +60,15 @@ class Findings(Record):
     def entry(self, task: TaskInfo, checkpoint: str) -> Entry:
         return self.entries[task.name][checkpoint]
 
+    def curves(self) -> list[Group]:
+        """The series of which something was compared."""
+        return [
+            group
+            for group in self.groups
+            if group.axis
+            and any(self.entry(task, c).comparison for task in self.tasks for c in group.candidates)
+        ]
+
     def cells(self) -> list[Cell]:
         """The cells of the report, by task and checkpoint."""
         return [entry.cell for row in self.entries.values() for entry in row.values() if entry.cell]

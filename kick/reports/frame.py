@@ -63,6 +63,7 @@ def _numbers(task: TaskInfo, entry: Entry) -> dict[str, Any]:
         "matching": compared.matching.outcome if compared and compared.matching else None,
         **_estimate("noise_floor", floor.delta if floor else None),
         "p_value": compared.p_value if compared else None,
+        "p_holm": compared.p_holm if compared else None,
         "both_right": flips.both_right if flips else None,
         "lost": flips.lost if flips else None,
         "gained": flips.gained if flips else None,

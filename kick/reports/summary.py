@@ -70,6 +70,8 @@ def _reach(findings: Findings, task: TaskInfo, group: Group) -> Field:
     unit = "bits" if group.axis == "bits" else "% zeros"
     value, low, high = (_rate(rate, group) for rate in (reach.rate, reach.at_least, reach.at_most))
     value = value if value == "dense" else f"{value} {unit}"
+    if reach.at_most == reach.last and reach.fails_at is None:
+        high = f"{high} or beyond"
     return plain(f"{value} [{low}, {high}]", f"n = {', '.join(map(str, sizes))}")
 
 

@@ -46,7 +46,8 @@ def small_results(path: Path, responses: tuple[str, ...] = ("guess",)) -> Store:
         ]
         facts = {"em": right, "response": answers, "target": [f"answer {index}" for index in range(24)]}
         margins = [[-1.0, -3.0, -2.5, -4.0] if value else [-3.0, -1.0, -2.5, -4.0] for value in right]
-        nll = [NLL[checkpoint] + 0.03 * (index % 5) for index in range(10)]
+        rise = [0.03 * (index % 5) + 0.002 * (index % 3) * len(wrong) for index in range(10)]
+        nll = [NLL[checkpoint] + value for value in rise]
         rouge = [0.25 + 0.01 * (index % 7) - 0.005 * len(wrong) for index in range(24)]
         write_scores(store, checkpoint, FACTS, pd.DataFrame(facts))
         write_scores(store, checkpoint, CHOICE, pd.DataFrame({"acc": right, "choice_logprobs": margins}))
