@@ -9,7 +9,7 @@ reference fails with at most the policy's level.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
@@ -75,7 +75,7 @@ class Policy(_Keys):
     margin: Share = 0.05  # for every task without a rule of its own
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05  # one-sided
     correction: Correction = "holm"
-    minimum_items: Annotated[int, Field(ge=1)] = 100  # not asked of perplexity, whose items are windows
+    minimum_items: Annotated[int, Field(ge=1)] = 100  # fewer pass nothing; not asked of windows of a text
     above_chance: bool = True
     tasks: dict[str, Rule] = Field(default_factory=dict)
     families: dict[Family, Rule] = Field(default_factory=dict)
@@ -175,17 +175,45 @@ def _verdict(store: Store, policy: Policy, reference: str, candidate: str, tasks
             problems.append(str(error))
     if problems:
         raise InputError("\n".join(problems))
-    questions = list(_questions(store, policy, loaded))
+    return judge(policy, loaded, {pairs.task: noise_floor(store, pairs) for pairs in loaded})
+
+
+def judge(
+    policy: Policy, tasks: Sequence[Pairs], noise: Mapping[str, NoiseFloor | None] | None = None
+) -> Verdict:
+    """Judge one candidate by its pairs with the reference.
+
+    Args:
+        policy: what is checked.
+        tasks: the pairs of each task.
+        noise: task -> its noise floor, as far as it was measured; it is shown and decides nothing.
+
+    Raises:
+        InputError: the policy asks for what was not measured, or checks none of the tasks.
+    """
+    questions = list(_questions(policy, tasks, noise or {}))
     if not questions:
-        raise InputError(
-            f"policy '{policy.name}' checks none of {', '.join(tasks)}. Give it a rule that applies."
-        )
+        names = ", ".join(pairs.task for pairs in tasks)
+        raise InputError(f"policy '{policy.name}' checks none of {names}. Give it a rule that applies.")
     losses = adjust([question.tests.p_loss for question in questions], policy.correction)
-    checks = [
+    checks = tuple(
         question.answer(policy, p_loss, len(questions))
         for question, p_loss in zip(questions, losses, strict=True)
-    ]
-    return Verdict(candidate=candidate, checks=tuple(checks))
+    )
+    return Verdict(candidate=tasks[0].candidate.checkpoint, checks=checks)
+
+
+def outcome_of(p_within: float, p_loss: float, alpha: float) -> Outcome:
+    """The rule of every check.
+
+    Args:
+        p_within: of "the loss is the margin or more".
+        p_loss: of "nothing is lost", corrected for the number of checks.
+        alpha: the level of both tests.
+    """
+    if p_within <= alpha:
+        return "pass"
+    return "regression" if p_loss <= alpha else "inconclusive"
 
 
 @dataclass(frozen=True)
@@ -212,24 +240,20 @@ class _Question:
     draft: Check
     tests: _Tests
     amount: str  # what may be lost, in words
-    too_few: str | None = None  # why nothing can be said
     worthless: str | None = None  # why a pass would mean nothing
 
     def answer(self, policy: Policy, p_loss: float, checks: int) -> Check:
         """Judge by the corrected `p_loss`; `checks` is the number of tests that it was corrected for."""
-        outcome: Outcome = "inconclusive"
+        outcome = outcome_of(self.tests.p_within, p_loss, policy.alpha)
         needed = None
-        if self.too_few:
-            reason = self.too_few
-        elif self.tests.p_within <= policy.alpha:
-            outcome = "inconclusive" if self.worthless else "pass"
-            reason = self.worthless or f"less than {self.amount} (p = {self.tests.p_within:.2g})"
-        elif p_loss <= policy.alpha:
-            outcome = "regression"
-            if self.tests.p_beyond <= policy.alpha:
-                reason = f"more than {self.amount} (p = {self.tests.p_beyond:.2g})"
-            else:
-                reason = f"a loss (p = {p_loss:.2g}), and not shown to be less than {self.amount}"
+        if outcome == "pass" and self.worthless:
+            outcome, reason = "inconclusive", self.worthless
+        elif outcome == "pass":
+            reason = f"less than {self.amount} (p = {self.tests.p_within:.2g})"
+        elif outcome == "regression" and self.tests.p_beyond <= policy.alpha:
+            reason = f"more than {self.amount} (p = {self.tests.p_beyond:.2g})"
+        elif outcome == "regression":
+            reason = f"a loss (p = {p_loss:.2g}), and not shown to be less than {self.amount}"
         else:
             needed = self.tests.items_needed(policy.alpha, checks)
             reason = f"no loss is shown (p = {p_loss:.2g}, corrected), nor that it is less than {self.amount}"
@@ -239,13 +263,16 @@ class _Question:
         return self.draft.model_copy(update=update)
 
 
-def _questions(store: Store, policy: Policy, loaded: Sequence[Pairs]) -> Iterator[_Question]:
+def _questions(
+    policy: Policy, loaded: Sequence[Pairs], noise: Mapping[str, NoiseFloor | None]
+) -> Iterator[_Question]:
     for pairs in loaded:
+        floor = noise.get(pairs.task)
         if not pairs.sample.perplexity:
-            yield _task_question(store, policy, pairs)
+            yield _task_question(policy, pairs, floor)
             continue
         if policy.perplexity is not None:
-            yield _perplexity_question(store, pairs, policy.perplexity.maximum_rise)
+            yield _perplexity_question(pairs, policy.perplexity.maximum_rise, floor)
         if policy.kl is not None:
             yield _divergence_question(policy, pairs, policy.kl.maximum)
     for family in policy.families:
@@ -255,16 +282,15 @@ def _questions(store: Store, policy: Policy, loaded: Sequence[Pairs]) -> Iterato
         yield _family_question(policy, family, members)
 
 
-def _task_question(store: Store, policy: Policy, pairs: Pairs) -> _Question:
+def _task_question(policy: Policy, pairs: Pairs, noise: NoiseFloor | None) -> _Question:
     rule, sample = policy.rule(pairs.task), pairs.sample
     tests = _bound_tests(rule, sample, sample.moments, loss_test(sample))
     chance = pairs.reference.task.chance if policy.above_chance else None
     return _Question(
-        _draft("task", pairs, tests, noise_floor(store, pairs)),
+        _draft("task", pairs, tests, noise),
         tests,
         _amount(rule, sample.higher_is_better),
-        too_few=_too_few(policy, sample.n),
-        worthless=_worthless(rule, sample.reference_score, chance),
+        _worthless(policy, rule, sample.reference_score, chance),
     )
 
 
@@ -285,17 +311,16 @@ def _family_question(policy: Policy, family: Family, members: Sequence[Pairs]) -
         p_within=tests.p_within,
         p_loss=tests.p_loss,
     )
-    worthless = _worthless(rule, found.reference_score, None)
-    return _Question(draft, tests, _amount(rule), too_few=_too_few(policy, found.n), worthless=worthless)
+    return _Question(draft, tests, _amount(rule), _worthless(policy, rule, found.reference_score, None))
 
 
-def _perplexity_question(store: Store, pairs: Pairs, maximum_rise: float) -> _Question:
+def _perplexity_question(pairs: Pairs, maximum_rise: float, noise: NoiseFloor | None) -> _Question:
     sample = pairs.sample
     within, beyond = margin_tests(sample, ratio=maximum_rise)
     m = sample.moments if sample.finite else None
     gain = m.mean_a - m.mean_b if m else 0.0
     tests = _Tests(within, beyond, loss_test(sample), m, gain, math.log1p(maximum_rise))
-    draft = _draft("perplexity", pairs, tests, noise_floor(store, pairs))
+    draft = _draft("perplexity", pairs, tests, noise)
     return _Question(draft, tests, f"{100 * maximum_rise:.3g} % rise")
 
 
@@ -354,23 +379,24 @@ def _amount(rule: Rule, higher_is_better: bool = True) -> str:
     return f"{100 * (rule.margin or 0):.3g} % {word}"
 
 
-def _too_few(policy: Policy, n: int) -> str | None:
-    return f"{n} items, and the policy asks for {policy.minimum_items}" if n < policy.minimum_items else None
-
-
-def _worthless(rule: Rule, reference: Estimate, chance: float | None) -> str | None:
-    """Why a pass would mean nothing: a reference that knows nothing loses nothing."""
+def _worthless(policy: Policy, rule: Rule, reference: Estimate, chance: float | None) -> str | None:
+    """Why a pass would mean nothing: few items, or a reference that knows nothing and so loses nothing."""
+    if reference.value <= 0:
+        return "the reference scores 0"
     if rule.minimum_reference is not None and reference.value < rule.minimum_reference:
         return (
             f"the reference scores {reference.value:.3f}, and the policy asks for {rule.minimum_reference:g}"
         )
     if chance is not None and reference.low <= chance:
         return f"the reference scores {reference.value:.3f}, not shown to be above chance ({chance:g})"
-    return "the reference scores 0" if reference.value <= 0 else None
+    if reference.n < policy.minimum_items:
+        return f"{reference.n} items, and the policy asks for {policy.minimum_items}"
+    return None
 
 
 def _explain(error: ValidationError) -> str:
-    problem = error.errors()[0]
+    problems = error.errors()
+    problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
     location = [str(part) for part in problem["loc"]]
     key = ".".join(location)
     if problem["type"] == "extra_forbidden":
