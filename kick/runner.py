@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from kick.catalog import read_catalog
 from kick.errors import InputError
 from kick.progress import Reporter
-from kick.store import Journal, Store, cell_key
+from kick.store import Journal, Store, cell_key, noise_id
 from kick.suite import Suite
 from kick.types import Cell, CellIdentity, Checkpoint, CheckpointRecord
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kick.harness.bench import Bench, TaskPlan
 
 TIER = "plain-forward"
+NOISE_DIVISOR = 4  # the noise floor's batches are smaller by this
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,24 @@ class Room:
     store: Store
     cache: Path  # where made checkpoints are kept
     device: str
-    batch_tokens: int
     reporter: Reporter
 
 
 @dataclass(frozen=True)
-class Job:
-    """One checkpoint and its cells."""
+class Order:
+    """What is asked of one checkpoint."""
 
     checkpoint: Checkpoint
+    tasks: tuple[str, ...]
+    batch_tokens: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """One checkpoint and its cells, planned."""
+
+    checkpoint: Checkpoint
+    batch_tokens: int
     source: Path  # the folder of its weights, or of those that it is made from
     fingerprint: str
     tokenizer_fingerprint: str
@@ -73,7 +83,7 @@ def run(
     data_root: Path | None = None,
     cache: Path | None = None,
     device: str = "auto",
-    batch_tokens: int = 4096,
+    batch_tokens: int = 8192,
     reporter: Reporter | None = None,
 ) -> RunSummary:
     """Score what a suite asks for and the results folder does not hold yet.
@@ -95,29 +105,45 @@ def run(
     reporter = reporter or Reporter()
     checkpoints = suite.select_checkpoints(only)
     names = suite.select_tasks(tasks)
-    total = len(checkpoints) * len(names)
+    orders = [
+        order for checkpoint in checkpoints for order in _orders(checkpoint, suite, names, batch_tokens)
+    ]
+    total = sum(len(order.tasks) for order in orders)
     reporter.say(f"{suite.name}: {len(checkpoints)} checkpoints x {len(names)} tasks into {results}")
     from kick.harness.bench import Bench
 
     bench = Bench.load(suite, names, read_catalog([Path(p) for p in suite.include_path]), data_root)
     store = Store.create(results, suite.dump())
-    room = Room(suite, bench, store, cache or _default_cache(), _device(device), batch_tokens, reporter)
-    scored = 0
-    for index, checkpoint in enumerate(checkpoints, start=1):
-        with store.lock(checkpoint.id):
-            job = plan_job(checkpoint, room)
-            missing = [task for task, key in job.keys.items() if not store.has(checkpoint.id, task, key)]
+    room = Room(suite, bench, store, cache or _default_cache(), _device(device), reporter)
+    scored = done = 0
+    for order in orders:
+        with store.lock(order.checkpoint.id):
+            job = plan_job(order, room)
+            missing = [task for task, key in job.keys.items() if not store.has(job.checkpoint.id, task, key)]
             _record(store, job)
-            execute(job, missing, room, before=index * len(names) - len(missing), total=total)
+            done += len(order.tasks) - len(missing)
+            execute(job, missing, room, before=done, total=total)
+            done += len(missing)
         scored += len(missing)
     return RunSummary(store, scored, total - scored)
 
 
-def plan_job(checkpoint: Checkpoint, room: Room) -> Job:
+def _orders(checkpoint: Checkpoint, suite: Suite, names: Sequence[str], batch_tokens: int) -> list[Order]:
+    """A checkpoint's order; for the reference also its noise floor: the same again in batches of another size."""
+    orders = [Order(checkpoint, tuple(names), batch_tokens)]
+    again = tuple(name for name in names if name in suite.tasks)  # windows of perplexity go one by one
+    if suite.noise_floor and checkpoint.id == suite.reference and again:
+        noise = checkpoint.model_copy(update={"id": noise_id(checkpoint.id)})
+        orders.append(Order(noise, again, max(1, batch_tokens // NOISE_DIVISOR)))
+    return orders
+
+
+def plan_job(order: Order, room: Room) -> Job:
     """Plans and keys of a checkpoint's cells, from its files alone: no model is loaded and none is made."""
     from kick.checkpoints import fingerprint, read_config, read_tokenizer, resolve, tokenizer_fingerprint
     from kick.compression import recipe_key
 
+    checkpoint = order.checkpoint
     source = resolve(checkpoint)
     weights = fingerprint(source)
     if checkpoint.recipe is not None:
@@ -136,12 +162,13 @@ def plan_job(checkpoint: Checkpoint, room: Room) -> Job:
             plan=plan.info,
             dtype=dtype,
             device=room.device,
-            tier=f"{TIER}/{room.batch_tokens}",
+            tier=f"{TIER}/{order.batch_tokens}",
             versions={name: version(name) for name in ("llm-kick", "lm_eval", "transformers", "torch")},
         )
         for name, plan in plans.items()
+        if name in order.tasks
     }
-    return Job(checkpoint, source, weights, words, plans, identities)
+    return Job(checkpoint, order.batch_tokens, source, weights, words, plans, identities)
 
 
 def execute(job: Job, missing: Sequence[str], room: Room, *, before: int, total: int) -> None:
@@ -161,7 +188,7 @@ def execute(job: Job, missing: Sequence[str], room: Room, *, before: int, total:
     loaded = load(
         folder, dtype=identity.dtype, device=identity.device, trust_remote_code=checkpoint.trust_remote_code
     )
-    scorer = room.bench.scorer(loaded, room.batch_tokens)
+    scorer = room.bench.scorer(loaded, job.batch_tokens)
     for offset, task in enumerate(missing, start=1):
         key = job.keys[task]
         plan = job.plans[task]

@@ -43,6 +43,11 @@ ITEM_COLUMNS = (
 R = TypeVar("R", bound=Record)
 
 
+def noise_id(reference: str) -> str:
+    """The id under which a reference is scored again, in batches of another size, for the noise floor."""
+    return f"{reference}@noise"
+
+
 def cell_key(identity: CellIdentity) -> str:
     """The key of the cell with this identity: 16 hex digits of a SHA-256."""
     text = json.dumps(identity.model_dump(mode="json"), sort_keys=True)

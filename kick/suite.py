@@ -64,6 +64,7 @@ class SuiteKeys(_Keys):
     tasks: tuple[str, ...] = ()
     perplexity: Perplexity | None = None
     divergence: Literal[False] = False  # reserved: divergence to the reference is not measured yet
+    noise_floor: bool = True  # score the reference again in other batches: what a difference must exceed
     limit: Annotated[int, Field(ge=1)] | None = None
     seed: int = 1234
     include_path: tuple[str, ...] = ()  # folders with further lm-eval task YAML
@@ -79,6 +80,7 @@ class Suite(BaseModel):
     checkpoints: tuple[Checkpoint, ...]
     tasks: tuple[str, ...]
     perplexity: Perplexity | None = None
+    noise_floor: bool = True
     limit: int | None = None
     seed: int
     include_path: tuple[str, ...] = ()
@@ -133,6 +135,7 @@ class Suite(BaseModel):
             checkpoints=checkpoints,
             tasks=tasks,
             perplexity=keys.perplexity,
+            noise_floor=keys.noise_floor,
             limit=keys.limit,
             seed=keys.seed,
             include_path=tuple(str(path) for path in include),

@@ -16,6 +16,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 import kick.checkpoints
+from kick.comparison import compare
 from kick.errors import InputError
 from kick.runner import RunSummary, run
 from kick.store import Store
@@ -48,6 +49,7 @@ class Bed:
             "series": [{"from": "dense", "method": "magnitude", "sparsity": [0.5]}],
             "tasks": TASKS,
             "limit": 3,
+            "noise_floor": False,
         }
 
     def suite_file(self) -> Path:
@@ -89,6 +91,21 @@ def test_reference_and_candidate_answer_the_same_plan(bed: Bed) -> None:
         assert dense.identity.plan == pruned.identity.plan
         prompts = [store.items(cell)["prompt"].tolist() for cell in (dense, pruned)]
         assert prompts[0] == prompts[1]
+
+
+def test_the_reference_is_scored_again_in_other_batches_for_the_noise_floor(bed: Bed) -> None:
+    bed.keys.update(noise_floor=True)
+    store = bed.run(tasks=["kick_mmlu"]).store
+    first, again = store.cell("dense", "kick_mmlu"), store.cell("dense@noise", "kick_mmlu")
+    assert first is not None
+    assert again is not None
+    assert first.identity.plan == again.identity.plan
+    assert first.identity.tier != again.identity.tier
+    floor = compare(store, "dense", "magnitude-0.5", "kick_mmlu").noise_floor
+    assert floor is not None
+    assert floor.flips is not None
+    assert floor.flips.lost == floor.flips.gained == 0
+    assert bed.run().scored == 3
 
 
 def test_a_second_run_loads_no_model_and_makes_none(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ def run(
         Path | None, typer.Option(help="A local mirror of the data sets.", envvar="KICK_DATA_ROOT")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
-    batch_tokens: Annotated[int, typer.Option(min=1, help="Padded tokens of a batch.")] = 4096,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Padded tokens of a batch.")] = 8192,
     cache: Annotated[
         Path | None, typer.Option(help="Where made checkpoints are kept.", envvar="KICK_CACHE")
     ] = None,

@@ -4,7 +4,7 @@ A reader starts with `compare`. `compare_all` and `series_curves` do the same fo
 """
 
 from kick.comparison.grid import compare_all, series_curves
-from kick.comparison.paired import compare, compare_pairs, noise_id, score
+from kick.comparison.paired import compare, compare_pairs, score
 from kick.comparison.pairing import Pairs, load_pairs
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "compare_all",
     "compare_pairs",
     "load_pairs",
-    "noise_id",
     "score",
     "series_curves",
 ]

@@ -10,7 +10,7 @@ from kick.comparison.matching import match
 from kick.comparison.moments import Array
 from kick.comparison.pairing import Pairs, group_codes, load_pairs, scores
 from kick.comparison.sample import PairedSample, score_estimate
-from kick.store import Store
+from kick.store import Store, noise_id
 from kick.types import Cell, Comparison, Estimate, NoiseFloor
 
 MARGIN = 0.05  # relative, as in LLM-KICK (arXiv 2310.01382)
@@ -90,11 +90,6 @@ def compare_pairs(pairs: Pairs, *, noise_floor: NoiseFloor | None = None, resamp
         noise_floor=noise_floor,
         caveats=pairs.caveats,
     )
-
-
-def noise_id(reference: str) -> str:
-    """The id under which a results folder keeps the reference scored again under another batch size."""
-    return f"{reference}@noise"
 
 
 def noise_floor(store: Store, pairs: Pairs) -> NoiseFloor | None:

@@ -78,6 +78,7 @@ def test_a_suite_runs_reports_and_verifies_from_the_command_line(tiny_llama: Pat
         "series": [{"from": "dense", "method": "rtn", "bits": [8, 2], "group_size": 16}],
         "tasks": ["kick_mmlu", "kick_squad"],
         "limit": 3,
+        "noise_floor": False,
     }
     (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite))
     data_root = make_data_root(tmp_path / "data")
@@ -120,4 +121,4 @@ def test_two_models_are_compared_without_a_suite_file(tiny_llama: Path, tmp_path
     ]
     done = _kick(*arguments, "--data-root", data_root, "--results", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "2 cells scored" in done.stdout
+    assert "3 cells scored" in done.stdout  # reference, candidate, and the noise floor

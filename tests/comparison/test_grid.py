@@ -3,9 +3,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kick.comparison import compare_all, noise_id, series_curves
+from kick.comparison import compare_all, series_curves
 from kick.comparison.curves import matching_rate
 from kick.errors import InputError
+from kick.store import noise_id
 from kick.types import Curve
 from tests.results import TASKS, checkpoint_record, make_results, write_scores
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from kick.comparison import compare, noise_id, score
+from kick.comparison import compare, score
 from tests.results import TASKS, binary_task, make_results, write_pair, write_scores
 
 REFERENCE = [1.0] * 60 + [0.0] * 40
