@@ -6,6 +6,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from kick.comparison import compare, score
+from kick.store import noise_id
 from tests.results import TASKS, binary_task, make_results, write_pair, write_scores
 
 REFERENCE = [1.0] * 60 + [0.0] * 40
