@@ -203,11 +203,31 @@ def freebaseqa(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, floa
     return score(results[0], doc["answers"], doc["question"])
 
 
+popqa = webquestions = nq_gold = freebaseqa  # the same fields
+
+
+def nq_open(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """Score a document of NQ-open: `answer` holds the aliases."""
+    return score(results[0], doc["answer"], doc["question"])
+
+
+def triviaqa(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """Score a document of TriviaQA: `answer` holds the value, its aliases and their normal forms."""
+    answer = doc["answer"]
+    aliases = dict.fromkeys([answer["value"], *answer["aliases"], *answer["normalized_aliases"]])
+    return score(results[0], list(aliases), doc["question"])
+
+
 def squad(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
     """Score a document of SQuAD: `answers.text` holds the annotators' answers."""
     return score(results[0], doc["answers"]["text"], doc["question"])
 
 
 def hotpotqa(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
-    """Score a document of HotpotQA: one `answer`."""
+    """Score a document of HotpotQA or 2WikiMultihopQA: one `answer`."""
     return score(results[0], [doc["answer"]], doc["question"])
+
+
+def musique(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """Score a document of MuSiQue: `answer` and `answer_aliases`."""
+    return score(results[0], [doc["answer"], *doc["answer_aliases"]], doc["question"])

@@ -34,3 +34,8 @@ def _scorer() -> "RougeScorer":
 def cnn_dailymail(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
     """Score a document of CNN/DailyMail against its `highlights`."""
     return score(results[0], doc["highlights"])
+
+
+def xsum(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """Score a document of XSum against its `summary`."""
+    return score(results[0], doc["summary"])

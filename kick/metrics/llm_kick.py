@@ -1,0 +1,104 @@
+"""The scoring rules of LLM-KICK's own code, the absurd ones too, so that its published numbers can be put side by side.
+
+Jaiswal et al., "Compressing LLMs: The Truth is Rarely Pure and Never Simple", ICLR 2024, arXiv 2310.01382. None of
+these rules is used for kick's own tasks; `kick.metrics.answers` holds those, and docs/llm-kick.md what differs.
+"""
+
+import re
+import string
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+SHORT_WORDS, LONG_WORDS = 470, 790
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = frozenset(string.punctuation + "‘’´`")
+
+
+def factoid_prompt(question: str, separator: Literal["\n", " "]) -> str:
+    """The Factoid-QA prompt: its two sentences are parted by a newline (pruning) or a space (quantisation)."""
+    return f"Please give answer to this question: {question}{separator}The answer is "
+
+
+def factoid_hit(prompt: str, output: str, gold: str) -> float:
+    """Factoid-QA: 1.0 if the gold answer stands in prompt and output together, in lower case with all spaces deleted.
+
+    The prompt counts, so a question that names its answer is always right; words are no bounds, so "Iran" is in
+    "Mirandas".
+    """
+    return float(_squeezed(gold) in _squeezed(prompt + output))
+
+
+def mcr_hit(output: str, letter: str) -> float:
+    """MCR-QA: 1.0 if the last character of the output is the gold letter, whatever comes before it."""
+    return float(output[-1:] == letter)
+
+
+def normalize(text: str) -> str:
+    """The normal form of TriviaQA's script: lower case, punctuation to spaces, no articles, single spaces."""
+    text = "".join(" " if char in _PUNCTUATION else char for char in text.lower().replace("_", " "))
+    return " ".join(_ARTICLES.sub(" ", text).split())
+
+
+def icra_hit(output: str, aliases: Sequence[str]) -> float:
+    """ICRA-QA: 1.0 if an alias stands in the output or the output in an alias, as substrings in normal form.
+
+    An empty output stands in every alias, and so does a stray letter in most.
+    """
+    given = normalize(output)
+    golds = [normalize(alias) for alias in aliases]
+    return float(any(gold in given or given in gold for gold in golds))
+
+
+def icra_f1(output: str, aliases: Sequence[str]) -> float:
+    """ICRA-QA: token F1 in normal form, in 0..1; of the alias that fits best."""
+    return max((_f1(normalize(output).split(), normalize(alias).split()) for alias in aliases), default=0.0)
+
+
+def story_lengths(story: str) -> frozenset[Literal["small", "medium", "large"]]:
+    """IC-Sum: the length classes of a story; one of exactly 470 or 790 words is in two."""
+    words = len(story.split())
+    classes: dict[Literal["small", "medium", "large"], bool] = {
+        "small": words <= SHORT_WORDS,
+        "medium": SHORT_WORDS <= words <= LONG_WORDS,
+        "large": words >= LONG_WORDS,
+    }
+    return frozenset(name for name, belongs in classes.items() if belongs)
+
+
+def unique_tokens(output: str) -> int:
+    """Instruction following: the number of different words of an output, split at white space."""
+    return len(set(output.split()))
+
+
+def _squeezed(text: str) -> str:
+    return text.lower().replace(" ", "")
+
+
+def _f1(given: list[str], gold: list[str]) -> float:
+    common = sum((Counter(given) & Counter(gold)).values())
+    return 2 * common / (len(given) + len(gold)) if common else 0.0
+
+
+# --- adapters: lm-eval's process_results(doc, results) ---
+
+
+def factoid_newline(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """Score a document of FreebaseQA after the prompt of the pruning script."""
+    return {"hit": factoid_hit(factoid_prompt(doc["question"], "\n"), results[0], doc["answers"][0])}
+
+
+def factoid_space(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """Score a document of FreebaseQA after the prompt of the quantisation script."""
+    return {"hit": factoid_hit(factoid_prompt(doc["question"], " "), results[0], doc["answers"][0])}
+
+
+def mcr(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """Score a document of MMLU: `answer` is 0..3."""
+    return {"hit": mcr_hit(results[0], "ABCD"[doc["answer"]])}
+
+
+def icra(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """Score a document of TriviaQA against the aliases of its `answer`."""
+    aliases = [doc["answer"]["value"], *doc["answer"]["aliases"]]
+    return {"hit": icra_hit(results[0], aliases), "f1": icra_f1(results[0], aliases)}

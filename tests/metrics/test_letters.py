@@ -1,0 +1,19 @@
+import pytest
+
+from kick.metrics.letters import letter, mmlu
+
+
+@pytest.mark.parametrize("answer", ["B", " B", "B.", "(B)", " B) Paris", "B. Paris", "B: Paris", "B\n"])
+def test_a_letter_alone_or_before_punctuation_is_read(answer: str) -> None:
+    assert letter(answer) == "B"
+
+
+@pytest.mark.parametrize("answer", ["", " ", "b", "E", "A dog", "Berlin", "The answer is B", "1. B", "AB"])
+def test_anything_else_has_no_letter(answer: str) -> None:
+    assert letter(answer) is None
+
+
+def test_a_wrong_letter_is_no_format_failure() -> None:
+    assert mmlu({"answer": 1}, [" C"]) == {"acc": 0.0, "format_failure": 0.0}
+    assert mmlu({"answer": 1}, [" B"]) == {"acc": 1.0, "format_failure": 0.0}
+    assert mmlu({"answer": 1}, [" Paris"]) == {"acc": 0.0, "format_failure": 1.0}
