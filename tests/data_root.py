@@ -31,27 +31,50 @@ def make_data_root(root: Path, subjects: Sequence[str] = SUBJECTS) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     _freebaseqa(root)
     _mmlu(root, subjects)
-    _write(
-        root,
-        "hotpotqa__hotpot_qa/distractor/validation",
-        [_hotpotqa(*fact, i) for i, fact in enumerate(FACTS)],
-    )
-    _write(
-        root, "rajpurkar__squad/plain_text/validation", [_squad(*fact[1:], i) for i, fact in enumerate(FACTS)]
-    )
-    _write(
-        root,
-        "abisee__cnn_dailymail/3.0.0/test",
-        [
-            {
-                "article": STORY * (i + 1),
-                "highlights": "Ice holds the Vinsted ferry .\nForty wait .",
-                "id": f"{i}",
-            }
-            for i in range(4)
-        ],
-    )
+    for path, rows in _parquet_rows().items():
+        _write(root, path, rows)
     return root
+
+
+def _parquet_rows() -> dict[str, Rows]:
+    """The rows of every Parquet file but MMLU's, by path under the data root."""
+    hotpotqa = [_hotpotqa(*fact, i) for i, fact in enumerate(FACTS)]
+    return {
+        "hotpotqa__hotpot_qa/distractor/validation": hotpotqa,
+        "framolfese__2WikiMultihopQA/default/validation": hotpotqa,
+        "dgslibisey__MuSiQue/default/validation": [_musique(*fact, i) for i, fact in enumerate(FACTS)],
+        "ChilleD__StrategyQA/default/train": [_strategyqa("train", i) for i in range(6)],
+        "ChilleD__StrategyQA/default/test": [_strategyqa("test", i) for i in range(6)],
+        "rajpurkar__squad/plain_text/validation": [_squad(*fact[1:], i) for i, fact in enumerate(FACTS)],
+        "nq_open_oracle/default/validation": [
+            {
+                "question": question[:-1],
+                "answers": answers,
+                "title": topic,
+                "passage": f"{STORY} {answers[0]}.",
+            }
+            for topic, question, answers in FACTS
+        ],
+        "google-research-datasets__nq_open/nq_open/validation": [
+            {"question": question[:-1].lower(), "answer": answers} for _, question, answers in FACTS
+        ],
+        "stanfordnlp__web_questions/default/test": [
+            {"url": "", "question": question, "answers": answers} for _, question, answers in FACTS
+        ],
+        "akariasai__PopQA/default/test": [_popqa(*fact, i) for i, fact in enumerate(FACTS)],
+        "mandarjoshi__trivia_qa/rc.nocontext/validation": [
+            _triviaqa(*fact, i) for i, fact in enumerate(FACTS)
+        ],
+        "mandarjoshi__trivia_qa/rc/validation": [_triviaqa(*fact, i) for i, fact in enumerate(FACTS)],
+        "abisee__cnn_dailymail/3.0.0/test": [
+            {"article": STORY * times, "highlights": "Ice holds the ferry .\nForty wait .", "id": f"{times}"}
+            for times in (1, 2, 3, 4, 5, 6)
+        ],
+        "EdinburghNLP__xsum/default/test": [
+            {"document": STORY, "summary": f"Ice holds the ferry for day {i}.", "id": str(i)}
+            for i in range(6)
+        ],
+    }
 
 
 def _write(root: Path, path: str, rows: Rows) -> None:
@@ -128,4 +151,77 @@ def _squad(question: str, answers: list[str], i: int) -> dict[str, Any]:
         "context": f"{STORY} They spoke of {answers[0]}.",
         "question": question,
         "answers": {"text": answers, "answer_start": [0] * len(answers)},
+    }
+
+
+def _musique(topic: str, question: str, answers: list[str], i: int) -> dict[str, Any]:
+    return {
+        "id": f"2hop__{i}",
+        "paragraphs": [
+            {"idx": at, "title": title, "paragraph_text": "".join(sentences), "is_supporting": at == 0}
+            for at, (title, sentences) in enumerate(zip(*_paragraphs(topic).values(), strict=True))
+        ],
+        "question": question,
+        "question_decomposition": [
+            {"id": 0, "question": question, "answer": answers[0], "paragraph_support_idx": 0}
+        ],
+        "answer": answers[0],
+        "answer_aliases": answers[1:],
+        "answerable": True,
+    }
+
+
+def _strategyqa(split: str, i: int) -> dict[str, Any]:
+    return {
+        "qid": f"{split}{i}",
+        "term": "Vinsted",
+        "question": f"Could a {split} ferry with {i} masts sail on Lake Odde?",
+        "answer": i % 2 == 0,
+        "facts": "Lake Odde is deep.",
+    }
+
+
+def _popqa(topic: str, question: str, answers: list[str], i: int) -> dict[str, Any]:
+    return {
+        "id": i,
+        "subj": "Vinsted",
+        "prop": "fact",
+        "obj": topic,
+        "s_pop": (9, 99, 100, 9_999, 10_000, 1_000_000)[i],  # two in each band
+        "o_pop": 1,
+        "question": question,
+        "possible_answers": json.dumps(answers),
+    }
+
+
+def _triviaqa(topic: str, question: str, answers: list[str], i: int) -> dict[str, Any]:
+    """The Wikipedia page answers questions 1, 3 and 5, the search result 0 to 3; nothing answers 4."""
+    page = f"{STORY} " * 8 + f"In those days they spoke of {answers[0]}. " + f"{STORY} " * 8
+    return {
+        "question": question,
+        "question_id": f"tc_{i}",
+        "question_source": "",
+        "entity_pages": {
+            "doc_source": ["Wikipedia"],
+            "filename": ["Vinsted.txt"],
+            "title": ["Vinsted"],
+            "wiki_context": [page if i % 2 else STORY],
+        },
+        "search_results": {
+            "description": [""],
+            "filename": ["1.txt"],
+            "rank": [1],
+            "title": ["Vinsted news"],
+            "url": [""],
+            "search_context": [page if i < 4 else STORY],
+        },
+        "answer": {
+            "aliases": answers,
+            "normalized_aliases": [answer.lower() for answer in answers],
+            "matched_wiki_entity_name": "",
+            "normalized_matched_wiki_entity_name": "",
+            "normalized_value": answers[0].lower(),
+            "type": "FreeForm",
+            "value": topic,
+        },
     }

@@ -1,8 +1,8 @@
 """The documents of every task: from a local mirror (`--data-root`, `KICK_DATA_ROOT`), else from the hub.
 
 lm-eval calls these functions as `custom_dataset(**metadata, **dataset_kwargs)`, so that a task loads
-the same rows under kick and under plain lm-eval. Hub data is pinned to a revision; local files are
-read in memory.
+the same rows under kick and under plain lm-eval. Hub data is pinned to a commit; local files are read in memory.
+The key is `commit` because lm-eval's metadata holds the arguments of the model, its `revision` among them.
 """
 
 import hashlib
@@ -24,10 +24,8 @@ from kick.errors import InputError, nearest
 DATA_ROOT_VARIABLE = "KICK_DATA_ROOT"
 Splits = dict[str, datasets.Dataset]
 
-FREEBASEQA_URL = (
-    "https://raw.githubusercontent.com/kelvin-jiang/FreebaseQA/{revision}/FreebaseQA-{split}.json"
-)
-FREEBASEQA_REVISION = "d16aae5149aaa25e43ff2a7bd00a06f280ca19b9"
+FREEBASEQA_URL = "https://raw.githubusercontent.com/kelvin-jiang/FreebaseQA/{commit}/FreebaseQA-{split}.json"
+FREEBASEQA_COMMIT = "d16aae5149aaa25e43ff2a7bd00a06f280ca19b9"
 FREEBASEQA_BLOBS = {  # the files' git blob hashes at that commit
     "train": "24dc4b13a9c4a0ad734732db094c124d086b7d67",
     "dev": "2e16ac381efb7b9e362cbf9bd0cee90006244ea8",
@@ -40,7 +38,7 @@ def load(
     path: str,
     splits: Sequence[str],
     name: str | None = None,
-    revision: str | None = None,
+    commit: str | None = None,
     columns: Sequence[str] | None = None,
     data_root: str | None = None,
     **_metadata: object,
@@ -51,17 +49,17 @@ def load(
         path: `owner/name` on the hub; locally the folder `owner__name` under the data root.
         splits: the splits to load; locally the files `<split>.parquet`.
         name: the configuration; `default` if left out.
-        revision: the commit on the hub. Not looked at for local files.
+        commit: the commit on the hub. Not looked at for local files.
         columns: the columns to keep, in this order; all if left out.
         data_root: the local mirror; else the environment variable `KICK_DATA_ROOT`; else the hub.
         _metadata: the rest of the task's metadata, which lm-eval passes along; ignored.
 
     Raises:
-        InputError: a file, revision or column is not there, or the hub does not answer.
+        InputError: a file, commit or column is not there, or the hub does not answer.
     """
     return {
-        split: datasets.Dataset(datasets.table.InMemoryTable(table))
-        for split, table in _tables(path, splits, name, revision, columns, data_root).items()
+        split: dataset(table)
+        for split, table in tables(path, splits, name, commit, columns, data_root).items()
     }
 
 
@@ -70,7 +68,7 @@ def mmlu(
     path: str,
     splits: Sequence[str],
     name: str,
-    revision: str,
+    commit: str,
     shots_split: str,
     data_root: str | None = None,
     **_metadata: object,
@@ -84,27 +82,27 @@ def mmlu(
         InputError: as `load`; or a subject has no shots.
     """
     columns = ("question", "subject", "choices", "answer")
-    tables = _tables(path, [*splits, shots_split], name, revision, columns, data_root)
+    rows_of = tables(path, [*splits, shots_split], name, commit, columns, data_root)
     shots = defaultdict(list)
-    for row in tables[shots_split].to_pylist():
+    for row in rows_of[shots_split].to_pylist():
         shots[row["subject"]].append({key: row[key] for key in ("question", "choices", "answer")})
     subjects = sorted(shots)
     pool = pa.array([shots[subject] for subject in subjects])
     result = {}
     for split in splits:
-        rows = tables[split].column("subject").to_pylist()
+        rows = rows_of[split].column("subject").to_pylist()
         if unknown := sorted(set(rows) - set(subjects)):
             raise InputError(
                 f"{path}: no rows in split '{shots_split}' for the subjects {', '.join(unknown)}."
             )
         attached = pool.take(pa.array([subjects.index(subject) for subject in rows]))
-        table = tables[split].append_column("shots", attached)
-        result[split] = datasets.Dataset(datasets.table.InMemoryTable(table))
+        table = rows_of[split].append_column("shots", attached)
+        result[split] = dataset(table)
     return result
 
 
 def freebaseqa(
-    *, splits: Sequence[str], revision: str, data_root: str | None = None, **_metadata: object
+    *, splits: Sequence[str], commit: str, data_root: str | None = None, **_metadata: object
 ) -> Splits:
     """Load FreebaseQA (Jiang et al., 2019) from its authors' JSON.
 
@@ -121,8 +119,8 @@ def freebaseqa(
         if split not in FREEBASEQA_BLOBS:
             raise InputError(f"FreebaseQA has no split '{split}'. {nearest(split, list(FREEBASEQA_BLOBS))}")
         if root is None:
-            source = FREEBASEQA_URL.format(revision=revision, split=split)
-            content = _download_freebaseqa(source, split, revision)
+            source = FREEBASEQA_URL.format(commit=commit, split=split)
+            content = _download_freebaseqa(source, split, commit)
         else:
             file = root / "freebaseqa" / f"FreebaseQA-{split}.json"
             source = str(file)
@@ -131,31 +129,37 @@ def freebaseqa(
     return result
 
 
+def dataset(table: pa.Table) -> datasets.Dataset:
+    """The rows of a table, in memory."""
+    return datasets.Dataset(datasets.table.InMemoryTable(table))
+
+
 def git_blob_hash(content: bytes) -> str:
     """The name that git gives to a file of this content: SHA-1 over a header and the bytes, 40 hex digits."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-def _tables(
+def tables(
     path: str,
     splits: Sequence[str],
     name: str | None,
-    revision: str | None,
+    commit: str | None,
     columns: Sequence[str] | None,
     data_root: str | None,
 ) -> dict[str, pa.Table]:
+    """The splits as Arrow tables in memory; arguments and errors as `load`."""
     root = _root(data_root)
-    tables = {}
+    found = {}
     for split in splits:
         if root is None:
-            source = f"{path} ({name or 'default'}, {split}) at revision {revision}"
-            table = _hub_table(path, name, split, revision)
+            source = f"{path} ({name or 'default'}, {split}) at commit {commit}"
+            table = _hub_table(path, name, split, commit)
         else:
             file = root / path.replace("/", "__") / (name or "default") / f"{split}.parquet"
             source = str(file)
             table = _read_parquet(_existing(file, root))
-        tables[split] = _select(table, columns, source)
-    return tables
+        found[split] = _select(table, columns, source)
+    return found
 
 
 def _root(data_root: str | None) -> Path | None:
@@ -189,17 +193,17 @@ def _read_parquet(file: Path) -> pa.Table:
         raise InputError(f"{file} does not read as Parquet: {error}. Fetch it again.") from error
 
 
-def _hub_table(path: str, name: str | None, split: str, revision: str | None) -> pa.Table:
-    if revision is None:
+def _hub_table(path: str, name: str | None, split: str, commit: str | None) -> pa.Table:
+    if commit is None:
         raise InputError(
-            f"{path} has no revision. Give the commit of the data set (`revision:` in dataset_kwargs): "
-            "unpinned data may change under a score."
+            f"{path} is pinned to no commit on the hub, so it comes from a local mirror only. Name one with "
+            f"--data-root or {DATA_ROOT_VARIABLE}, or give `commit:` in the task's dataset_kwargs."
         )
     try:
-        loaded = datasets.load_dataset(path, name, split=split, revision=revision)
-    except (OSError, ValueError) as error:  # no network, no such data set, revision, configuration or split
+        loaded = datasets.load_dataset(path, name, split=split, revision=commit)
+    except (OSError, ValueError) as error:  # no network, no such data set, commit, configuration or split
         raise InputError(
-            f"could not load {path} ({name or 'default'}, split {split}) at revision {revision} from the "
+            f"could not load {path} ({name or 'default'}, split {split}) at commit {commit} from the "
             f"hub: {error}. Without a network, name a local mirror with --data-root or {DATA_ROOT_VARIABLE}."
         ) from error
     return loaded.data.table
@@ -210,15 +214,15 @@ def _select(table: pa.Table, columns: Sequence[str] | None, source: str) -> pa.T
     if missing:
         raise InputError(
             f"{source} lacks the columns {', '.join(missing)}; it has {', '.join(table.column_names)}. "
-            "Use the data set and revision that the task names."
+            "Use the data set and commit that the task names."
         )
     return table if columns is None else table.select(list(columns))
 
 
-def _download_freebaseqa(url: str, split: str, revision: str) -> bytes:
-    if revision != FREEBASEQA_REVISION:
+def _download_freebaseqa(url: str, split: str, commit: str) -> bytes:
+    if commit != FREEBASEQA_COMMIT:
         raise InputError(
-            f"FreebaseQA is known at commit {FREEBASEQA_REVISION} only, not at {revision}: its files are "
+            f"FreebaseQA is known at commit {FREEBASEQA_COMMIT} only, not at {commit}: its files are "
             "checked by their hashes there."
         )
     try:

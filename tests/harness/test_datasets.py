@@ -10,8 +10,8 @@ from kick.errors import InputError
 from kick.harness import datasets
 from tests.data_root import make_data_root
 
-SQUAD = {"path": "rajpurkar/squad", "name": "plain_text", "revision": "a" * 40, "splits": ["validation"]}
-MMLU = {"path": "cais/mmlu", "name": "all", "revision": "a" * 40, "splits": ["test"], "shots_split": "dev"}
+SQUAD = {"path": "rajpurkar/squad", "name": "plain_text", "commit": "a" * 40, "splits": ["validation"]}
+MMLU = {"path": "cais/mmlu", "name": "all", "commit": "a" * 40, "splits": ["test"], "shots_split": "dev"}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,8 @@ def test_a_data_root_given_outright_wins_over_the_environment(
 
 
 def test_the_rest_of_a_tasks_metadata_is_taken_and_ignored(data_root: str) -> None:
-    assert datasets.load(**SQUAD, data_root=data_root, version=1.0, family="incontext_qa")
+    model = {"pretrained": "a/model", "revision": "main", "dtype": "float32"}  # lm-eval adds these
+    assert datasets.load(**SQUAD, data_root=data_root, version=1.0, family="incontext_qa", **model)
 
 
 def test_reading_writes_no_cache(data_root: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -84,7 +85,7 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
 
 def test_the_hub_is_never_asked_for_unpinned_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KICK_DATA_ROOT", raising=False)
-    with pytest.raises(InputError, match="has no revision"):
+    with pytest.raises(InputError, match="is pinned to no commit on the hub"):
         datasets.load(path="rajpurkar/squad", splits=["validation"])
 
 
@@ -124,9 +125,9 @@ def test_freebaseqa_documents_hold_every_alias_once(tmp_path: Path) -> None:
     question = {"Question-ID": "q0", "RawQuestion": " Which band? ", "Parses": parses}
     (tmp_path / "freebaseqa").mkdir()
     (tmp_path / "freebaseqa/FreebaseQA-eval.json").write_text(json.dumps({"Questions": [question]}))
-    rows = datasets.freebaseqa(
-        splits=["eval"], revision=datasets.FREEBASEQA_REVISION, data_root=str(tmp_path)
-    )["eval"]
+    rows = datasets.freebaseqa(splits=["eval"], commit=datasets.FREEBASEQA_COMMIT, data_root=str(tmp_path))[
+        "eval"
+    ]
     assert rows.to_list() == [
         {
             "id": "q0",
@@ -141,12 +142,12 @@ def test_json_of_another_layout_is_named(tmp_path: Path) -> None:
     (tmp_path / "freebaseqa").mkdir()
     (tmp_path / "freebaseqa/FreebaseQA-dev.json").write_text('{"Questions": [{"Question-ID": "q0"}]}')
     with pytest.raises(InputError, match=r"FreebaseQA-dev\.json is not in the JSON layout of FreebaseQA"):
-        datasets.freebaseqa(splits=["dev"], revision=datasets.FREEBASEQA_REVISION, data_root=str(tmp_path))
+        datasets.freebaseqa(splits=["dev"], commit=datasets.FREEBASEQA_COMMIT, data_root=str(tmp_path))
 
 
 def test_freebaseqa_has_no_test_split(data_root: str) -> None:
     with pytest.raises(InputError, match="no split 'test'"):
-        datasets.freebaseqa(splits=["test"], revision=datasets.FREEBASEQA_REVISION, data_root=data_root)
+        datasets.freebaseqa(splits=["test"], commit=datasets.FREEBASEQA_COMMIT, data_root=data_root)
 
 
 def test_a_download_that_is_not_the_published_file_is_refused(
@@ -157,7 +158,7 @@ def test_a_download_that_is_not_the_published_file_is_refused(
     monkeypatch.setattr(datasets, "FREEBASEQA_URL", served.parent.as_uri() + "/FreebaseQA-{split}.json")
     monkeypatch.delenv("KICK_DATA_ROOT", raising=False)
     with pytest.raises(InputError, match="is not the published file"):
-        datasets.freebaseqa(splits=["dev"], revision=datasets.FREEBASEQA_REVISION)
+        datasets.freebaseqa(splits=["dev"], commit=datasets.FREEBASEQA_COMMIT)
 
 
 def test_a_download_with_the_published_hash_is_read(monkeypatch: pytest.MonkeyPatch, data_root: str) -> None:
@@ -166,13 +167,13 @@ def test_a_download_with_the_published_hash_is_read(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(datasets, "FREEBASEQA_URL", served.as_uri() + "/FreebaseQA-{split}.json")
     monkeypatch.setitem(datasets.FREEBASEQA_BLOBS, "dev", blob)
     monkeypatch.delenv("KICK_DATA_ROOT", raising=False)
-    assert len(datasets.freebaseqa(splits=["dev"], revision=datasets.FREEBASEQA_REVISION)["dev"]) == 6
+    assert len(datasets.freebaseqa(splits=["dev"], commit=datasets.FREEBASEQA_COMMIT)["dev"]) == 6
 
 
 def test_freebaseqa_at_another_commit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KICK_DATA_ROOT", raising=False)
     with pytest.raises(InputError, match="is known at commit d16aae5"):
-        datasets.freebaseqa(splits=["dev"], revision="b" * 40)
+        datasets.freebaseqa(splits=["dev"], commit="b" * 40)
 
 
 def test_the_blob_hash_is_gits() -> None:
