@@ -236,7 +236,7 @@ custom_dataset: !function kick.harness.datasets.load
 dataset_kwargs:
   path: rajpurkar/squad
   name: plain_text
-  revision: 7b6d24c440a36b6815f21b70d25016731768db1f
+  commit: 7b6d24c440a36b6815f21b70d25016731768db1f
   splits: [validation]
 test_split: validation
 output_type: generate_until
