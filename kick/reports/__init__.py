@@ -6,11 +6,17 @@ format has a module of its own.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kick.errors import InputError, nearest
 from kick.store import Store
 
-FORMATS = ("md", "html", "latex", "csv", "parquet")
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from kick.reports.findings import Findings
+
+FORMATS = ("md", "html", "latex", "csv", "parquet", "model-card")
 _FIGURES = {"md": ("png", "svg"), "latex": ("pdf",)}  # a web page carries its own
 
 
@@ -34,34 +40,52 @@ def write(store: Store, out: Path, formats: Sequence[str] = ("md",)) -> list[Pat
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file. Give a folder for the report.")
 
-    from kick.reports import curves, explorer, frame, html, latex, markdown
+    from kick.reports import explorer, frame, html, latex, markdown, model_card, style
     from kick.reports.findings import gather
     from kick.reports.snapshot import Snapshot
 
     store = Snapshot(store)
     findings = gather(store)
     out.mkdir(parents=True, exist_ok=True)
-    pages: list[Path] = []
-    figures: list[Path] = []
-    images: dict[str, str] = {}  # series -> its curve, without the ending
+    drawn = _draw(findings) if {"md", "html", "latex"} & set(formats) else {}
     kinds = [kind for name in formats for kind in _FIGURES.get(name, ())]
-    for group in findings.curves() if kinds else []:
-        images[group.name] = f"figures/curve-{group.name}"
+    paths = {name: f"figures/{name}" for name in drawn}
+    figures: list[Path] = []
+    if kinds and drawn:
         (out / "figures").mkdir(exist_ok=True)
-        figures += curves.save(curves.curve(findings, group), out / images[group.name], kinds)
+        figures = [
+            path for name, figure in drawn.items() for path in style.save(figure, out / paths[name], kinds)
+        ]
+    pages: list[Path] = []
     if "md" in formats:
-        pages.append(_write(out / "report.md", markdown.page(findings, images)))
+        pages.append(_write(out / "report.md", markdown.page(findings, paths)))
     if "html" in formats:
-        drawn = {group.name: curves.svg(curves.curve(findings, group)) for group in findings.curves()}
-        pages.append(_write(out / "report.html", html.page(findings, drawn, explorer.pack(store, findings))))
+        pictures = {name: style.svg(figure) for name, figure in drawn.items()}
+        content = html.page(findings, pictures, explorer.pack(store, findings))
+        pages.append(_write(out / "report.html", content))
     if "latex" in formats:
-        pages.append(_write(out / "report.tex", latex.page(findings, images)))
+        pages.append(_write(out / "report.tex", latex.page(findings, paths)))
     if "csv" in formats:
         pages.append(_write(out / "report.csv", frame.csv(frame.tidy(findings))))
     if "parquet" in formats:
         frame.tidy(findings).to_parquet(out / "report.parquet", index=False)
         pages.append(out / "report.parquet")
+    if "model-card" in formats:
+        (out / "model-cards").mkdir(exist_ok=True)
+        for candidate in findings.checkpoints[1:]:
+            path = out / "model-cards" / f"{candidate}.md"
+            pages.append(_write(path, model_card.card(findings, candidate)))
     return [*pages, *figures]
+
+
+def _draw(findings: "Findings") -> "dict[str, Figure]":
+    """Every figure of a report: `overview`, and `curve-<series>`."""
+    from kick.reports.curves import curve
+    from kick.reports.heatmap import heatmap
+
+    overview = heatmap(findings)
+    figures = {"overview": overview} if overview else {}
+    return figures | {f"curve-{group.name}": curve(findings, group) for group in findings.curves()}
 
 
 def _write(path: Path, content: str) -> Path:

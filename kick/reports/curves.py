@@ -3,12 +3,10 @@
 Compression grows to the right in every figure, and the dense reference is the first point.
 """
 
-import io
 import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -21,7 +19,10 @@ from kick.reports import style, text
 from kick.reports.findings import Findings, Group
 from kick.types import Estimate, TaskInfo
 
-WIDTH, HEIGHT = 7.2, 3.6  # inches, of the axes; the legend and the notes come below
+MAX_LINES = 6  # tasks in one panel
+WIDTH, HEIGHT = 7.2, 4.9  # inches of a panel with its labels and its legend
+AXES_WIDTH, AXES_HEIGHT = 5.8, 3.6
+MARGIN_LEFT, MARGIN_LOW = 0.65, 1.05
 CEILING = 160.0  # % recovery: the axis never grows beyond it
 _FOOT = 0.13  # share of the axis that lies below zero, for perplexities off the scale
 _FAR = 1000.0  # draws an interval without an upper end
@@ -52,60 +53,67 @@ class Series:
 def curve(findings: Findings, group: Group) -> Figure:
     """The curve of a series: recovery of each task against the rate, and perplexity as relative change.
 
-    Perplexity is drawn on the axes of the scores, downwards: a rise by 20 % lies where a score that lost 20 %
-    does. A rise beyond 100 % is off the scale: its mark stands below the axis, with the rise written out.
+    Many tasks are drawn in a panel a family. Perplexity is drawn in every panel on the axes of the scores,
+    downwards: a rise by 20 % lies where a score that lost 20 % does. A rise beyond 100 % is off the scale: its
+    mark stands below the axis, with the rise written out.
     """
     series = _series(findings, group)
-    scored = [task for task in findings.tasks if task.higher_is_better]
-    rising = [task for task in findings.tasks if not task.higher_is_better]
+    panels = _panels(findings)
+    columns = min(len(panels), 2)
+    rows = math.ceil(len(panels) / columns)
+    title = f"{text.one_line(findings.suite, 40)}: {group.name}"
     with matplotlib.rc_context(style.RC):
-        figure = Figure(figsize=(WIDTH, HEIGHT))
-        axes = figure.add_axes((0.09, 0.0, 0.81, 1.0))
-        step = 0.045 * series.span / max(len(scored), 3)
-        highest = 105.0
-        for index, task in enumerate(scored):
-            shift = step * (index - (len(scored) - 1) / 2)
-            highest = max(highest, _draw_task(axes, series, task, style.look(index), shift))
-        top = min(highest, CEILING) + 3
-        foot = -_FOOT * top
-        clipped = [
-            _draw_rise(axes, series, task, style.perplexity_look(index), foot)
-            for index, task in enumerate(rising)
-        ]
-        _dress(axes, series, foot, top)
-        if rising:
-            _rise_axis(axes)
-        notes = [f"Bars: 95 % intervals, paired by item. {_noise_floor(series)}"]
-        if highest > CEILING:
-            notes.append("Bars that leave the axes at the top go on.")
-        if any(clipped):
-            notes.append("Below the axis: perplexity off the scale, by how much is written there.")
-        notes += _not_drawn(series)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)
-        below = 0.19 + 0.055 * math.ceil(len(findings.tasks) / 3)
-        axes.annotate(
-            "\n".join(notes), (0, -below), xycoords="axes fraction", va="top", fontsize=7.5, color=style.NOTE
+        figure = Figure(figsize=(columns * WIDTH, rows * HEIGHT))
+        notes: dict[str, None] = {f"Bars: 95 % intervals, paired by item. {_noise_floor(series)}": None}
+        for index, (name, tasks) in enumerate(panels):
+            row, column = divmod(index, columns)
+            left = (column * WIDTH + MARGIN_LEFT) / (columns * WIDTH)
+            low = ((rows - 1 - row) * HEIGHT + MARGIN_LOW) / (rows * HEIGHT)
+            size = (AXES_WIDTH / (columns * WIDTH), AXES_HEIGHT / (rows * HEIGHT))
+            axes = figure.add_axes((left, low, *size))
+            notes |= dict.fromkeys(_panel(axes, series, tasks))
+            axes.set_title(f"{title}, {name}" if name else title)
+        lines = [*notes, *_not_drawn(series)]
+        figure.text(
+            MARGIN_LEFT / (columns * WIDTH), 0, "\n".join(lines), va="top", fontsize=7.5, color=style.NOTE
         )
     return figure
 
 
-def save(figure: Figure, stem: Path, kinds: Sequence[str]) -> list[Path]:
-    """Write a figure as `<stem>.<kind>` for each kind: png, svg, pdf. Equal figures give equal bytes."""
-    undated = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
-    with matplotlib.rc_context(style.RC):
-        for kind, path in zip(kinds, paths, strict=True):
-            figure.savefig(path, metadata=undated[kind])
-    return paths
+def _panels(findings: Findings) -> list[tuple[str, list[TaskInfo]]]:
+    """All tasks in one panel where they are few, else a panel a family, or several for a large family."""
+    scored = [task for task in findings.tasks if task.higher_is_better]
+    if len(scored) <= MAX_LINES:
+        return [("", scored)]
+    panels = []
+    for family in dict.fromkeys(task.family for task in scored):
+        members = [task for task in scored if task.family == family]
+        for start in range(0, len(members), MAX_LINES):
+            panels.append((family.replace("_", " "), members[start : start + MAX_LINES]))
+    return panels
 
 
-def svg(figure: Figure) -> bytes:
-    """A figure as SVG."""
-    with matplotlib.rc_context(style.RC):
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
-    return buffer.getvalue()
+def _panel(axes: Axes, series: Series, tasks: Sequence[TaskInfo]) -> list[str]:
+    """Draw tasks and every perplexity into one pair of axes; returns what a reader has to be told."""
+    rising = [task for task in series.findings.tasks if not task.higher_is_better]
+    step = 0.045 * series.span / max(len(tasks), 3)
+    highest = 105.0
+    for index, task in enumerate(tasks):
+        shift = step * (index - (len(tasks) - 1) / 2)
+        highest = max(highest, _draw_task(axes, series, task, style.look(index), shift))
+    top = min(highest, CEILING) + 3
+    foot = -_FOOT * top
+    looks = [style.perplexity_look(index) for index in range(len(rising))]
+    clipped = [_draw_rise(axes, series, task, look, foot) for task, look in zip(rising, looks, strict=True)]
+    _dress(axes, series, foot, top)
+    if rising:
+        _rise_axis(axes)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)
+    notes = ["Bars that leave the axes at the top go on."] if highest > CEILING else []
+    if any(clipped):
+        notes.append("Below the axis: perplexity off the scale, by how much is written there.")
+    return notes
 
 
 def _series(findings: Findings, group: Group) -> Series:
@@ -194,7 +202,6 @@ def _rise(ratio: float) -> str:
 
 
 def _dress(axes: Axes, series: Series, foot: float, top: float) -> None:
-    axes.set_title(f"{text.one_line(series.findings.suite, 40)}: {series.group.name}")
     axes.set_xlabel(series.label)
     axes.set_ylabel(f"recovery: score as % of {series.findings.reference}")
     axes.set_xticks((series.dense, *series.places), ("dense", *series.ticks))

@@ -26,7 +26,7 @@ def page(findings: Findings, figures: Mapping[str, bytes], packs: Sequence[Pack]
 
     Args:
         findings: what to report.
-        figures: series -> its curve as SVG.
+        figures: `overview` and `curve-<series>` as SVG.
         packs: the items for the explorer.
     """
     style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
@@ -39,6 +39,7 @@ def page(findings: Findings, figures: Mapping[str, bytes], packs: Sequence[Pack]
     return environment.get_template("report.html").render(
         findings=findings,
         lead=lead(findings),
+        overview=_data_uri(figures.get("overview")),
         policy=_policy(style, script),
         style=style,
         script=script,
@@ -50,7 +51,7 @@ def page(findings: Findings, figures: Mapping[str, bytes], packs: Sequence[Pack]
             {
                 "name": group.name,
                 "scores": tables.scores(findings, group),
-                "figure": _data_uri(figures[group.name]) if group.name in figures else "",
+                "figure": _data_uri(figures.get(f"curve-{group.name}")),
                 "data": tables.curve_data(findings, group),
             }
             for group in findings.groups
@@ -85,8 +86,8 @@ def _hash(content: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
-def _data_uri(svg: bytes) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+def _data_uri(svg: bytes | None) -> str:
+    return "" if svg is None else f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 
 def _json(data: object) -> str:

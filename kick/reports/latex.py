@@ -27,18 +27,21 @@ def page(findings: Findings, figures: Mapping[str, str]) -> str:
 
     Args:
         findings: what to report.
-        figures: series -> path of its curve, relative to the document and without its ending.
+        figures: `overview` and `curve-<series>` -> path, relative to the document, without its ending.
     """
     parts = [_PREAMBLE, rf"\section*{{What compression cost: {latex(findings.suite)}}}"]
     parts.append(latex(lead(findings), None))
+    if overview := figures.get("overview"):
+        parts.append(_figure("overview", overview, "What each checkpoint keeps of each task."))
     for content in (summary.matching(findings), summary.warnings(findings), tables.checkpoints(findings)):
         parts += _tables(content)
     parts.append(latex(tables.SCORES_NOTE, None))
     for group in findings.groups:
         for scores in tables.scores(findings, group):
             parts += _tables(scores)
-        if group.name in figures:
-            parts.append(_figure(group.name, figures[group.name]))
+        if path := figures.get(f"curve-{group.name}"):
+            caption = f"Recovery and perplexity against the rate of {group.name}."
+            parts.append(_figure(f"curve-{group.name}", path, caption))
     for task in findings.tasks:
         parts += _tables(tables.changes(findings, task))
     for content in (tables.problems(findings), provenance.checkpoints(findings), provenance.tasks(findings)):
@@ -89,13 +92,13 @@ def _tables(content: Table) -> list[str]:
     ]
 
 
-def _figure(series: str, path: str) -> str:
+def _figure(name: str, path: str, caption: str) -> str:
     return "\n".join(
         [
             r"\begin{figure}[H]\centering",
             rf"\includegraphics[width=.7\linewidth]{{{path}.pdf}}",
-            rf"\caption{{Recovery and perplexity against the rate of {latex(series)}.}}",
-            rf"\label{{fig:{_label(series)}}}",
+            rf"\caption{{{latex(caption)}}}",
+            rf"\label{{fig:{_label(name)}}}",
             r"\end{figure}",
         ]
     )

@@ -14,9 +14,11 @@ def page(findings: Findings, figures: Mapping[str, str]) -> str:
 
     Args:
         findings: what to report.
-        figures: series -> path of its curve, relative to the page and without its ending.
+        figures: `overview` and `curve-<series>` -> path, relative to the page and without its ending.
     """
     parts = [f"# What compression cost: {markdown(findings.suite)}", markdown(lead(findings), None)]
+    if overview := figures.get("overview"):
+        parts.append(f"![What each checkpoint keeps of each task]({overview}.png)")
     parts += _section(summary.matching(findings), 2)
     parts += _section(summary.warnings(findings), 2)
     parts += _section(tables.checkpoints(findings), 2)
@@ -24,10 +26,8 @@ def page(findings: Findings, figures: Mapping[str, str]) -> str:
     for group in findings.groups:
         for scores in tables.scores(findings, group):
             parts += _section(scores, 3)
-        if group.name in figures:
-            parts.append(
-                f"![Curves of {markdown(group.name)}: recovery and perplexity]({figures[group.name]}.png)"
-            )
+        if path := figures.get(f"curve-{group.name}"):
+            parts.append(f"![Curves of {markdown(group.name)}: recovery and perplexity]({path}.png)")
     parts.append("## Item by item: differences, flips, knowledge loss")
     for task in findings.tasks:
         parts += _section(tables.changes(findings, task), 3)

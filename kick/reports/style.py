@@ -4,7 +4,13 @@ Tasks differ in colour, marker and line style at once, so that a figure reads in
 the colour-blind. Colours: Okabe and Ito, Color Universal Design (2008).
 """
 
+import io
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
+
+import matplotlib
+from matplotlib.figure import Figure
 
 RC = {
     "figure.dpi": 100,
@@ -66,3 +72,21 @@ def look(index: int) -> Look:
 def perplexity_look(index: int) -> Look:
     """The look of a perplexity: never that of a task."""
     return _PERPLEXITY_LOOKS[index % len(_PERPLEXITY_LOOKS)]
+
+
+def save(figure: Figure, stem: Path, kinds: Sequence[str]) -> list[Path]:
+    """Write a figure as `<stem>.<kind>` for each kind: png, svg, pdf. Equal figures give equal bytes."""
+    undated = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
+    with matplotlib.rc_context(RC):
+        for kind, path in zip(kinds, paths, strict=True):
+            figure.savefig(path, metadata=undated[kind])
+    return paths
+
+
+def svg(figure: Figure) -> bytes:
+    """A figure as SVG."""
+    with matplotlib.rc_context(RC):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+    return buffer.getvalue()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from huggingface_hub import ModelCard
 
 from kick.reports import write
 from kick.store import Store
@@ -73,7 +74,8 @@ def test_no_field_of_the_csv_is_a_formula(tmp_path: Path) -> None:
 def test_latex_names_every_figure_that_it_writes(store: Store, tmp_path: Path) -> None:
     page, *figures = write(store, tmp_path, ["latex"])
     named = re.findall(r"\\includegraphics\[[^]]*\]\{(.*?)\}", page.read_text(encoding="utf-8"))
-    assert [str(path.relative_to(tmp_path)) for path in figures] == named == ["figures/curve-rtn.pdf"]
+    assert named == ["figures/overview.pdf", "figures/curve-rtn.pdf"]
+    assert [str(path.relative_to(tmp_path)) for path in figures] == named
 
 
 def test_every_row_of_a_latex_table_has_as_many_fields_as_columns(tmp_path: Path) -> None:
@@ -92,3 +94,15 @@ def test_pdflatex_compiles_the_report_of_hostile_results(tmp_path: Path) -> None
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", page.name]
     result = subprocess.run(command, cwd=page.parent, capture_output=True, check=False)
     assert result.returncode == 0, result.stdout.decode(errors="replace")[-2000:]
+
+
+def test_a_model_card_holds_metadata_that_the_hub_reads(store: Store, tmp_path: Path) -> None:
+    paths = write(store, tmp_path, ["model-card"])
+    assert [path.name for path in paths] == ["rtn-8.md", "rtn-4.md", "rtn-2.md"]
+    card = ModelCard.load(paths[1])
+    results = card.data.eval_results
+    assert results is not None
+    facts = next(result for result in results if result.dataset_name == FACTS.name)
+    assert (facts.task_type, facts.metric_type, facts.metric_value) == ("question-answering", "em", 62.5)
+    assert "recovery 83 % [" in card.text
+    assert "75.0 [" in card.text
