@@ -22,6 +22,7 @@ from kick.comparison.grid import candidate_ids, reference_id, task_names
 from kick.comparison.matching import margin_tests
 from kick.comparison.multiplicity import adjust
 from kick.comparison.paired import loss_test
+from kick.comparison.pairing import window_blocks
 from kick.comparison.sample import PairedSample
 from kick.errors import InputError
 from kick.policy import outcome_of
@@ -98,8 +99,9 @@ def windows(n: int, cost: float = 0.03) -> Population:
     def draw(generator: np.random.Generator) -> PairedSample:
         a = 3 + chain(generator, 0.2)
         b = a + cost + chain(generator, 0.03)
-        codes = np.arange(n) // round(n ** (1 / 3))
-        return PairedSample(a, b, codes, np.full(n, 2047.0), perplexity=True, higher_is_better=False)
+        return PairedSample(
+            a, b, window_blocks(n), np.full(n, 2047.0), perplexity=True, higher_is_better=False
+        )
 
     return Population(f"perplexity, {n} windows", draw, math.exp(3 + cost) - math.exp(3), math.exp(cost))
 

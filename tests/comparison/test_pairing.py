@@ -174,7 +174,7 @@ def test_windows_of_a_text_are_resampled_in_blocks(tmp_path: Path) -> None:
     store = write_pair(tmp_path, nll, nll + 0.1, PERPLEXITY, tokens=np.full(64, 2047))
     comparison = compare(store, "dense", "small", PERPLEXITY.name)
     assert comparison.metric == "perplexity"
-    assert comparison.groups == 16
+    assert comparison.groups == 8
     assert comparison.ratio is not None
     assert comparison.ratio.value == pytest.approx(np.exp(0.1))
     assert not comparison.higher_is_better
