@@ -186,7 +186,7 @@ def test_symmetric_rounding_keeps_zeros_signs_and_the_largest_weight(
         torch.testing.assert_close(rounded[group].abs().max(), weight[group].abs().max(), rtol=1e-6, atol=0)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(matrices(columns_of=3, dtypes=st.just(torch.float32)), st.booleans())
 def test_more_bits_never_make_the_worst_error_larger(weight: Tensor, symmetric: bool) -> None:
     bounds = [step_of(weight, bits, symmetric) for bits in range(2, 9)]
