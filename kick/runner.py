@@ -110,9 +110,11 @@ def run(
     ]
     total = sum(len(order.tasks) for order in orders)
     reporter.say(f"{suite.name}: {len(checkpoints)} checkpoints x {len(names)} tasks into {results}")
+    from kick.checkpoints import resolve
     from kick.harness.bench import Bench
 
-    bench = Bench.load(suite, names, read_catalog([Path(p) for p in suite.include_path]), data_root)
+    catalog = read_catalog([Path(folder) for folder in suite.include_path])
+    bench = Bench.load(suite, names, catalog, data_root, resolve(suite.checkpoint(suite.reference)))
     store = Store.create(results, suite.dump())
     room = Room(suite, bench, store, cache or _default_cache(), _device(device), reporter)
     scored = done = 0

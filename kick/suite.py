@@ -178,6 +178,10 @@ class Suite(BaseModel):
     def perplexity_tasks(self) -> tuple[str, ...]:
         return tuple(f"perplexity_{name}" for name in self.perplexity.datasets) if self.perplexity else ()
 
+    def checkpoint(self, checkpoint_id: str) -> Checkpoint:
+        """The checkpoint with this id."""
+        return next(checkpoint for checkpoint in self.checkpoints if checkpoint.id == checkpoint_id)
+
     def select_checkpoints(self, only: str | None) -> tuple[Checkpoint, ...]:
         """The checkpoints to score now: all, or the one named by `--only`."""
         ids = [checkpoint.id for checkpoint in self.checkpoints]

@@ -46,8 +46,10 @@ class Bench:
     _plans: dict[tuple[str, int | None], dict[str, TaskPlan]] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, suite: Suite, names: Sequence[str], catalog: Catalog, data_root: Path | None) -> "Bench":
-        """Load the data of the tasks `names` of a suite.
+    def load(
+        cls, suite: Suite, names: Sequence[str], catalog: Catalog, data_root: Path | None, reference: Path
+    ) -> "Bench":
+        """Load the data of the tasks `names` of a suite; `reference` is the folder of its reference.
 
         Raises:
             InputError: data are missing.
@@ -56,7 +58,7 @@ class Bench:
         include = [Path(path) for path in suite.include_path]
         datasets = suite.perplexity.datasets if suite.perplexity else ()
         return cls(
-            load_tasks(tasks, catalog, include=include, data_root=data_root),
+            load_tasks(tasks, catalog, include=include, data_root=data_root, tokenizer=reference),
             [load_corpus(name, data_root) for name in datasets if f"perplexity_{name}" in names],
         )
 

@@ -25,9 +25,21 @@ class LoadedTask:
 
 
 def load_tasks(
-    names: Sequence[str], catalog: Catalog, *, include: Sequence[Path] = (), data_root: Path | None = None
+    names: Sequence[str],
+    catalog: Catalog,
+    *,
+    include: Sequence[Path] = (),
+    data_root: Path | None = None,
+    tokenizer: Path | None = None,
 ) -> list[LoadedTask]:
-    """Load tasks of the catalog with their data, from `data_root` if it is given and from the hub if not.
+    """Load tasks of the catalog with their data.
+
+    Args:
+        names: of the tasks.
+        catalog: where they are declared.
+        include: the folders of the catalog beside the packaged one.
+        data_root: a local mirror of the data; the hub if left out.
+        tokenizer: the folder of the reference, for tasks whose items are chosen by their length in tokens.
 
     Raises:
         InputError: the data are not there (from `kick.harness.datasets`).
@@ -35,7 +47,10 @@ def load_tasks(
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     if not names:
         return []
-    manager = TaskManager(include_path=[packaged_tasks(), *include], include_defaults=False)
+    metadata = {"tokenizer": str(tokenizer)} if tokenizer else None
+    manager = TaskManager(
+        include_path=[packaged_tasks(), *include], include_defaults=False, metadata=metadata
+    )
     entries = [{"task": name, **_data_overrides(catalog.tasks[name].config, data_root)} for name in names]
     loaded = manager.load([{"group": "kick_suite", "task": entries}])["tasks"]
     return [_loaded(catalog, name, loaded[name]) for name in names]
