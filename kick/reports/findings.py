@@ -35,6 +35,12 @@ class Entry(Record):
     comparison: Comparison | None = None  # None for the reference itself
     problem: str | None = None  # why there is no score, or no comparison
 
+    @property
+    def at_chance(self) -> bool:
+        """Whether the interval of the score reaches down to blind guessing: then it shows no knowledge."""
+        chance = self.cell.task.chance if self.cell else None
+        return chance is not None and self.score is not None and self.score.low <= chance
+
 
 class Group(Record):
     """Checkpoints shown side by side: a series from light to heavy compression, or those of no series."""

@@ -4,6 +4,7 @@ import math
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from kick.reports import style, text
 from kick.reports.findings import Entry, Findings
@@ -32,6 +33,11 @@ def heatmap(findings: Findings) -> Figure | None:
         for row, task in enumerate(findings.tasks):
             for column, name in enumerate(candidates):
                 light = not shades[row][column] < 55
+                if findings.entry(task, name).at_chance:
+                    corner = (column - 0.5, row - 0.5)
+                    axes.add_patch(
+                        Rectangle(corner, 1, 1, fill=False, hatch="//", edgecolor="#00000055", linewidth=0)
+                    )
                 axes.text(
                     column,
                     row,
@@ -54,7 +60,7 @@ def heatmap(findings: Findings) -> Figure | None:
         bar.outline.set_visible(False)
         note = (
             "Recovery in %, for perplexity the ratio to the reference. ✓ shown to be within 5 %, ✗ shown not to be, "
-            "? cannot tell.\nIntervals and n: see the tables. Noise floor: see the tables."
+            "? cannot tell.\nHatched: the score is not above chance. Intervals, n and noise floor: see the tables."
         )
         axes.annotate(note, (0, -0.04), xycoords="axes fraction", va="top", fontsize=7.5, color=style.NOTE)
     return figure

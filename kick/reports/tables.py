@@ -204,6 +204,8 @@ def _score_field(findings: Findings, task: TaskInfo, checkpoint: str, columns: S
         lines.append(f"n = {entry.score.n}")
     if checkpoint != findings.reference:
         lines.append(relative(entry, task))
+    if entry.at_chance:
+        lines.append("not above chance")
     return number(*lines, outcome=outcome(entry.comparison))
 
 

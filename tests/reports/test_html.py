@@ -213,3 +213,26 @@ def test_the_explorer_filters_opens_and_shows_hostile_answers_as_text(path: Path
     assert found["found"] == found["hostile"] == 3
     assert found["texts"][3] == HOSTILE[1]  # type: ignore[index]
     assert found["scripts"] == 0
+
+
+@needs_browser
+def test_an_empty_answer_is_not_taken_for_a_likelihood(tmp_path: Path) -> None:
+    page = write(small_results(tmp_path / "r", ("",)), tmp_path / "report", ["html"])[0]
+    found = in_browser(
+        page,
+        """
+        const gist = async (task) => {
+            const see = [...document.querySelectorAll('.see')].find(
+                (button) => button.getAttribute('aria-label').includes(`rtn-2 on ${task}`));
+            see.click();
+            await wait(1000);
+            const item = document.querySelector('.item');
+            item.open = true;
+            await wait(200);
+            return [...item.querySelectorAll('pre')].at(-1).textContent;
+        };
+        return {facts: await gist('kick_freebaseqa'), choice: await gist('kick_mmlu')};
+        """,
+    )
+    assert found["facts"] == "(an empty answer)"
+    assert str(found["choice"]).startswith("(no text: scored by the likelihood")

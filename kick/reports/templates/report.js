@@ -195,7 +195,8 @@ class Explorer {
     const candidate = this.fields.candidate.value;
     const details = make("details", "item");
     const summary = make("summary");
-    const gist = make("span", "gist", response ? `${target} → ${response}` : prompt.trim().slice(-200));
+    const said = this.answer(response, margin);
+    const gist = make("span", "gist", margin === null ? `${target} → ${said}` : prompt.trim().slice(-200));
     gist.dir = "auto";
     const side = `${group ? `${group} · ` : ""}item ${id} · ${metric} ${referenceScore} → ${score}`;
     summary.append(make("span", `badge ${kind.split(" ")[0]}`, kind), gist, make("span", "sub", side));
@@ -205,11 +206,17 @@ class Explorer {
       const list = make("dl");
       this.field(list, "Prompt", prompt, "whole");
       this.field(list, "Gold answer", target, "whole");
-      this.field(list, `${reference}: ${metric} ${referenceScore}${this.margin(referenceMargin)}`, referenceResponse);
-      this.field(list, `${candidate}: ${metric} ${score}${this.margin(margin)}`, response);
+      const before = this.answer(referenceResponse, referenceMargin);
+      this.field(list, `${reference}: ${metric} ${referenceScore}${this.margin(referenceMargin)}`, before);
+      this.field(list, `${candidate}: ${metric} ${score}${this.margin(margin)}`, said);
       details.append(list);
     });
     return details;
+  }
+
+  answer(response, margin) {
+    if (response.trim()) return response;
+    return margin === null ? "(an empty answer)" : "(no text: scored by the likelihood of its choices)";
   }
 
   margin(nats) {
@@ -219,7 +226,7 @@ class Explorer {
   field(list, label, text, className) {
     const box = make("div", className ? `field ${className}` : "field");
     const value = make("dd");
-    const shown = make("pre", "", text || "(no text: scored by the likelihood of its choices)");
+    const shown = make("pre", "", text || "(none)");
     shown.dir = "auto";
     shown.tabIndex = 0;
     shown.setAttribute("role", "region");
