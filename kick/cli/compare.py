@@ -1,6 +1,6 @@
 """`kick compare`: a candidate against its reference, item by item."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from kick.comparison import Pairs
     from kick.comparison.records import CategoryLoss, ReplicateComparison
-    from kick.types import Comparison, Estimate
+    from kick.types import Comparison, Estimate, Record
 
 RESAMPLES = 2_000
 SHOWN = 20  # rows of a long table
@@ -76,12 +76,9 @@ def compare(
         changed.to_parquet(parquet, index=False)
     if as_json:
         document: dict[str, object] = {
-            "comparisons": [comparison.model_dump(mode="json") for comparison in comparisons],
-            "replicates": [record.model_dump(mode="json") for record in replicates],
-            "categories": {
-                name: [record.model_dump(mode="json") for record in records]
-                for name, records in categories.items()
-            },
+            "comparisons": _plain(comparisons),
+            "replicates": _plain(replicates),
+            "categories": {name: _plain(records) for name, records in categories.items()},
         }
         if items:
             document["items"] = json.loads(changed.to_json(orient="records"))
@@ -94,6 +91,13 @@ def compare(
         _print_categories(console, name, by or "", records)
     if items:
         _print_items(console, changed)
+
+
+def _plain(records: "Sequence[Record]") -> list[object]:
+    """Records as JSON has them: infinities become strings."""
+    import json
+
+    return [json.loads(record.model_dump_json()) for record in records]
 
 
 def _has_categories(pairs: "Pairs", by: str, task: str | None) -> bool:

@@ -75,10 +75,9 @@ def _gate_lm_eval(reference: Path, candidate: Path, policy: str, group_by: str |
 def _document(result: "GateResult") -> str:
     import json
 
-    verdicts = [
-        {**verdict.model_dump(mode="json"), "outcome": verdict.outcome} for verdict in result.verdicts
-    ]
-    document = {**result.model_dump(mode="json"), "verdicts": verdicts}
+    document = json.loads(result.model_dump_json())  # infinities become strings, which JSON has no number for
+    for verdict, written in zip(result.verdicts, document["verdicts"], strict=True):
+        written["outcome"] = verdict.outcome
     return json.dumps({**document, "outcome": result.outcome, "exit_code": result.exit_code})
 
 

@@ -46,7 +46,7 @@ def power(
     if not rows:
         raise InputError(f"no pair of checkpoints in {store.root} can be compared.")
     if as_json:
-        print(json.dumps([row.model_dump(mode="json") for row in rows]))
+        print(json.dumps([json.loads(row.model_dump_json()) for row in rows]))
     else:
         _print(rows, margin)
 

@@ -1,11 +1,14 @@
 """Reference against candidate, item by item: statistics over a results folder, and over nothing else.
 
-A reader starts with `compare`. `compare_all` and `series_curves` do the same for a whole folder.
+A reader starts with `compare`. `compare_all` and `series_curves` do the same for a whole folder; `matching_rate` says how
+far a series can be compressed, `perplexity_warning` whether perplexity warned.
 """
 
+from kick.comparison.curves import matching_rate
 from kick.comparison.grid import compare_all, series_curves
 from kick.comparison.paired import compare, compare_pairs, score
 from kick.comparison.pairing import Pairs, load_pairs
+from kick.comparison.perplexity import perplexity_warning
 
 __all__ = [
     "Pairs",
@@ -13,6 +16,8 @@ __all__ = [
     "compare_all",
     "compare_pairs",
     "load_pairs",
+    "matching_rate",
+    "perplexity_warning",
     "score",
     "series_curves",
 ]

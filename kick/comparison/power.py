@@ -10,6 +10,7 @@ from scipy import stats
 
 from kick.comparison.moments import Moments
 from kick.comparison.pairing import Pairs
+from kick.errors import InputError
 from kick.comparison.records import Power
 
 LEVEL = 0.05  # one-sided
@@ -47,8 +48,14 @@ def power_of(pairs: Pairs, margin: float) -> Power:
     Args:
         pairs: reference and candidate on one task.
         margin: relative; of a perplexity, 0.05 allows a ratio of 1.05.
+
+    Raises:
+        InputError: a perplexity is not finite.
     """
-    sample, m = pairs.sample, pairs.sample.moments
+    sample = pairs.sample
+    if not sample.finite:
+        raise InputError(f"{pairs.task}: a perplexity that is not finite has no variance to plan by.")
+    m = sample.moments
     sign = 1 if sample.higher_is_better else -1
     bound = math.log1p(margin) if sample.perplexity else margin * m.mean_a
     at_bound = m.variance() if sample.perplexity else m.variance(1 - sign * margin)

@@ -10,9 +10,9 @@ import pytest
 from kick.cli import main
 from kick.types import GateResult, Verdict
 from tests.comparison.test_lm_eval_samples import write_run
-from tests.results import make_results
+from tests.results import PERPLEXITY, make_results, write_scores
 
-TASKS = ["kick_freebaseqa", "perplexity_wikitext2"]
+TASKS = ["kick_freebaseqa", PERPLEXITY.name]
 DAMAGE = {"dense": 0.0, "rtn-8": 0.0, "rtn-3": 0.4}
 
 
@@ -79,6 +79,24 @@ def test_json_is_one_document_that_holds_the_exit_code(
         for verdict in document["verdicts"]
     )
     assert GateResult(**fields, verdicts=verdicts).exit_code == code
+
+
+def test_an_infinite_perplexity_is_still_json(
+    kick: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    store = make_results(tmp_path / "r", windows=9, tasks=TASKS[1:], damage={"dense": 0, "rtn-3": 0.4})
+    cell = store.cell("rtn-3", TASKS[1])
+    assert cell is not None
+    write_scores(store, "rtn-3", cell.task, store.items(cell).assign(nll=np.inf))
+
+    def no_such_number(name: str) -> float:
+        raise AssertionError(f"{name} is not JSON")
+
+    for command, *ids in (("gate",), ("compare", "dense", "rtn-3")):
+        kick(command, tmp_path / "r", *ids, "--json")
+        json.loads(capsys.readouterr().out, parse_constant=no_such_number)
+    assert kick("power", tmp_path / "r") == 2
+    assert "a perplexity that is not finite" in capsys.readouterr().err
 
 
 def test_the_step_summary_is_appended(
