@@ -1,7 +1,7 @@
 """Reference against candidate, item by item: statistics over a results folder, and over nothing else.
 
-A reader starts with `compare`. `compare_all` and `series_curves` do the same for a whole folder; `matching_rate` says how
-far a series can be compressed, `perplexity_warning` whether perplexity warned.
+A reader starts with `compare`. `compare_all` and `series_curves` do the same for a whole folder; `matching_rate` says
+how far a series can be compressed, `perplexity_warning` whether perplexity warned.
 """
 
 from kick.comparison.curves import matching_rate

@@ -10,8 +10,8 @@ from scipy import stats
 
 from kick.comparison.moments import Moments
 from kick.comparison.pairing import Pairs
-from kick.errors import InputError
 from kick.comparison.records import Power
+from kick.errors import InputError
 
 LEVEL = 0.05  # one-sided
 POWER = 0.8
