@@ -17,9 +17,11 @@ from typing import Any
 
 import datasets
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kick.errors import InputError, nearest
+from kick.harness.subjects import CATEGORIES
 
 DATA_ROOT_VARIABLE = "KICK_DATA_ROOT"
 Splits = dict[str, datasets.Dataset]
@@ -70,17 +72,20 @@ def mmlu(
     name: str,
     commit: str,
     shots_split: str,
+    category: str | None = None,
     data_root: str | None = None,
     **_metadata: object,
 ) -> Splits:
-    """Load MMLU's subjects as one data set, each document with the `shots` of its own subject.
+    """Load MMLU's subjects as one data set, or those of a category; each document with its subject's `shots`.
 
     The shots (list of {question, choices, answer}, in file order) are the rows of `shots_split` on the
     subject: 5 in MMLU's dev split. `SubjectSampler` in `kick.harness.fewshot` puts them before the question.
 
     Raises:
-        InputError: as `load`; or a subject has no shots.
+        InputError: as `load`; there is no such category, or no row of it; or a subject has no shots.
     """
+    if category is not None and category not in CATEGORIES:
+        raise InputError(f"MMLU has no category '{category}'. {nearest(category, list(CATEGORIES))}")
     columns = ("question", "subject", "choices", "answer")
     rows_of = tables(path, [*splits, shots_split], name, commit, columns, data_root)
     shots = defaultdict(list)
@@ -90,14 +95,18 @@ def mmlu(
     pool = pa.array([shots[subject] for subject in subjects])
     result = {}
     for split in splits:
-        rows = rows_of[split].column("subject").to_pylist()
+        table = rows_of[split]
+        if category is not None:
+            table = table.filter(pc.is_in(table.column("subject"), pa.array(CATEGORIES[category])))
+        rows = table.column("subject").to_pylist()
+        if not rows:
+            raise InputError(f"{path}: split '{split}' has no rows of the category {category}.")
         if unknown := sorted(set(rows) - set(subjects)):
             raise InputError(
                 f"{path}: no rows in split '{shots_split}' for the subjects {', '.join(unknown)}."
             )
         attached = pool.take(pa.array([subjects.index(subject) for subject in rows]))
-        table = rows_of[split].append_column("shots", attached)
-        result[split] = dataset(table)
+        result[split] = dataset(table.append_column("shots", attached))
     return result
 
 

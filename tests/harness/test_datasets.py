@@ -8,6 +8,7 @@ import pytest
 
 from kick.errors import InputError
 from kick.harness import datasets
+from kick.harness.subjects import CATEGORIES
 from tests.data_root import make_data_root
 
 SQUAD = {"path": "rajpurkar/squad", "name": "plain_text", "commit": "a" * 40, "splits": ["validation"]}
@@ -115,6 +116,23 @@ def test_a_subject_without_dev_rows_is_named(data_root: str, tmp_path: Path) -> 
         )
     with pytest.raises(InputError, match="no rows in split 'dev' for the subjects virology"):
         datasets.mmlu(**MMLU, data_root=str(tmp_path))
+
+
+def test_a_category_holds_its_subjects_and_no_others(data_root: str) -> None:
+    stem = datasets.mmlu(**MMLU, category="stem", data_root=data_root)["test"]
+    assert set(stem["subject"]) == {"abstract_algebra"}
+
+
+def test_the_categories_part_all_57_subjects() -> None:
+    subjects = [subject for members in CATEGORIES.values() for subject in members]
+    assert len(subjects) == len(set(subjects)) == 57
+
+
+def test_a_category_without_rows_or_of_another_name_is_an_error(data_root: str) -> None:
+    with pytest.raises(InputError, match="no rows of the category social_sciences"):
+        datasets.mmlu(**MMLU, category="social_sciences", data_root=data_root)
+    with pytest.raises(InputError, match="no category 'STEM'"):
+        datasets.mmlu(**MMLU, category="STEM", data_root=data_root)
 
 
 def test_freebaseqa_documents_hold_every_alias_once(tmp_path: Path) -> None:

@@ -17,13 +17,14 @@ from tests.data_root import FACTS, make_data_root
 TASKS = Path(__file__).parents[2] / "tasks"
 CATALOG = read_catalog()
 NAMES = sorted(CATALOG.tasks)
+SUBJECTS = ("abstract_algebra", "econometrics", "philosophy", "virology")  # one a category
 
 
 @pytest.fixture(scope="module")
 def scored(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What plain lm-eval makes of the first item of every task."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KICK_DATA_ROOT", str(make_data_root(tmp_path_factory.mktemp("data"))))
+        patch.setenv("KICK_DATA_ROOT", str(make_data_root(tmp_path_factory.mktemp("data"), SUBJECTS)))
         return lm_eval.simple_evaluate(
             model="hf",
             model_args={"pretrained": str(tiny_llama), "dtype": "float32"},
