@@ -60,7 +60,7 @@ BARE_ABSTENTIONS = (
 _COMBINING = re.compile("[\u0300-\u036f]")  # accents; the vowel signs of other scripts lie elsewhere
 _DASHES = re.compile("[\u2010-\u2015\u2212]")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-_JOINING = re.compile(r"['\u2018\u2019`\u00b4\u02bc]|(?<!\d)\.|\.(?!\d)")
+_JOINING = re.compile(r"['\u2018\u2019`\u00b4\u02bb\u02bc]|(?<!\d)\.|\.(?!\d)")
 _FRACTION = re.compile(r"(-?\d+)\.(\d*?)0*")
 
 

@@ -27,6 +27,7 @@ words = st.text(alphabet="abcdeé .,-'&0123The", max_size=25)
         ("a United\tStates", "united states"),
         ("O'Neill", "oneill"),
         ("O’Neill", "oneill"),
+        ("Hawaiʻi", "hawaii"),
         ("U.S.", "us"),
         ("Jean-Luc Picard", "jean luc picard"),
         ("Jean–Luc", "jean luc"),
