@@ -268,7 +268,8 @@ def changes(findings: Findings, task: TaskInfo) -> Table:
     rows = []
     for checkpoint, entry in entries:
         if entry.comparison is None:
-            fields = [plain(entry.problem or NOTHING), *[plain(NOTHING)] * (len(header) - 2)]
+            why = "not compared" if entry.score else "not run"  # the reason stands among the problems
+            fields = [plain(NOTHING), plain(why), *[plain(NOTHING)] * (len(header) - 3)]
         else:
             fields = _change(entry.comparison, task) + (_flips(entry.comparison) if flips else [])
         rows.append((name(checkpoint), *fields))
