@@ -89,8 +89,8 @@ def check_code(folder: Path, config: dict[str, Any], trust_remote_code: bool) ->
     )
 
 
-def check_values(folder: Path, tensors: list[StoredTensor], quantised: bool) -> None:
-    """Refuses packed weights without a quantiser, values that are not finite, and constant weight matrices.
+def check_values(folder: Path, tensors: list[StoredTensor], dtype: str, *, quantised: bool) -> None:
+    """Refuses packed weights without a quantiser, constant matrices, and values not finite in `dtype`.
 
     Reads every weight once.
     """
@@ -117,6 +117,11 @@ def check_values(folder: Path, tensors: list[StoredTensor], quantised: bool) -> 
             raise InputError(
                 f"{folder}: '{tensor.name}' holds {bad} values that are NaN or infinite, of {tensor.numel}. "
                 "The export is broken: make it again."
+            )
+        if dtype == "float16" and max(-low, high) > torch.finfo(torch.float16).max:
+            raise InputError(
+                f"{folder}: '{tensor.name}' holds values up to {max(-low, high):g}, which are infinite in "
+                "float16. Load the checkpoint as bfloat16 or float32."
             )
         if is_weight and low == high and tensor.numel > 1:
             raise InputError(

@@ -72,7 +72,7 @@ def config_json(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{folder} is not a folder. Give the folder that holds config.json and *.safetensors."
         )
-    return _read_json(folder / "config.json", "Give a folder as save_pretrained writes it.")
+    return read_json(folder / "config.json", "Give a folder as save_pretrained writes it.")
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -172,13 +172,14 @@ def tokenizer_files(folder: Path) -> list[Path]:
 
 
 def _weight_map(folder: Path) -> dict[str, str]:
-    weight_map = _read_json(folder / INDEX, "Copy the checkpoint again.").get("weight_map")
+    weight_map = read_json(folder / INDEX, "Copy the checkpoint again.").get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise InputError(f"{folder / INDEX} has no 'weight_map'. Copy the checkpoint again.")
     return weight_map
 
 
-def _read_json(path: Path, way_out: str) -> dict[str, Any]:
+def read_json(path: Path, way_out: str) -> dict[str, Any]:
+    """The JSON object in a file, or an InputError that ends in `way_out`."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,6 +1,5 @@
 """A checkpoint folder -> a model and its tokenizer, or a refusal that says why: nothing is loaded half."""
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from kick.checkpoints.checks import (
     quant_method,
     quantization_config,
 )
-from kick.checkpoints.folder import StoredTensor, config_json, stored_tensors
+from kick.checkpoints.folder import StoredTensor, config_json, read_json, stored_tensors
 from kick.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -56,10 +55,11 @@ def load(folder: Path, *, dtype: str, device: str, trust_remote_code: bool = Fal
     _check_device(device)
     check_code(folder, config, trust_remote_code)
     check_quantiser(folder, config, device)
-    check_values(folder, tensors, quantised=quant_method(config) is not None)
-    tokenizer = read_tokenizer(folder, trust_remote_code)
     dtype = _resolve_dtype(folder, config, tensors, dtype)
+    check_values(folder, tensors, dtype, quantised=quant_method(config) is not None)
+    tokenizer = read_tokenizer(folder, trust_remote_code)
     model = _load_model(folder, dtype, device, trust_remote_code)
+    _check_tying(folder, model)
     _check_vocabulary(folder, model, tokenizer)
     return Loaded(model, tokenizer, dtype, device, simulated(folder, config, device))
 
@@ -109,7 +109,7 @@ def simulated(folder: Path, config: dict[str, Any], device: str) -> tuple[str, .
     """What differs between the model that is scored and the one that would be deployed, a phrase each."""
     found = []
     made = folder / "kick.json"
-    recipe = json.loads(made.read_text(encoding="utf-8")).get("recipe", {}) if made.is_file() else {}
+    recipe = read_json(made, "Make the folder again.").get("recipe", {}) if made.is_file() else {}
     if recipe.get("bits") is not None:
         found.append(f"weights: {recipe['bits']}-bit values in a wider dtype")
     method = quant_method(config)
@@ -203,6 +203,17 @@ def _check_keys(folder: Path, info: dict[str, Any]) -> None:
                 f"{folder}: tensors are {problem}: {shown}. Restore the config.json that belongs to the "
                 "weights, or export the checkpoint again."
             )
+
+
+def _check_tying(folder: Path, model: "PreTrainedModel") -> None:
+    """Refuses a head of its own where the config ties it: one loader would use it, the next would not."""
+    head = model.get_output_embeddings()
+    tied = getattr(model.config.get_text_config(), "tie_word_embeddings", False)
+    if tied and head is not None and head.weight is not model.get_input_embeddings().weight:
+        raise InputError(
+            f"{folder}: config.json ties the head to the embeddings, but a head with other values is stored. "
+            "Set tie_word_embeddings to false if the head is meant, or remove it from the weights."
+        )
 
 
 def _check_vocabulary(folder: Path, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> None:

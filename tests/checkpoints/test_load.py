@@ -239,6 +239,36 @@ def test_a_broken_checkpoint_is_refused_with_the_reason(case: str, folder: Path)
         assert phrase in str(refusal.value)
 
 
+def test_an_untied_head_where_the_config_ties_it_is_refused(tmp_path: Path) -> None:
+    folder = save_model(tmp_path, "opt")
+    edit_weights(folder, lambda tensors: tensors.update({"lm_head.weight": torch.rand(384, 32)}))
+    with pytest.raises(InputError, match="ties the head to the embeddings.*tie_word_embeddings to false"):
+        load_on_cpu(folder)
+
+
+def test_a_tied_head_stored_twice_is_fine(tmp_path: Path) -> None:
+    folder = save_model(tmp_path, "opt")
+
+    def store_twice(tensors: dict[str, Tensor]) -> None:
+        tensors["lm_head.weight"] = tensors["model.decoder.embed_tokens.weight"].clone()
+
+    edit_weights(folder, store_twice)
+    load_on_cpu(folder)
+
+
+def test_values_that_overflow_the_asked_dtype_are_refused(folder: Path) -> None:
+    write(70000.0, rows=1)(folder)
+    with pytest.raises(InputError, match="up to 70000, which are infinite in float16"):
+        load(folder, dtype="float16", device="cpu")
+    load(folder, dtype="bfloat16", device="cpu")
+
+
+def test_a_damaged_kick_json_is_refused(folder: Path) -> None:
+    (folder / "kick.json").write_text("{")
+    with pytest.raises(InputError, match=r"kick\.json is not valid JSON"):
+        load_on_cpu(folder)
+
+
 def test_a_path_that_is_no_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not a folder"):
         load_on_cpu(tmp_path / "nowhere")
