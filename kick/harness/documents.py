@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+import datasets
 import pyarrow as pa
 
 from kick.errors import InputError, nearest
@@ -224,7 +225,9 @@ def _by_freebase_path(document: Mapping[str, Any]) -> list[str]:
     return [chain, f"*.{chain.split('.')[-1]}", f"{chain.split('.')[0]}.*"]
 
 
-def _with_choices(documents: list[dict[str, Any]], kinds: Callable[[Mapping[str, Any]], list[str]]) -> Any:
+def _with_choices(
+    documents: list[dict[str, Any]], kinds: Callable[[Mapping[str, Any]], list[str]]
+) -> datasets.Dataset:
     """Give each document four choices; the same document among the same others always gets the same ones."""
     pools: dict[str, dict[str, None]] = {}
     for document in documents:

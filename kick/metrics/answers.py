@@ -19,6 +19,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 ARTICLES = frozenset({"a", "an", "the"})
@@ -77,9 +78,7 @@ def normalize(text: str) -> str:
 
 def tokens(text: str) -> list[str]:
     """The words of the normal form."""
-    words = _all_words(text)
-    without_articles = [word for word in words if word not in ARTICLES]
-    return [DIGITS.get(word, word) for word in without_articles or words]
+    return list(_tokens(text))
 
 
 def is_empty(answer: str) -> bool:
@@ -140,6 +139,13 @@ def score(answer: str, aliases: Sequence[str], question: str) -> dict[str, float
         "abstention": float(not right and is_abstention(answer)),
         "gold_in_question": float(gold_in_question(question, aliases)),
     }
+
+
+@lru_cache(maxsize=2**16)  # every metric, and every checkpoint, normalises the same aliases again
+def _tokens(text: str) -> tuple[str, ...]:
+    words = _all_words(text)
+    without_articles = [word for word in words if word not in ARTICLES]
+    return tuple(DIGITS.get(word, word) for word in without_articles or words)
 
 
 def _fold(text: str) -> str:
