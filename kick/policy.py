@@ -46,7 +46,7 @@ class Rule(_Keys):
 
     margin: Share | None = None
     maximum_drop: Annotated[float, Field(gt=0)] | None = None  # in units of the metric
-    metric: str | None = None  # default: the metric that stands for the task
+    metric: str | None = None  # default: the one that stands for the task; better in the same direction
     minimum_reference: float | None = None  # a reference that scores less passes nothing
 
     @model_validator(mode="after")

@@ -4,36 +4,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from kick.cli import main
 from kick.types import GateResult, Verdict
+from tests.cli.conftest import TASKS
 from tests.comparison.test_lm_eval_samples import write_run
-from tests.results import PERPLEXITY, make_results, write_scores
-
-TASKS = ["kick_freebaseqa", PERPLEXITY.name]
-DAMAGE = {"dense": 0.0, "rtn-8": 0.0, "rtn-3": 0.4}
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("gate") / "results"
-    make_results(path, items=600, windows=20, tasks=TASKS, damage=DAMAGE)
-    return path
-
-
-@pytest.fixture
-def kick(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Run the command line; returns its exit code."""
-
-    def run(*arguments: object) -> int:
-        monkeypatch.setattr("sys.argv", ["kick", *(str(argument) for argument in arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        return int(caught.value.code or 0)
-
-    return run
+from tests.results import make_results, write_scores
 
 
 def test_exit_code_0_is_a_pass(
@@ -119,45 +95,3 @@ def test_lm_evals_own_output_is_gated(kick: Callable[..., int], tmp_path: Path) 
     assert kick("gate", dense, same) == 0
     assert kick("gate", dense, small) == 1
     assert kick("gate", dense, tmp_path / "nowhere") == 2
-
-
-def test_compare_prints_flips_and_writes_them(
-    results: Path, kick: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    parquet = tmp_path / "items.parquet"
-    assert kick("compare", results, "dense", "rtn-3", "--items", "--parquet", parquet) == 0
-    assert "rtn-3 against dense" in capsys.readouterr().out
-    changed = pd.read_parquet(parquet)
-    assert {"lost", "other wrong"} <= set(changed["change"])
-    assert kick("compare", results, "dense", "rtn-3", "--task", TASKS[0], "--items", "--json") == 0
-    document = json.loads(capsys.readouterr().out)
-    (comparison,) = document["comparisons"]
-    assert (
-        len([item for item in document["items"] if item["change"] == "lost"]) == comparison["flips"]["lost"]
-    )
-    assert comparison["delta_bootstrap"]["low"] < comparison["delta"]["value"]
-
-
-def test_compare_shows_what_replicates_have_in_common(
-    kick: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    damage = {"dense": 0, "w4-seed1": 0.1, "w4-seed2": 0.2}
-    make_results(tmp_path / "r", items=100, tasks=["kick_mmlu"], damage=damage)
-    code = kick(
-        "compare", tmp_path / "r", "dense", "w4-seed1", "--replicate", "w4-seed2", "--by", "group", "--json"
-    )
-    document = json.loads(capsys.readouterr().out)
-    assert code == 0
-    assert document["replicates"][0]["candidates"] == ["w4-seed1", "w4-seed2"]
-    assert document["categories"]["kick_mmlu"][0]["delta"]["value"] < 0
-
-
-def test_power_says_how_many_items_decide(
-    results: Path, kick: Callable[..., int], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert kick("power", results, "--candidate", "rtn-8", "--json") == 0
-    rows = json.loads(capsys.readouterr().out)
-    assert [row["task"] for row in rows] == TASKS
-    assert rows[0]["items_to_match"] > 10
-    assert kick("power", results) == 0
-    assert kick("power", results, "--margin", "5") == 2
