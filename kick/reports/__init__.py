@@ -32,8 +32,10 @@ def write(store: Store, out: Path, formats: Sequence[str] = ("md",)) -> list[Pat
         The files written, pages before figures.
 
     Raises:
-        InputError: an unknown format, a damaged results folder, or `out` is a file.
+        InputError: no format or an unknown one, a damaged results folder, or `out` is a file.
     """
+    if not formats:
+        raise InputError(f"no report format is given. Name one or more of: {', '.join(FORMATS)}.")
     for name in formats:
         if name not in FORMATS:
             raise InputError(f"there is no report format '{name}'. {nearest(name, FORMATS)}")
