@@ -9,7 +9,9 @@ import typer
 
 def report(
     results: Annotated[Path, typer.Argument(help="A results folder.")],
-    formats: Annotated[str, typer.Option("--format", help="md, html, latex, csv, parquet, model-card; several as md,csv.")] = "md",
+    formats: Annotated[
+        str, typer.Option("--format", help="md, html, latex, csv, parquet, model-card; several as md,csv.")
+    ] = "md",
     out: Annotated[Path | None, typer.Option(help="Where to write. Default: RESULTS/report.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
