@@ -32,7 +32,7 @@ def test_one_changed_weight_is_another_model_with_the_same_tokenizer(folder: Pat
 def test_fields_that_record_versions_and_paths_do_not_matter(folder: Path) -> None:
     before = fingerprint(folder)
     edit_json(folder / "config.json", transformers_version="9.9", _name_or_path="/somewhere")
-    edit_json(folder / "tokenizer_config.json", name_or_path="/somewhere")
+    edit_json(folder / "tokenizer_config.json", name_or_path="/somewhere", is_local=True)
     assert fingerprint(folder) == before
 
 
@@ -48,6 +48,13 @@ def test_a_chat_template_is_part_of_the_tokenizer(folder: Path) -> None:
     (folder / "chat_template.jinja").write_text("{{ messages }}")
     assert fingerprint(folder) != before[0]
     assert tokenizer_fingerprint(folder) != before[1]
+
+
+def test_the_same_bytes_under_another_name_are_another_tokenizer(folder: Path) -> None:
+    (folder / "draft.jinja").write_text("{{ messages }}")
+    before = tokenizer_fingerprint(folder)
+    (folder / "draft.jinja").rename(folder / "chat_template.jinja")
+    assert tokenizer_fingerprint(folder) != before
 
 
 def test_files_that_nothing_loads_do_not_matter(folder: Path) -> None:
