@@ -10,6 +10,7 @@ z-test, which compares two accuracies as if each model had been asked other item
 
 import argparse
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +117,7 @@ def tables(results: Path, items: int) -> list[Population]:
             try:
                 whole = load_pairs(store, reference, candidate, task).sample
             except InputError as error:
-                print(f"left out: {error}".splitlines()[0])
+                print(f"left out: {error}".splitlines()[0], file=sys.stderr)
                 continue
             if whole.perplexity or np.array_equal(whole.a, whole.b) or whole.moments.mean_a == 0:
                 continue
