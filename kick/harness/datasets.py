@@ -57,7 +57,7 @@ def load(
         _metadata: the rest of the task's metadata, which lm-eval passes along; ignored.
 
     Raises:
-        InputError: a file, commit or column is not there, or the hub does not answer.
+        InputError: a file, commit or column is not there, a split is empty, or the hub does not answer.
     """
     return {
         split: dataset(table)
@@ -134,7 +134,10 @@ def freebaseqa(
             file = root / "freebaseqa" / f"FreebaseQA-{split}.json"
             source = str(file)
             content = _existing(file, root).read_bytes()
-        result[split] = datasets.Dataset.from_list(_freebaseqa_documents(content, source))
+        documents = _freebaseqa_documents(content, source)
+        if not documents:
+            raise InputError(f"{source} holds no questions. Fetch it again.")
+        result[split] = datasets.Dataset.from_list(documents)
     return result
 
 
@@ -219,6 +222,8 @@ def _hub_table(path: str, name: str | None, split: str, commit: str | None) -> p
 
 
 def _select(table: pa.Table, columns: Sequence[str] | None, source: str) -> pa.Table:
+    if table.num_rows == 0:
+        raise InputError(f"{source} holds no rows. Fetch it again.")
     missing = [column for column in columns or () if column not in table.column_names]
     if missing:
         raise InputError(

@@ -40,7 +40,7 @@ def popqa(
     the monthly page views of the subject.
 
     Raises:
-        InputError: as `kick.harness.datasets.load`; or there is no such band.
+        InputError: as `kick.harness.datasets.load`; or there is no such band, or no question of it.
     """
     if band is not None and band not in BANDS:
         raise InputError(f"PopQA has no band '{band}'. {nearest(band, list(BANDS))}")
@@ -59,6 +59,8 @@ def popqa(
             for row in table.to_pylist()
             if low <= row["s_pop"] < high
         ]
+        if not documents:
+            raise InputError(f"{path} ({split}) has no question of the band {band}. Use more of the data.")
         result[split] = dataset(pa.Table.from_pylist(documents))
     return result
 

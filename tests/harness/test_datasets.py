@@ -84,6 +84,21 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
         datasets.load(**SQUAD, data_root=str(tmp_path))
 
 
+def test_a_split_without_rows_is_an_error(data_root: str, tmp_path: Path) -> None:
+    file = "rajpurkar__squad/plain_text/validation.parquet"
+    (tmp_path / file).parent.mkdir(parents=True)
+    pq.write_table(pq.read_table(f"{data_root}/{file}").slice(0, 0), tmp_path / file)
+    with pytest.raises(InputError, match=r"validation\.parquet holds no rows"):
+        datasets.load(**SQUAD, data_root=str(tmp_path))
+
+
+def test_freebaseqa_without_questions_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "freebaseqa").mkdir()
+    (tmp_path / "freebaseqa/FreebaseQA-dev.json").write_text('{"Questions": []}')
+    with pytest.raises(InputError, match=r"FreebaseQA-dev\.json holds no questions"):
+        datasets.freebaseqa(splits=["dev"], commit=datasets.FREEBASEQA_COMMIT, data_root=str(tmp_path))
+
+
 def test_the_hub_is_never_asked_for_unpinned_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KICK_DATA_ROOT", raising=False)
     with pytest.raises(InputError, match="is pinned to no commit on the hub"):

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from kick.errors import InputError
@@ -38,6 +39,14 @@ def test_popqas_possible_answers_are_read_from_their_json(data_root: str) -> Non
 def test_an_unknown_band_is_answered_with_the_nearest(data_root: str) -> None:
     with pytest.raises(InputError, match="no band 'heads'. Did you mean 'head'"):
         documents.popqa(**POPQA, band="heads", data_root=data_root)
+
+
+def test_a_band_without_questions_is_an_error(data_root: str, tmp_path: Path) -> None:
+    file = "akariasai__PopQA/default/test.parquet"
+    (tmp_path / file).parent.mkdir(parents=True)
+    pq.write_table(pq.read_table(f"{data_root}/{file}").slice(0, 2), tmp_path / file)
+    with pytest.raises(InputError, match="no question of the band head"):
+        documents.popqa(**POPQA, band="head", data_root=str(tmp_path))
 
 
 def test_the_gold_answer_stands_among_four_different_choices(data_root: str) -> None:
