@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,6 +11,23 @@ import yaml
 from kick.errors import InputError, nearest
 from kick.types import Family, TaskInfo
 
+# lm-eval's metrics that are computed from all items at once.
+CORPUS_METRICS = frozenset(
+    {
+        "bits_per_byte",
+        "bleu",
+        "brier_score",
+        "byte_perplexity",
+        "chrf",
+        "f1",
+        "likelihood",
+        "mcc",
+        "perplexity",
+        "ter",
+    }
+    | {"word_perplexity"}
+)
+
 
 @dataclass(frozen=True)
 class CatalogTask:
@@ -17,7 +35,7 @@ class CatalogTask:
 
     info: TaskInfo
     path: Path
-    config: Mapping[str, Any]  # with its includes merged; `!function` values as plain strings
+    config: Mapping[str, Any]  # with its includes merged; `!function` values as `FunctionName`
 
 
 @dataclass(frozen=True)
@@ -34,11 +52,15 @@ class Catalog:
             InputError: a name is neither a task nor a group; `where` says in which file and key.
         """
         expanded: dict[str, None] = {}
-        for name in names:
+        waiting, opened = list(names), set[str]()
+        while waiting:
+            name = waiting.pop(0)
             if name in self.tasks:
                 expanded[name] = None
             elif name in self.groups:
-                expanded.update(dict.fromkeys(self.expand(self.groups[name], where)))
+                if name not in opened:
+                    waiting[:0] = self.groups[name]
+                opened.add(name)
             else:
                 hint = nearest(name, [*self.tasks, *self.groups])
                 raise InputError(f"{where}: there is no task '{name}'. {hint}")
@@ -74,10 +96,20 @@ def read_catalog(include: Sequence[Path] = ()) -> Catalog:
                 raise InputError(f"{path}: '{name}' is already defined in {seen[name]}. Rename one of them.")
             seen[name] = path
             if "group" in config:
-                groups[name] = tuple(config["task"])
+                groups[name] = _members(path, config)
             else:
                 tasks[name] = CatalogTask(_task_info(path, config), path, config)
     return Catalog(tasks, groups)
+
+
+def _members(path: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
+    members = config.get("task")
+    if not isinstance(members, list) or not all(isinstance(member, str) for member in members):
+        raise InputError(
+            f"{path}: task: expected the names of the group's tasks. kick takes no overrides inside a group: give each "
+            "variant a YAML file of its own."
+        )
+    return tuple(members)
 
 
 def _task_info(path: Path, config: Mapping[str, Any]) -> TaskInfo:
@@ -95,6 +127,16 @@ def _task_info(path: Path, config: Mapping[str, Any]) -> TaskInfo:
         raise InputError(
             f"{path}: metadata.metric: '{metric}' is not in metric_list. {nearest(metric, metric_list)}"
         )
+    for entry in config["metric_list"]:
+        if entry.get("aggregation", "mean") != "mean":
+            raise InputError(
+                f"{path}: metric_list: {entry['metric']}: kick takes the mean over items, no other aggregation."
+            )
+        if entry["metric"] in CORPUS_METRICS and "process_results" not in config:
+            raise InputError(
+                f"{path}: metric_list: lm-eval's {entry['metric']} has no value for a single item, so that models "
+                "cannot be compared item by item. Score items in `process_results`."
+            )
     better = {entry["metric"]: entry.get("higher_is_better", True) for entry in config["metric_list"]}
     return TaskInfo(
         name=config["task"],
@@ -109,20 +151,50 @@ def _task_info(path: Path, config: Mapping[str, Any]) -> TaskInfo:
     )
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which `!function x` is the string `x`."""
+class FunctionName(str):
+    """What stands behind `!function`: `module.function`, the module a file beside the YAML or an importable one."""
+
+    folder: Path
+
+    def source(self) -> bytes:
+        """The module's source, so that a changed function is seen; empty if it has none.
+
+        Raises:
+            InputError: there is no such module.
+        """
+        module = self.rpartition(".")[0]
+        beside = self.folder / f"{module.replace('.', '/')}.py"
+        if beside.is_file():
+            return beside.read_bytes()
+        try:
+            found = find_spec(module)
+        except (ImportError, ValueError):
+            found = None
+        if found is None:
+            raise InputError(
+                f"{self.folder}: !function {self}: there is no module '{module}' beside it or installed."
+            )
+        return Path(found.origin).read_bytes() if found.origin and found.origin.endswith(".py") else b""
 
 
-def _function_name(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> object:
-    return loader.construct_scalar(node)
+def _loader(folder: Path) -> type[yaml.SafeLoader]:
+    """Safe YAML in which `!function x` is a `FunctionName` seen from `folder`."""
 
+    class Loader(yaml.SafeLoader):
+        pass
 
-_Loader.add_constructor("!function", _function_name)
+    def function_name(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> FunctionName:
+        name = FunctionName(loader.construct_scalar(node))
+        name.folder = folder
+        return name
+
+    Loader.add_constructor("!function", function_name)
+    return Loader
 
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        config = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        config = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader(path.parent))
     except (yaml.YAMLError, OSError) as error:
         raise InputError(f"{path} cannot be read as YAML: {error}") from None
     if not isinstance(config, dict):

@@ -6,9 +6,10 @@ without changing what it does.
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +19,13 @@ from kick.errors import InputError
 from kick.progress import Reporter
 from kick.store import Journal, Store, cell_key, noise_id
 from kick.suite import Suite
-from kick.types import Cell, CellIdentity, Checkpoint, CheckpointRecord
+from kick.types import BatchSize, Cell, CellIdentity, Checkpoint, CheckpointRecord
 
 if TYPE_CHECKING:
     from kick.harness.bench import Bench, TaskPlan
 
 TIER = "plain-forward"
+GENERATED_ROWS = 16  # completions that are decoded together
 NOISE_DIVISOR = 4  # the noise floor's batches are smaller by this
 
 
@@ -54,7 +56,8 @@ class Order:
 
     checkpoint: Checkpoint
     tasks: tuple[str, ...]
-    batch_tokens: int
+    batch: BatchSize
+    unlike: BatchSize | None = None  # of a noise floor: the batches that its own must differ from
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,10 @@ class Job:
     """One checkpoint and its cells, planned."""
 
     checkpoint: Checkpoint
-    batch_tokens: int
+    batch: BatchSize
     source: Path  # the folder of its weights, or of those that it is made from
     fingerprint: str
+    source_fingerprint: str
     tokenizer_fingerprint: str
     plans: Mapping[str, "TaskPlan"]
     identities: Mapping[str, CellIdentity]
@@ -72,6 +76,9 @@ class Job:
     @property
     def keys(self) -> dict[str, str]:
         return {task: cell_key(identity) for task, identity in self.identities.items()}
+
+    def missing(self, store: Store) -> list[str]:
+        return [task for task, key in self.keys.items() if not store.has(self.checkpoint.id, task, key)]
 
 
 def run(
@@ -100,16 +107,16 @@ def run(
         reporter: where progress goes (default: stderr).
 
     Raises:
-        InputError: a checkpoint, a task or data cannot be used as asked; what was finished before stays.
+        InputError: data or a checkpoint's files cannot be used as asked, before anything is scored; or checkpoints
+            could not be made or loaded, after the others were scored.
     """
     reporter = reporter or Reporter()
     checkpoints = suite.select_checkpoints(only)
     names = suite.select_tasks(tasks)
-    orders = [
-        order for checkpoint in checkpoints for order in _orders(checkpoint, suite, names, batch_tokens)
-    ]
-    total = sum(len(order.tasks) for order in orders)
+    batch = BatchSize(tokens=batch_tokens, rows=GENERATED_ROWS)
+    orders = [order for checkpoint in checkpoints for order in _orders(checkpoint, suite, names, batch)]
     reporter.say(f"{suite.name}: {len(checkpoints)} checkpoints x {len(names)} tasks into {results}")
+    reporter.say("loading data")
     from kick.checkpoints import resolve
     from kick.harness.bench import Bench
 
@@ -117,60 +124,97 @@ def run(
     bench = Bench.load(suite, names, catalog, data_root, resolve(suite.checkpoint(suite.reference)))
     store = Store.create(results, suite.dump())
     room = Room(suite, bench, store, cache or _default_cache(), _device(device), reporter)
-    scored = done = 0
-    for order in orders:
-        with store.lock(order.checkpoint.id):
-            job = plan_job(order, room)
-            missing = [task for task, key in job.keys.items() if not store.has(job.checkpoint.id, task, key)]
+    jobs = _plan_jobs(orders, room)
+    for job in jobs:
+        with store.lock(job.checkpoint.id):
             _record(store, job)
-            done += len(order.tasks) - len(missing)
-            execute(job, missing, room, before=done, total=total)
-            done += len(missing)
-        scored += len(missing)
-    return RunSummary(store, scored, total - scored)
+    return _execute_all(jobs, room)
 
 
-def _orders(checkpoint: Checkpoint, suite: Suite, names: Sequence[str], batch_tokens: int) -> list[Order]:
+def _orders(checkpoint: Checkpoint, suite: Suite, names: Sequence[str], batch: BatchSize) -> list[Order]:
     """A checkpoint's order; for the reference also its noise floor: the same again in batches of another size."""
-    orders = [Order(checkpoint, tuple(names), batch_tokens)]
+    orders = [Order(checkpoint, tuple(names), batch)]
     again = tuple(name for name in names if name in suite.tasks)  # windows of perplexity go one by one
     if suite.noise_floor and checkpoint.id == suite.reference and again:
         noise = checkpoint.model_copy(update={"id": noise_id(checkpoint.id)})
-        orders.append(Order(noise, again, max(1, batch_tokens // NOISE_DIVISOR)))
+        smaller = BatchSize(tokens=max(1, batch.tokens // NOISE_DIVISOR), rows=batch.rows // NOISE_DIVISOR)
+        orders.append(Order(noise, again, smaller, unlike=batch))
     return orders
 
 
-def plan_job(order: Order, room: Room) -> Job:
-    """Plans and keys of a checkpoint's cells, from its files alone: no model is loaded and none is made."""
-    from kick.checkpoints import fingerprint, read_config, read_tokenizer, resolve, tokenizer_fingerprint
+def _plan_jobs(orders: Sequence[Order], room: Room) -> list[Job]:
+    """Plan everything before anything is scored, so that what cannot work is known at once."""
+    from kick.checkpoints import fingerprint
+
+    hashed = cache(fingerprint)
+    jobs = []
+    with room.reporter.stage("reading checkpoints and planning", len(orders)) as progress:
+        for order in orders:
+            jobs.append(plan_job(order, room, hashed))
+            progress(1)
+    return jobs
+
+
+def plan_job(order: Order, room: Room, hashed: Callable[[Path], str]) -> Job:
+    """Plans and keys of a checkpoint's cells, from its files alone: no model is loaded and none is made.
+
+    Args:
+        order: the checkpoint and what is asked of it.
+        room: what the jobs of a run share.
+        hashed: the fingerprint of a folder.
+    """
+    from kick.checkpoints import read_config, read_tokenizer, resolve, tokenizer_fingerprint
     from kick.compression import recipe_key
 
     checkpoint = order.checkpoint
     source = resolve(checkpoint)
-    weights = fingerprint(source)
-    if checkpoint.recipe is not None:
-        weights = recipe_key(checkpoint.recipe, weights)
+    weights = hashed(source)
+    made = recipe_key(checkpoint.recipe, weights) if checkpoint.recipe else weights
     words = tokenizer_fingerprint(source)
     config = read_config(source, trust_remote_code=checkpoint.trust_remote_code)
     plans = room.bench.plans(
         words, config, lambda: read_tokenizer(source, checkpoint.trust_remote_code), room.suite
     )
+    asked = {
+        name: plan
+        for name, plan in plans.items()
+        if name in order.tasks and not (order.unlike and plan.batched_alike(order.batch, order.unlike))
+    }
     dtype = checkpoint.dtype if checkpoint.dtype != "auto" else str(config.dtype).removeprefix("torch.")
     identities = {
         name: CellIdentity(
-            checkpoint=weights,
+            checkpoint=made,
             tokenizer=words,
             task=name,
             plan=plan.info,
             dtype=dtype,
             device=room.device,
-            tier=f"{TIER}/{order.batch_tokens}",
+            tier=f"{TIER}/{order.batch.tokens}x{order.batch.rows}",
             versions={name: version(name) for name in ("llm-kick", "lm_eval", "transformers", "torch")},
         )
-        for name, plan in plans.items()
-        if name in order.tasks
+        for name, plan in asked.items()
     }
-    return Job(checkpoint, order.batch_tokens, source, weights, words, plans, identities)
+    return Job(checkpoint, order.batch, source, made, weights, words, asked, identities)
+
+
+def _execute_all(jobs: Sequence[Job], room: Room) -> RunSummary:
+    """Execute job after job; one that fails does not keep the others from being scored."""
+    total = sum(len(job.keys) for job in jobs)
+    scored = done = 0
+    failed: list[str] = []
+    for job in jobs:
+        with room.store.lock(job.checkpoint.id):
+            missing = job.missing(room.store)
+            try:
+                execute(job, missing, room, before=done + len(job.keys) - len(missing), total=total)
+                scored += len(missing)
+            except InputError as error:
+                room.reporter.say(f"{job.checkpoint.id} failed: {error}")
+                failed.append(f"{job.checkpoint.id}: {error}")
+        done += len(job.keys)
+    if failed:
+        raise InputError("not scored: " + "; ".join(failed))
+    return RunSummary(room.store, scored, total - scored)
 
 
 def execute(job: Job, missing: Sequence[str], room: Room, *, before: int, total: int) -> None:
@@ -181,24 +225,23 @@ def execute(job: Job, missing: Sequence[str], room: Room, *, before: int, total:
 
     checkpoint = job.checkpoint
     folder = _materialise(job, room)
-    record = room.store.checkpoint(checkpoint.id)
-    assert record is not None
-    room.store.write_checkpoint(
-        record.model_copy(update={"description": describe(folder, checkpoint.recipe)})
-    )
     identity = job.identities[missing[0]]
+    room.reporter.say(f"loading {checkpoint.id}")
     loaded = load(
         folder, dtype=identity.dtype, device=identity.device, trust_remote_code=checkpoint.trust_remote_code
     )
-    scorer = room.bench.scorer(loaded, job.batch_tokens)
+    record = room.store.checkpoint(checkpoint.id)
+    assert record is not None
+    measured = {"description": describe(folder, checkpoint.recipe), "simulated": loaded.simulated}
+    room.store.write_checkpoint(record.model_copy(update=measured))
+    scorer = room.bench.scorer(loaded, job.batch)
     for offset, task in enumerate(missing, start=1):
-        key = job.keys[task]
-        plan = job.plans[task]
+        key, plan = job.keys[task], job.plans[task]
         started = time.monotonic()
         with room.reporter.stage(
             f"[{before + offset}/{total}] {checkpoint.id} · {task}", plan.steps
         ) as progress:
-            items = scorer.score(plan, Journal(room.store.journal_path(key)), progress)
+            items = scorer.score(plan, Journal(room.store.journal_path(checkpoint.id, key)), progress)
         cell = Cell(
             checkpoint=checkpoint.id,
             task=plan.task,
@@ -223,6 +266,8 @@ def _record(store: Store, job: Job) -> None:
             checkpoint=job.checkpoint,
             fingerprint=job.fingerprint,
             tokenizer_fingerprint=job.tokenizer_fingerprint,
+            source_fingerprint=job.source_fingerprint if job.checkpoint.recipe else None,
+            simulated=old.simulated if old and same else (),
             description=old.description if old and same else None,
             cells={**(old.cells if old and same else {}), **job.keys},
         )
@@ -245,7 +290,7 @@ def _materialise(job: Job, room: Room) -> Path:
 
 
 def _default_cache() -> Path:
-    return Path(os.environ.get("KICK_CACHE", Path.home() / ".cache" / "kick"))
+    return Path(os.environ.get("KICK_CACHE") or Path("~/.cache/kick").expanduser())
 
 
 def _device(asked: str) -> str:

@@ -6,7 +6,7 @@ Everything that compares or reports reads results through this module and throug
     DIR/suite.yaml                                   the suite as run
     DIR/checkpoints/<id>.json                        a CheckpointRecord
     DIR/cells/<checkpoint>/<task>/<key>/cell.json    a Cell, beside items.parquet: one row an item
-    DIR/journal/<key>.jsonl                          responses of a cell that is not finished
+    DIR/journal/<checkpoint>-<key>.jsonl               responses of a cell that is not finished
 """
 
 import hashlib
@@ -184,11 +184,11 @@ class Store:
             shutil.rmtree(final)
         scratch.rename(final)
         _sync(final.parent)
-        self.journal_path(cell.key).unlink(missing_ok=True)
+        self.journal_path(cell.checkpoint, cell.key).unlink(missing_ok=True)
         return cell
 
-    def journal_path(self, key: str) -> Path:
-        return self.root / "journal" / f"{key}.jsonl"
+    def journal_path(self, checkpoint: str, key: str) -> Path:
+        return self.root / "journal" / f"{checkpoint}-{key}.jsonl"
 
     def verify(self) -> list[str]:
         """What is wrong with the stored cells, one sentence each; an empty list if nothing is."""
@@ -225,17 +225,21 @@ class Journal:
         self.path = path
 
     def read(self) -> dict[int, Any]:
-        """Request position -> response, of every whole line; cuts a torn last line off the file."""
+        """Request position -> response, up to the first line that is torn or damaged; cuts the rest off the file."""
         if not self.path.exists():
             return {}
         responses: dict[int, Any] = {}
         whole = 0
         with self.path.open("rb") as file:
             for line in file:
+                try:
+                    entry = json.loads(line.removesuffix(b"\n"))
+                    answers = dict(zip(entry["rows"], entry["responses"], strict=True))
+                except (ValueError, KeyError, TypeError):
+                    break
                 if not line.endswith(b"\n"):
                     break
-                entry = json.loads(line)
-                responses.update(zip(entry["rows"], entry["responses"], strict=True))
+                responses.update(answers)
                 whole += len(line)
         if whole != self.path.stat().st_size:
             os.truncate(self.path, whole)

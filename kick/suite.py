@@ -19,6 +19,19 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """Safe YAML in which a key given twice is an error and not a silent replacement."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        repeated = [key for key in keys if keys.count(key) > 1]
+        if repeated:
+            raise yaml.MarkedYAMLError(
+                problem=f"the key '{repeated[0]}' is given twice", problem_mark=node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
 class _Keys(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -31,6 +44,9 @@ class CheckpointKeys(_Keys):
     revision: str | None = None
     dtype: Dtype = "auto"
     trust_remote_code: bool = False
+    base: str | None = None  # these three as a results folder keeps the points of a series
+    recipe: Recipe | None = None
+    series: str | None = None
 
 
 class SeriesKeys(_Keys):
@@ -39,9 +55,9 @@ class SeriesKeys(_Keys):
     source: str = Field(alias="from")
     method: str
     name: str | None = None  # default: the method, and the pattern if there is one
-    sparsity: tuple[float, ...] | None = None
+    sparsity: tuple[float, ...] | None = Field(default=None, min_length=1)
     pattern: str | None = None
-    bits: tuple[int, ...] | None = None
+    bits: tuple[int, ...] | None = Field(default=None, min_length=1)
     group_size: int | None = None
     symmetric: bool = True
 
@@ -101,7 +117,7 @@ class Suite(BaseModel):
                 raise InputError(f"there is no suite file '{source}'.{known}")
             path = packaged
         try:
-            data = yaml.safe_load(path.read_text(encoding="utf-8"))
+            data = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise InputError(f"{path} cannot be read as YAML: {error}") from None
         if not isinstance(data, dict):
@@ -117,6 +133,7 @@ class Suite(BaseModel):
             keys = SuiteKeys.model_validate(data)
         except ValidationError as error:
             raise InputError(f"{where}: {_explain(error)}") from None
+        _check_id(keys.name, f"{where}: name")
         include = [_local(entry, folder) for entry in keys.include_path]
         tasks = _task_names(keys, read_catalog(include), where)
         checkpoints = _checkpoints(keys, where, folder)
@@ -149,11 +166,12 @@ class Suite(BaseModel):
         entries: list[dict[str, Any]] = []
         for model in (reference, *candidates):
             name, _, revision = model.partition("@") if not Path(model).exists() else (model, "", "")
-            stem = base = Path(name).name
+            stem = base = re.sub(r"[^\w.-]", "-", Path(name).resolve().name) or "model"
             while stem in [entry["id"] for entry in entries]:
                 stem = f"{base}-{sum(e['id'].startswith(base) for e in entries) + 1}"
             entries.append({"id": stem, "model": name, **({"revision": revision} if revision else {})})
-        keys = {"name": "ad-hoc", "reference": entries[0]["id"], "checkpoints": entries, "tasks": list(tasks)}
+        name = "-vs-".join(entry["id"] for entry in entries)[:100]
+        keys = {"name": name, "reference": entries[0]["id"], "checkpoints": entries, "tasks": list(tasks)}
         if limit is not None:
             keys["limit"] = limit
         return cls.from_keys(keys, where="command line", folder=Path.cwd())
@@ -164,15 +182,10 @@ class Suite(BaseModel):
         return self.model_copy(update={"limit": limit})
 
     def dump(self) -> str:
-        """The suite as YAML that `Suite.load` reads back: what a results folder keeps."""
+        """The suite as YAML, its series and groups spelt out: what a results folder keeps, and can be run again."""
         return yaml.safe_dump(
             self.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True
         )
-
-    @classmethod
-    def load(cls, data: Mapping[str, Any]) -> "Suite":
-        """The suite that `dump` wrote."""
-        return cls.model_validate(data)
 
     @property
     def perplexity_tasks(self) -> tuple[str, ...]:
@@ -192,10 +205,12 @@ class Suite(BaseModel):
     def select_tasks(self, names: Sequence[str]) -> tuple[str, ...]:
         """The tasks to score now: all, perplexity included, or those named by `--tasks`."""
         known = (*self.tasks, *self.perplexity_tasks)
-        for name in names:
+        groups = read_catalog([Path(folder) for folder in self.include_path]).groups if names else {}
+        chosen = [task for name in names for task in groups.get(name, (name,))]
+        for name in chosen:
             if name not in known:
                 raise InputError(f"--tasks: '{name}' is not in suite '{self.name}'. {nearest(name, known)}")
-        return tuple(name for name in known if not names or name in names)
+        return tuple(name for name in known if not names or name in chosen)
 
 
 def _task_names(keys: SuiteKeys, catalog: Catalog, where: str) -> tuple[str, ...]:
@@ -213,6 +228,9 @@ def _checkpoints(keys: SuiteKeys, where: str, folder: Path) -> tuple[Checkpoint,
             _listed(entry, f"{where}: checkpoints.{index}", folder),
             f"{where}: checkpoints.{index}.id",
         )
+    for checkpoint in listed.values():
+        if checkpoint.recipe is not None:
+            validate_recipe(checkpoint.recipe)
     for index, series in enumerate(keys.series):
         at = f"{where}: series.{index}"
         if series.source not in listed:
@@ -224,6 +242,11 @@ def _checkpoints(keys: SuiteKeys, where: str, folder: Path) -> tuple[Checkpoint,
     return tuple(listed.values())
 
 
+def _check_id(name: str, at: str) -> None:
+    if not _ID.fullmatch(name):
+        raise InputError(f"{at}: '{name}' cannot name a folder. Use letters, digits, '.', '_' and '-'.")
+
+
 def _add(listed: dict[str, Checkpoint], checkpoint: Checkpoint, at: str) -> None:
     if checkpoint.id in listed:
         raise InputError(
@@ -233,10 +256,7 @@ def _add(listed: dict[str, Checkpoint], checkpoint: Checkpoint, at: str) -> None
 
 
 def _listed(entry: CheckpointKeys, at: str, folder: Path) -> Checkpoint:
-    if not _ID.fullmatch(entry.id):
-        raise InputError(
-            f"{at}.id: '{entry.id}' cannot name a folder. Use letters, digits, '.', '_' and '-'."
-        )
+    _check_id(entry.id, f"{at}.id")
     model = _expand_variables(entry.model, f"{at}.model")
     local = _local(model, folder)
     if local.is_dir():
@@ -260,6 +280,9 @@ def _listed(entry: CheckpointKeys, at: str, folder: Path) -> Checkpoint:
         revision=entry.revision,
         dtype=entry.dtype,
         trust_remote_code=entry.trust_remote_code,
+        base=entry.base,
+        recipe=entry.recipe,
+        series=entry.series,
     )
 
 
@@ -271,8 +294,7 @@ def _points(series: SeriesKeys, source: Checkpoint, at: str) -> list[Checkpoint]
     name = series.name or (
         f"{series.method}-{series.pattern.replace(':', 'of')}" if series.pattern else series.method
     )
-    if not _ID.fullmatch(name):
-        raise InputError(f"{at}.name: '{name}' cannot name a folder. Use letters, digits, '.', '_' and '-'.")
+    _check_id(name, f"{at}.name")
     points = []
     for rate in series.sparsity or series.bits or ():
         recipe = Recipe(

@@ -28,6 +28,13 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
+class BatchSize(Record):
+    """How much goes through a model together."""
+
+    tokens: int  # padded
+    rows: int  # of generated completions
+
+
 # --- what is scored -------------------------------------------------------------------------------------------
 
 
@@ -99,6 +106,8 @@ class CheckpointRecord(Record):
     checkpoint: Checkpoint
     fingerprint: str
     tokenizer_fingerprint: str
+    source_fingerprint: str | None = None  # of the checkpoint that a recipe started from
+    simulated: tuple[str, ...] = ()  # what the loader computed in another way than the checkpoint states
     description: Description | None = None
     cells: dict[str, str] = Field(default_factory=dict)  # task name -> cell key
 

@@ -95,7 +95,7 @@ def test_reference_and_candidate_answer_the_same_plan(bed: Bed) -> None:
 
 def test_the_reference_is_scored_again_in_other_batches_for_the_noise_floor(bed: Bed) -> None:
     bed.keys.update(noise_floor=True)
-    store = bed.run(tasks=["kick_mmlu"]).store
+    store = bed.run(tasks=["kick_mmlu"], batch_tokens=2000).store
     first, again = store.cell("dense", "kick_mmlu"), store.cell("dense@noise", "kick_mmlu")
     assert first is not None
     assert again is not None
@@ -105,7 +105,13 @@ def test_the_reference_is_scored_again_in_other_batches_for_the_noise_floor(bed:
     assert floor is not None
     assert floor.flips is not None
     assert floor.flips.lost == floor.flips.gained == 0
-    assert bed.run().scored == 3
+
+
+def test_no_noise_floor_is_claimed_where_other_batches_come_out_the_same(bed: Bed) -> None:
+    bed.keys.update(noise_floor=True, limit=1)
+    store = bed.run(tasks=["kick_squad"]).store
+    assert store.cell("dense@noise", "kick_squad") is None
+    assert compare(store, "dense", "magnitude-0.5", "kick_squad").noise_floor is None
 
 
 def test_a_second_run_loads_no_model_and_makes_none(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,6 +127,14 @@ def test_a_second_run_loads_no_model_and_makes_none(bed: Bed, monkeypatch: pytes
     assert not (bed.folder / "cache").exists()
 
 
+def test_candidates_of_other_weights_than_the_reference_has_now_are_not_compared(bed: Bed) -> None:
+    bed.run()
+    _nudge(bed.folder / "model" / "model.safetensors")
+    store = bed.run(only="dense").store
+    with pytest.raises(InputError, match="made from other weights than dense has now"):
+        compare(store, "dense", "magnitude-0.5", "kick_mmlu")
+
+
 @pytest.mark.parametrize(
     ("change", "scored"), [({"limit": 2}, 4), ({"seed": 5}, 4), ({"tasks": ["kick_squad"]}, 0)]
 )
@@ -132,10 +146,7 @@ def test_cells_follow_limit_and_seed(bed: Bed, change: dict[str, Any], scored: i
 
 def test_one_changed_weight_makes_new_cells_for_the_model_and_what_is_made_from_it(bed: Bed) -> None:
     bed.run()
-    path = bed.folder / "model" / "model.safetensors"
-    weights = load_file(path)
-    weights["model.norm.weight"][3] += 0.5
-    save_file(weights, path, metadata={"format": "pt"})
+    _nudge(bed.folder / "model" / "model.safetensors")
     assert bed.run().scored == 4
 
 
@@ -148,6 +159,38 @@ def test_a_changed_prompt_makes_new_cells_for_its_task_alone(bed: Bed) -> None:
     (tasks / "mine.yaml").write_text(MY_TASK.replace("Q: ", "Question: "))
     summary = bed.run()
     assert (summary.scored, summary.reused) == (2, 2)
+
+
+def test_a_changed_metric_or_grouping_makes_new_cells(bed: Bed) -> None:
+    tasks = bed.folder / "tasks"
+    tasks.mkdir()
+    (tasks / "rules.py").write_text("def score(doc, results):\n    return {'hit': 0.0}\n")
+    own = MY_TASK.split("metric_list:")[0].replace("kick.metrics.answers.squad", "rules.score")
+    own += "metric_list: [{metric: hit, aggregation: mean, higher_is_better: true}]\n"
+    (tasks / "mine.yaml").write_text(own)
+    bed.keys.update(tasks=["mine"], include_path=["tasks"])
+    before = bed.run(only="dense").store.cell("dense", "mine")
+    (tasks / "rules.py").write_text("def score(doc, results):\n    return {'hit': 1.0} \n")
+    after = bed.run(only="dense").store.cell("dense", "mine")
+    assert before is not None
+    assert after is not None
+    assert (before.scores, after.scores) == ({"hit": 0.0}, {"hit": 1.0})
+    (tasks / "mine.yaml").write_text(own + "metadata: {group_by: title}\n")
+    assert bed.run(only="dense").scored == 1
+
+
+def test_a_checkpoint_that_fails_does_not_keep_the_others_from_being_scored(bed: Bed) -> None:
+    shutil.copytree(bed.folder / "model", bed.folder / "broken")
+    path = bed.folder / "broken" / "model.safetensors"
+    weights = load_file(path)
+    weights["model.norm.weight"][3] = float("nan")
+    save_file(weights, path, metadata={"format": "pt"})
+    bed.keys["checkpoints"].append({"id": "broken", "model": "broken"})
+    with pytest.raises(InputError, match="not scored: broken: .*model.norm.weight"):
+        bed.run()
+    store = Store(bed.folder / "results")
+    assert store.cell("magnitude-0.5", "kick_mmlu") is not None
+    assert store.cell("broken", "kick_mmlu") is None
 
 
 def test_only_one_checkpoint_or_task_is_scored_when_asked(bed: Bed) -> None:
@@ -223,11 +266,21 @@ def test_numbers_do_not_depend_on_the_number_of_threads(bed: Bed) -> None:
     assert cells[0].scores == cells[1].scores
 
 
-def test_the_store_is_a_results_folder_that_others_read(bed: Bed) -> None:
+def test_the_suite_that_a_results_folder_keeps_can_be_run_again(bed: Bed) -> None:
     bed.run()
-    suite = Suite.load(Store(bed.folder / "results").suite())
-    assert suite.reference == "dense"
-    assert [checkpoint.id for checkpoint in suite.checkpoints] == ["dense", "magnitude-0.5"]
+    suite = Suite.read(bed.folder / "results" / "suite.yaml")
+    assert suite == Suite.read(bed.suite_file())
+    again = run(
+        suite, bed.folder / "results", data_root=bed.data_root, cache=bed.folder / "cache", device="cpu"
+    )
+    assert (again.scored, again.reused) == (0, 4)
+
+
+def _nudge(path: Path) -> None:
+    """Change one weight of a checkpoint."""
+    weights = load_file(path)
+    weights["model.norm.weight"][3] += 0.5
+    save_file(weights, path, metadata={"format": "pt"})
 
 
 MY_TASK = """

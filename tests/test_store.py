@@ -179,3 +179,15 @@ def test_a_journal_drops_the_line_that_a_crash_cut_short(tmp_path: Path) -> None
     assert math.isnan(read[1])
     assert len(read) == 3
     assert journal.path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "damage", [b"\x00" * 20 + b"\n", b"\xff\n", b"[]\n", b'{"rows": [1], "responses": []}\n']
+)
+def test_a_journal_goes_on_before_a_damaged_line(tmp_path: Path, damage: bytes) -> None:
+    journal = Journal(tmp_path / "cell.jsonl")
+    journal.append([0], ["a"])
+    whole = journal.path.read_bytes()
+    journal.path.write_bytes(whole + damage + whole)
+    assert journal.read() == {0: "a"}
+    assert journal.path.read_bytes() == whole

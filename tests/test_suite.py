@@ -60,15 +60,12 @@ def test_paths_are_taken_from_the_folder_of_the_suite(write: Write, tmp_path: Pa
     assert Suite.read(write()).checkpoints[0].model == str(tmp_path / "model")
 
 
-def test_a_suite_reads_back_from_a_results_folder(write: Write) -> None:
-    suite = Suite.read(
-        write(
-            series=[{"from": "dense", "method": "rtn", "bits": [4]}],
-            perplexity={"datasets": ["wikitext2"], "windows": 3},
-            limit=5,
-        )
-    )
-    assert Suite.load(yaml.safe_load(suite.dump())) == suite
+def test_a_suite_reads_back_from_a_results_folder(write: Write, tmp_path: Path) -> None:
+    series = [{"from": "dense", "method": "rtn", "bits": [4]}]
+    suite = Suite.read(write(series=series, perplexity={"datasets": ["wikitext2"], "windows": 3}, limit=5))
+    kept = tmp_path / "kept.yaml"
+    kept.write_text(suite.dump())
+    assert Suite.read(kept) == suite
 
 
 def test_variables_of_the_environment_stand_for_paths(
@@ -103,6 +100,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"tasks": ["kick_squat"]}, "tasks: there is no task 'kick_squat'. Did you mean 'kick_squad'?"),
     ({"tasks": ["kick_squad", "kick_squad"]}, "'kick_squad' is listed twice"),
     ({"tasks": []}, "tasks: nothing to score"),
+    ({"name": "../up"}, "name: '../up' cannot name a folder"),
     ({"limit": 0}, "limit: Input should be greater than or equal to 1"),
     ({"perplexity": {"datasets": ["wikitext3"]}}, "perplexity.datasets.0: .*wikitext2"),
     ({"perplexity": {"datasets": ["wikitext2"], "windwos": 2}}, "Did you mean 'windows'?"),
@@ -110,6 +108,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"series": [{"from": "dense", "method": "rtm", "bits": [4]}]}, "series.0: .*rtm.*rtn"),
     ({"series": [{"from": "dense", "method": "magnitude", "sparsity": [1.5]}]}, "series.0: .*1.5"),
     ({"series": [{"from": "dense", "method": "rtn", "bits": [1]}]}, "series.0: .*1"),
+    ({"series": [{"from": "dense", "method": "rtn", "bits": []}]}, "series.0.bits: "),
     ({"series": [{"from": "dense", "method": "rtn"}]}, "series.0: give either `sparsity`"),
     ({"series": [{"from": "dense", "method": "rtn", "bits": [4, 4]}]}, "series.0: the id 'rtn-4' is taken"),
     ({"include_path": ["nowhere"]}, "nowhere is not a folder of tasks"),
@@ -133,6 +132,9 @@ def test_a_file_that_is_no_suite_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "list.yaml"
     path.write_text("- a\n")
     with pytest.raises(InputError, match="expected the keys of a suite"):
+        Suite.read(path)
+    path.write_text("name: a\nname: b\n")
+    with pytest.raises(InputError, match="the key 'name' is given twice"):
         Suite.read(path)
     path.write_text("a: [\n")
     with pytest.raises(InputError, match="cannot be read as YAML"):

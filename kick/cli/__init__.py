@@ -2,11 +2,13 @@
 
 import importlib
 import sys
-from importlib.util import find_spec
 
 import typer
 
 from kick.errors import InputError
+
+COMMANDS = ("run", "report", "compare", "gate", "power", "compress", "describe", "tasks", "verify")
+INTERRUPTED = 130  # the shell's code for a program that Ctrl-C ended
 
 app = typer.Typer(
     name="kick",
@@ -17,9 +19,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _command in ("run", "report", "compare", "gate", "power", "compress", "describe", "tasks", "verify"):
-    if find_spec(f"kick.cli.{_command}"):
-        app.command(_command)(getattr(importlib.import_module(f"kick.cli.{_command}"), _command))
+for _command in COMMANDS:
+    app.command(_command)(getattr(importlib.import_module(f"kick.cli.{_command}"), _command))
 
 
 def main() -> None:
@@ -27,8 +28,17 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _stop(f"error: {error}", 2)
+    except OSError as error:
+        _stop(f"error: {error.filename or 'input or output'}: {error.strerror or error}", 2)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            _stop("interrupted; the same command goes on from here", INTERRUPTED)
+        raise
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+        _stop("interrupted; the same command goes on from here", INTERRUPTED)
+
+
+def _stop(message: str, code: int) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(code)

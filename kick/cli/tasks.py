@@ -24,8 +24,16 @@ def tasks(
     if action == "show":
         if name is None:
             raise InputError("kick tasks show: give the name of a task. `kick tasks` lists them.")
-        (found,) = catalog.expand([name], "kick tasks show")[:1]
-        task = catalog.tasks[found]
+        if name in catalog.groups:
+            members = list(catalog.groups[name])
+            print(
+                json.dumps({"group": name, "tasks": members})
+                if as_json
+                else f"# group {name}\n" + "\n".join(members)
+            )
+            return
+        catalog.expand([name], "kick tasks show")
+        task = catalog.tasks[name]
         if as_json:
             print(json.dumps({"path": str(task.path), **task.info.model_dump(mode="json")}))
         else:

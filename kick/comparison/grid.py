@@ -92,14 +92,8 @@ def candidate_ids(store: Store, reference: str) -> list[str]:
 
 
 def suite_checkpoints(store: Store) -> list[Checkpoint]:
-    """The checkpoints of the suite, then those that were scored under an earlier one; noise runs are not
-    among them.
-    """
-    listed = [Checkpoint.model_validate(entry) for entry in store.suite().get("checkpoints", [])]
-    scored = [record.checkpoint for record in store.checkpoints()]
-    known = {checkpoint.id for checkpoint in listed}
-    listed += [checkpoint for checkpoint in scored if checkpoint.id not in known]
-    return [checkpoint for checkpoint in listed if "@" not in checkpoint.id]
+    """The checkpoints of the suite as it was run last; what an earlier suite left in the folder is not among them."""
+    return [Checkpoint.model_validate(entry) for entry in store.suite().get("checkpoints", [])]
 
 
 def task_names(store: Store) -> list[str]:

@@ -93,13 +93,15 @@ def compare_pairs(pairs: Pairs, *, noise_floor: NoiseFloor | None = None, resamp
 
 
 def noise_floor(store: Store, pairs: Pairs) -> NoiseFloor | None:
-    """The reference against itself on the task of these pairs; None if it was not measured.
+    """The reference against itself on the task of these pairs; None if it was not measured on these weights and items.
 
     Raises:
-        InputError: it was measured on other items, or its cell is damaged.
+        InputError: its cell is damaged.
     """
     reference = pairs.reference.checkpoint
-    if store.cell(noise_id(reference), pairs.task) is None:
+    again = store.cell(noise_id(reference), pairs.task)
+    now = pairs.reference.identity
+    if again is None or (again.identity.checkpoint, again.identity.plan) != (now.checkpoint, now.plan):
         return None
     noise = load_pairs(store, reference, noise_id(reference), pairs.task, pairs.metric, any_tier=True)
     return NoiseFloor(delta=noise.sample.delta, flips=flips.count_flips(noise))

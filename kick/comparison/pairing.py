@@ -75,6 +75,7 @@ def load_pairs(
         InputError: a cell is missing or damaged, or the two cannot be compared; says what differs.
     """
     cells = [_current_cell(store, checkpoint, task) for checkpoint in (reference, candidate)]
+    _refuse_stale(store, reference, candidate)
     refuse_unlike(cells[0], cells[1], any_tier=any_tier)
     return pair(cells[0], store.items(cells[0]), cells[1], store.items(cells[1]), metric)
 
@@ -141,6 +142,18 @@ def refuse_unlike(reference: Cell, candidate: Cell, *, any_tier: bool = False) -
         + "\n".join(rows)
         + "\nScore both with one suite on one kind of machine."
     )
+
+
+def _refuse_stale(store: Store, reference: str, candidate: str) -> None:
+    """Refuse a candidate that was made from other weights than the reference has now."""
+    one, two = store.checkpoint(reference), store.checkpoint(candidate)
+    if one is None or two is None or two.checkpoint.base != reference:
+        return
+    if two.source_fingerprint not in (None, one.fingerprint):
+        raise InputError(
+            f"cannot compare {candidate} with {reference}: it was made from other weights than {reference} has now "
+            f"({str(two.source_fingerprint)[:12]} | {one.fingerprint[:12]}). Run the suite again."
+        )
 
 
 def scores(cell: Cell, items: pd.DataFrame, metric: str) -> Array:

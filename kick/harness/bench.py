@@ -9,7 +9,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from kick.catalog import Catalog
 from kick.checkpoints import Loaded
-from kick.harness.model import KickLM
+from kick.harness.model import KickLM, batches
 from kick.harness.perplexity import (
     Corpus,
     PerplexityPlan,
@@ -23,7 +23,7 @@ from kick.harness.scoring import mean_scores, score_task
 from kick.harness.tasks import LoadedTask, load_tasks
 from kick.store import Journal
 from kick.suite import Suite
-from kick.types import PlanInfo, Skipped, TaskInfo
+from kick.types import BatchSize, PlanInfo, Skipped, TaskInfo
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,13 @@ class TaskPlan:
     skipped: tuple[Skipped, ...]
     steps: int  # what progress counts: requests or windows
     work: tuple[LoadedTask, Plan] | PerplexityPlan
+
+    def batched_alike(self, one: BatchSize, other: BatchSize) -> bool:
+        """Whether two sizes cut the plan into the same batches."""
+        if isinstance(self.work, PerplexityPlan):
+            return True
+        requests = self.work[1].requests
+        return [*batches(requests, one)] == [*batches(requests, other)]
 
 
 @dataclass
@@ -99,8 +106,8 @@ class Bench:
             plans[windows.task.name] = TaskPlan(windows.task, windows.info, (), len(windows.windows), windows)
         return plans
 
-    def scorer(self, loaded: Loaded, batch_tokens: int) -> "Scorer":
-        return Scorer(loaded, KickLM(loaded, batch_tokens))
+    def scorer(self, loaded: Loaded, batch: BatchSize) -> "Scorer":
+        return Scorer(loaded, KickLM(loaded, batch))
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaLis
 from kick.checkpoints import Loaded
 from kick.harness.plan import Encoder, Generate, Plan, Request, Score, encode_requests
 from kick.store import Journal
-
-MAX_GENERATED_ROWS = 16
+from kick.types import BatchSize
 
 Response = tuple[float, bool] | str
 Progress = Callable[[int], None]
@@ -42,13 +41,13 @@ class KickLM(HFLM):  # type: ignore[misc]
 
     Args:
         loaded: the checkpoint.
-        batch_tokens: padded tokens of a batch; at least one request goes through, however long it is.
+        batch: the size of a batch; at least one request goes through, however long it is.
     """
 
-    def __init__(self, loaded: Loaded, batch_tokens: int) -> None:
+    def __init__(self, loaded: Loaded, batch: BatchSize) -> None:
         super().__init__(pretrained=loaded.model, tokenizer=loaded.tokenizer, softmax_dtype=torch.float32)
         self.encoder = Encoder(loaded.tokenizer)
-        self.batch_tokens = batch_tokens
+        self.batch = batch
         # transformers fills what a call leaves open from the checkpoint's generation_config.json; its penalties or
         # sampling would make two checkpoints decode by different rules.
         end = getattr(self.model.generation_config, "eos_token_id", None)
@@ -78,7 +77,7 @@ class KickLM(HFLM):  # type: ignore[misc]
             raise RuntimeError("lm-eval sent other requests than the plan holds")
         answered: dict[int, Any] = self._journal.read() if self._journal else {}
         self._progress(len(answered))
-        for batch in batches(requests, self.batch_tokens):
+        for batch in batches(requests, self.batch):
             if all(position in answered for position in batch.positions):
                 continue
             fresh = self._run(batch, requests)
@@ -165,7 +164,7 @@ class _RowStops(StoppingCriteria):  # type: ignore[misc]
         return torch.tensor(done, device=input_ids.device)
 
 
-def batches(requests: Sequence[Request], batch_tokens: int) -> Iterator[Batch]:
+def batches(requests: Sequence[Request], size: BatchSize) -> Iterator[Batch]:
     """Cut a whole plan into batches, longest first; requests with the same model input become one row."""
     rows: dict[tuple[Any, ...], list[int]] = {}
     for position, request in enumerate(requests):
@@ -178,12 +177,12 @@ def batches(requests: Sequence[Request], batch_tokens: int) -> Iterator[Batch]:
         by_kind.setdefault(key[:-1], []).append(tuple(positions))
     for kind, members in by_kind.items():
         members.sort(key=lambda row: -requests[row[0]].length)
-        most = MAX_GENERATED_ROWS if kind[0] else len(members)
+        most = size.rows if kind[0] else len(members)
         start = 0
         while start < len(members):
-            size = max(1, min(most, batch_tokens // max(1, requests[members[start][0]].span)))
-            yield Batch(tuple(members[start : start + size]))
-            start += size
+            count = max(1, min(most, size.tokens // max(1, requests[members[start][0]].span)))
+            yield Batch(tuple(members[start : start + count]))
+            start += count
 
 
 def _log_likelihood(request: Score, logits: torch.Tensor, place: dict[int, int]) -> tuple[float, bool]:

@@ -163,9 +163,7 @@ def make_plan(
         kept = [drawn[instance.doc_id] not in too_long for instance in instances]
         requests = [request for request, keep in zip(requests, kept, strict=True) if keep]
         instances = [instance for instance, keep in zip(instances, kept, strict=True) if keep]
-    documents = _digest(
-        [json.dumps(i.doc, sort_keys=True, default=handle_non_serializable) for i in instances]
-    )
+    documents = _digest([_document(loaded, instance) for instance in instances])
     info = PlanInfo(
         hash=_digest([_canonical(request) for request in requests], loaded.config_hash, documents),
         task_config=loaded.config_hash,
@@ -226,6 +224,11 @@ def context_window(config: PretrainedConfig) -> int | None:
         if isinstance(value, int) and value > 0:
             return value
     return None
+
+
+def _document(loaded: LoadedTask, instance: Instance) -> str:
+    parts = [instance.doc, loaded.task.doc_to_target(instance.doc)]
+    return json.dumps(parts, sort_keys=True, default=handle_non_serializable)
 
 
 def _canonical(request: Request) -> str:

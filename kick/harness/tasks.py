@@ -11,7 +11,7 @@ from typing import Any
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
 
-from kick.catalog import Catalog, packaged_tasks
+from kick.catalog import Catalog, CatalogTask, FunctionName, packaged_tasks
 from kick.types import TaskInfo
 
 
@@ -21,7 +21,9 @@ class LoadedTask:
 
     info: TaskInfo
     task: ConfigurableTask
-    config_hash: str  # of the YAML: prompts, targets, choices, generation settings
+    config_hash: (
+        str  # of prompts, targets, choices, generation settings, metrics, and the functions that are named
+    )
 
 
 def load_tasks(
@@ -59,9 +61,27 @@ def load_tasks(
 def _loaded(catalog: Catalog, name: str, task: ConfigurableTask) -> LoadedTask:
     if task.config.num_fewshot is None:
         task.set_config(key="num_fewshot", value=0)
-    config = {key: value for key, value in catalog.tasks[name].config.items() if key != "metadata"}
-    text = json.dumps(config, sort_keys=True, default=str)
-    return LoadedTask(catalog.tasks[name].info, task, hashlib.sha256(text.encode()).hexdigest()[:16])
+    return LoadedTask(catalog.tasks[name].info, task, _config_hash(catalog.tasks[name]))
+
+
+def _config_hash(declared: CatalogTask) -> str:
+    """Of everything that the YAML says and of the source of every function that it names."""
+    config = {key: value for key, value in declared.config.items() if key != "metadata"}
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    digest.update(declared.info.model_dump_json().encode())
+    for function in _functions(declared.config):
+        digest.update(function.source())
+    return digest.hexdigest()[:16]
+
+
+def _functions(value: object) -> list[FunctionName]:
+    if isinstance(value, FunctionName):
+        return [value]
+    if isinstance(value, Mapping):
+        return [function for part in value.values() for function in _functions(part)]
+    if isinstance(value, list):
+        return [function for part in value for function in _functions(part)]
+    return []
 
 
 def _data_overrides(config: Mapping[str, Any], data_root: Path | None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The command line as a user meets it: quick help, one message for bad input, one JSON document on stdout."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -61,6 +62,31 @@ def test_bad_input_is_one_message_and_exit_code_2(arguments: list[str], message:
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_ctrl_c_says_how_to_go_on(tiny_llama: Path, tmp_path: Path) -> None:
+    arguments = ["run", "--reference", tiny_llama, "--candidate", tiny_llama, "--tasks", "kick_squad"]
+    command = [sys.executable, "-c", "from kick.cli import main; main()", *map(str, arguments)]
+    data_root = make_data_root(tmp_path / "data")
+    command += ["--data-root", str(data_root)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    assert process.stderr is not None
+    assert "checkpoints x" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "the same command goes on from here" in errors
+    assert "Traceback" not in errors
+
+
+def test_results_that_cannot_be_written_are_one_message(tiny_llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    arguments = ["run", "--reference", tiny_llama, "--candidate", tiny_llama, "--tasks", "kick_squad"]
+    data_root = make_data_root(tmp_path / "data")
+    done = _kick(*arguments, "--data-root", data_root, "--results", "file/below", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "file" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_tasks_are_listed_with_their_families() -> None:
