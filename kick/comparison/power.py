@@ -77,6 +77,9 @@ def items_to_decide(
 ) -> int | None:
     """Items after which a difference as measured is decided: shown to be within the bound, or to be a loss.
 
+    Where no item differs there is no variance to go by: then as many as show the bound if none differs still,
+    by the score test of right-or-wrong items.
+
     Args:
         m: the moments of the pairs.
         gain: the difference measured; negative for a loss.
@@ -85,6 +88,8 @@ def items_to_decide(
         loss_level: of the test for a loss.
     """
     variance = m.variance() * m.n
+    if variance == 0 and gain == 0 and bound > 0:
+        return math.ceil(float(stats.norm.ppf(1 - level)) ** 2 / bound)
     within = items_needed(variance, gain + bound, level=level) if gain > -bound else None
     loss = items_needed(variance, gain, level=loss_level) if gain < 0 else None
     return min((number for number in (within, loss) if number is not None), default=None)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from kick.comparison import load_pairs
+from kick.comparison.matching import margin_tests
 from kick.comparison.paired import loss_test
-from kick.comparison.power import detectable, items_needed, power_of
+from kick.comparison.power import detectable, items_needed, items_to_decide, power_of
 from kick.comparison.sample import PairedSample
 from tests.results import PERPLEXITY, write_pair
 
@@ -56,3 +57,11 @@ def test_perplexity_power_is_relative(tmp_path: Path) -> None:
     assert power.discordance is None
     assert power.items_to_match is not None
     assert 10 < power.items_to_match < 60
+
+
+def test_where_nothing_flipped_the_items_promised_are_enough_if_nothing_flips_still() -> None:
+    right = np.repeat([1.0, 0.0], [4, 26])
+    needed = items_to_decide(PairedSample(right, right).moments, 0.0, 0.05 * right.mean())
+    assert needed == pytest.approx(406, abs=1)
+    more = np.repeat([1.0, 0.0], [round(needed * 4 / 30), needed - round(needed * 4 / 30)])
+    assert margin_tests(PairedSample(more, more), ratio=0.05)[0] == pytest.approx(0.05, abs=0.005)
