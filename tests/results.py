@@ -118,7 +118,7 @@ def write_scores(
         items=len(frame),
     ).model_copy(update=dict(plan or {}))
     cell_identity = CellIdentity(
-        checkpoint=_hash("weights", checkpoint),
+        checkpoint=_weights(checkpoint),
         tokenizer=_hash("tokenizer"),
         task=task.name,
         plan=planned,
@@ -189,7 +189,7 @@ def checkpoint_record(checkpoint_id: str) -> CheckpointRecord:
             recipe=recipe,
             series=method if recipe else None,
         ),
-        fingerprint=_hash("weights", checkpoint_id),
+        fingerprint=_weights(checkpoint_id),
         tokenizer_fingerprint=_hash("tokenizer"),
         description=Description(
             architecture="LlamaForCausalLM",
@@ -205,6 +205,11 @@ def checkpoint_record(checkpoint_id: str) -> CheckpointRecord:
             stored_dtypes={"bfloat16": 2000},
         ),
     )
+
+
+def _weights(checkpoint_id: str) -> str:
+    """The fingerprint of a checkpoint; a noise run is of the same weights as its reference."""
+    return _hash("weights", checkpoint_id.partition("@")[0])
 
 
 def _suite(checkpoints: Iterable[str], tasks: Sequence[str]) -> str:

@@ -114,7 +114,11 @@ def _checkpoint_row(findings: Findings, checkpoint: str) -> tuple[Field, ...]:
         ),
         number(text.bytes_(measured.bytes_on_disk), sort=measured.bytes_on_disk),
         number(f"{measured.bits_per_weight:.2f}", sort=measured.bits_per_weight),
-        plain(stored, *([f"quantiser: {measured.quant_method}"] if measured.quant_method else [])),
+        plain(
+            stored,
+            *([f"quantiser: {measured.quant_method}"] if measured.quant_method else []),
+            *(f"simulated: {what}" for what in record.simulated),
+        ),
     )
 
 

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from kick.errors import InputError
 from kick.reports import write
 from kick.store import Store
 from kick.types import Skipped
+from tests.reports.small import small_results
 from tests.results import TASKS, binary_task, checkpoint_record, make_results, write_pair, write_scores
 
 PERPLEXITY = next(name for name, task in TASKS.items() if task.family == "perplexity")
@@ -185,6 +187,22 @@ def test_the_same_results_give_the_same_bytes(store: Store, tmp_path: Path) -> N
 
 def test_a_series_that_was_loaded_but_not_scored_does_not_break_its_curve(tmp_path: Path) -> None:
     store = write_pair(tmp_path / "r", [1, 0, 1], [0, 1, 1])
+    suite = store.suite()
     for checkpoint in ("rtn-8", "rtn-4"):
         store.write_checkpoint(checkpoint_record(checkpoint))
+        suite["checkpoints"].append(checkpoint_record(checkpoint).checkpoint.model_dump(mode="json"))
+    Store.create(store.root, yaml.safe_dump(suite))
     assert "rtn-8" in page_of(store, tmp_path)
+
+
+def test_what_the_loader_simulated_is_shown(tmp_path: Path) -> None:
+    store = small_results(tmp_path / "results")
+    record = store.checkpoint("rtn-4")
+    assert record is not None
+    store.write_checkpoint(
+        record.model_copy(update={"simulated": ("weights: 4-bit values in a wider dtype",)})
+    )
+    write(store, tmp_path / "report", ["md"])
+    assert (
+        "simulated: weights: 4-bit values in a wider dtype" in (tmp_path / "report" / "report.md").read_text()
+    )
