@@ -69,7 +69,13 @@ def test_ctrl_c_says_how_to_go_on(tiny_llama: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from kick.cli import main; main()", *map(str, arguments)]
     data_root = make_data_root(tmp_path / "data")
     command += ["--data-root", str(data_root)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
+    )
     assert process.stderr is not None
     assert "checkpoints x" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
