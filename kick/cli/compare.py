@@ -43,8 +43,8 @@ def compare(
     import json
 
     import pandas as pd
-    from rich.console import Console
 
+    from kick.cli.output import table_console
     from kick.comparison import compare_pairs, load_pairs
     from kick.comparison.grid import adjusted, task_names
     from kick.comparison.items import changed_items, losses_by_category
@@ -84,7 +84,7 @@ def compare(
             document["items"] = json.loads(changed.to_json(orient="records"))
         print(json.dumps(document))
         return
-    console = Console()
+    console = table_console()
     _print_comparisons(console, comparisons)
     _print_replicates(console, replicates)
     for name, records in categories.items():

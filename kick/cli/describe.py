@@ -28,8 +28,9 @@ def describe(
 
 
 def _print(description: "Description") -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from kick.cli.output import table_console
 
     stored = ", ".join(f"{dtype} {count:,}" for dtype, count in description.stored_dtypes.items())
     rows = {
@@ -50,4 +51,4 @@ def _print(description: "Description") -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in rows.items():
         table.add_row(name, value)
-    Console().print(table)
+    table_console().print(table)

@@ -82,13 +82,13 @@ def _document(result: "GateResult") -> str:
 
 
 def _print(result: "GateResult") -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
+    from kick.cli.output import table_console
     from kick.verdicts import HEADING, columns
 
-    console = Console()
+    console = table_console()
     colours = {"pass": "green", "regression": "red", "inconclusive": "yellow"}
     for verdict in result.verdicts:
         title = (

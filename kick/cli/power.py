@@ -52,9 +52,10 @@ def power(
 
 
 def _print(rows: "list[Power]", margin: float) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from kick.cli.output import table_console
 
     table = Table(
         title=f"Margin {100 * margin:g} %, tests at 5 % one-sided, power 80 %", title_justify="left"
@@ -73,6 +74,6 @@ def _print(rows: "list[Power]", margin: float) -> None:
             "" if row.items_to_decide is None else f"{row.items_to_decide:,}",
             f"{row.detectable_loss:.4g}",
         )
-    console = Console()
+    console = table_console()
     console.print(table)
     console.print("items to match: to show a match, were nothing lost; to decide: were the loss as measured.")

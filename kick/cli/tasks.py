@@ -14,10 +14,10 @@ def tasks(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """List the tasks by family, or show one."""
-    from rich.console import Console
     from rich.table import Table
 
     from kick.catalog import read_catalog
+    from kick.cli.output import table_console
     from kick.errors import InputError
 
     catalog = read_catalog()
@@ -47,4 +47,4 @@ def tasks(
     for info in infos:
         chance = "-" if info.chance is None else f"{info.chance:g}"
         table.add_row(info.name, info.family, info.metric, str(info.shots), chance, info.group_by or "-")
-    Console().print(table)
+    table_console().print(table)
