@@ -1,15 +1,40 @@
 """The one exception that a user is meant to see: what was given, what was expected, what to do."""
 
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+
+from pydantic import BaseModel, ValidationError
+
 
 class InputError(Exception):
     """Bad input or configuration. The command line prints the message alone and exits with code 2."""
 
 
-def nearest(given: str, valid: "list[str] | tuple[str, ...]") -> str:
+def nearest(given: str, valid: Sequence[str]) -> str:
     """A hint that names the valid choice nearest to *given*, for the end of an error message."""
-    from difflib import get_close_matches
-
     close = get_close_matches(given, valid, n=1, cutoff=0.5)
     if close:
         return f"Did you mean '{close[0]}'?"
     return "Valid choices: " + ", ".join(sorted(valid)) + "."
+
+
+def explain(error: ValidationError, top: type[BaseModel], below: Mapping[str, type[BaseModel]]) -> str:
+    """The first mistake in a user's file as one sentence with its key; an unknown key comes before all others.
+
+    Args:
+        error: what pydantic found.
+        top: the keys of the file.
+        below: the keys of its entries, by the key that they stand under.
+    """
+    problems = error.errors()
+    problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        fields = (below[location[0]] if len(location) > 1 else top).model_fields
+        return f"{key}: unknown key. {nearest(location[-1], [f.alias or name for name, f in fields.items()])}"
+    if problem["type"] == "missing":
+        return f"{key}: this key is missing."
+    given = problem["input"]
+    shown = f" (given: {given!r})" if key and not isinstance(given, dict | list) else ""
+    return f"{key}: {problem['msg']}{shown}.".removeprefix(": ")

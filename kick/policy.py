@@ -28,7 +28,7 @@ from kick.comparison.paired import loss_test, noise_floor
 from kick.comparison.pairing import Pairs, load_pairs
 from kick.comparison.power import items_to_decide
 from kick.comparison.sample import PairedSample, score_estimate
-from kick.errors import InputError, nearest
+from kick.errors import InputError, explain, nearest
 from kick.store import Store
 from kick.types import Check, CheckKind, Estimate, Family, GateResult, NoiseFloor, Outcome, Verdict
 
@@ -102,7 +102,7 @@ class Policy(_Keys):
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise InputError(f"{path} cannot be read as YAML: {error}") from None
         except ValidationError as error:
-            raise InputError(f"{path}: {_explain(error)}") from None
+            raise InputError(f"{path}: {explain(error, Policy, _BELOW)}") from None
 
     def rule(self, task: str) -> Rule:
         """The rule of a task, with the policy's margin where it has no bound of its own."""
@@ -116,6 +116,14 @@ class Policy(_Keys):
         if rule.margin is None and rule.maximum_drop is None:
             return rule.model_copy(update={"margin": self.margin})
         return rule
+
+
+_BELOW: dict[str, type[BaseModel]] = {
+    "tasks": Rule,
+    "families": Rule,
+    "perplexity": PerplexityRule,
+    "kl": DivergenceRule,
+}
 
 
 def gate(
@@ -392,22 +400,3 @@ def _worthless(policy: Policy, rule: Rule, reference: Estimate, chance: float | 
     if reference.n < policy.minimum_items:
         return f"{reference.n} items, and the policy asks for {policy.minimum_items}"
     return None
-
-
-def _explain(error: ValidationError) -> str:
-    problems = error.errors()
-    problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
-    location = [str(part) for part in problem["loc"]]
-    key = ".".join(location)
-    if problem["type"] == "extra_forbidden":
-        inner: dict[str, type[_Keys]] = {
-            "tasks": Rule,
-            "families": Rule,
-            "perplexity": PerplexityRule,
-            "kl": DivergenceRule,
-        }
-        keys = inner[location[0]] if len(location) > 1 else Policy
-        return f"{key}: unknown key. {nearest(location[-1], list(keys.model_fields))}"
-    if problem["type"] == "missing":
-        return f"{key}: this key is missing."
-    return f"{key}: {problem['msg']}".removeprefix(": ") + "."

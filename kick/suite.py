@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kick.catalog import Catalog, read_catalog
 from kick.compression import validate as validate_recipe
-from kick.errors import InputError, nearest
+from kick.errors import InputError, explain, nearest
 from kick.types import Checkpoint, Dtype, Recipe
 
 PerplexityDataset = Literal["wikitext2"]
@@ -86,6 +86,13 @@ class SuiteKeys(_Keys):
     include_path: tuple[str, ...] = ()  # folders with further lm-eval task YAML
 
 
+_BELOW: dict[str, type[BaseModel]] = {
+    "checkpoints": CheckpointKeys,
+    "series": SeriesKeys,
+    "perplexity": Perplexity,
+}
+
+
 class Suite(BaseModel):
     """A validated suite: which checkpoints, which tasks, which reference. Series are expanded, groups resolved."""
 
@@ -132,7 +139,7 @@ class Suite(BaseModel):
         try:
             keys = SuiteKeys.model_validate(data)
         except ValidationError as error:
-            raise InputError(f"{where}: {_explain(error)}") from None
+            raise InputError(f"{where}: {explain(error, SuiteKeys, _BELOW)}") from None
         _check_id(keys.name, f"{where}: name")
         include = [_local(entry, folder) for entry in keys.include_path]
         tasks = _task_names(keys, read_catalog(include), where)
@@ -329,24 +336,3 @@ def _expand_variables(text: str, at: str) -> str:
 def _local(text: str, folder: Path) -> Path:
     path = Path(text).expanduser()
     return path if path.is_absolute() else (folder / path).absolute()
-
-
-def _explain(error: ValidationError) -> str:
-    """The first mistake that pydantic found, as one sentence with its key."""
-    problem = error.errors()[0]
-    location = [str(part) for part in problem["loc"]]
-    key = ".".join(location)
-    if problem["type"] == "extra_forbidden":
-        below: dict[str, type[BaseModel]] = {
-            "checkpoints": CheckpointKeys,
-            "series": SeriesKeys,
-            "perplexity": Perplexity,
-        }
-        keys = below[location[0]] if len(location) > 1 else SuiteKeys
-        valid = [field.alias or name for name, field in keys.model_fields.items()]
-        return f"{key}: unknown key. {nearest(location[-1], valid)}"
-    if problem["type"] == "missing":
-        return f"{key}: this key is missing."
-    given = problem["input"]
-    shown = "" if isinstance(given, (dict, list)) else f" (given: {given!r})"
-    return f"{key}: {problem['msg']}{shown}."

@@ -200,7 +200,7 @@ def test_the_packaged_policy_is_valid() -> None:
         ),
         ("name: x\nperplexity: {max: 1}", "perplexity.max: unknown key."),
         ("margin: 0.1", "name: this key is missing."),
-        ("name: x\nmargin: 5", "margin: Input should be less than 1."),
+        ("name: x\nmargin: 5", "margin: Input should be less than 1 (given: 5)."),
         ("name: x\ntasks: {a: {margin: 0.1, maximum_drop: 1}}", "give margin or maximum_drop, not both"),
         ("name: x\ncorrection: bonferoni", "correction: Input should be 'holm'"),
         ("name: [", "cannot be read as YAML"),
