@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from kick.errors import InputError
+from kick.files import file_sha256, sync
 from kick.types import Cell, CellIdentity, CheckpointRecord, Record
 
 # Columns of items.parquet beside one column a metric. `response` is empty for likelihood tasks and
@@ -175,15 +176,15 @@ class Store:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
         items.to_parquet(scratch / "items.parquet", compression="zstd", index=False)
-        _sync(scratch / "items.parquet")
+        sync(scratch / "items.parquet")
         cell = cell.model_copy(update={"items_sha256": file_sha256(scratch / "items.parquet")})
         (scratch / "cell.json").write_text(cell.model_dump_json(indent=1), encoding="utf-8")
-        _sync(scratch / "cell.json")
-        _sync(scratch)
+        sync(scratch / "cell.json")
+        sync(scratch)
         if final.exists():
             shutil.rmtree(final)
         scratch.rename(final)
-        _sync(final.parent)
+        sync(final.parent)
         self.journal_path(cell.checkpoint, cell.key).unlink(missing_ok=True)
         return cell
 
@@ -254,11 +255,6 @@ class Journal:
             os.fsync(file.fileno())
 
 
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _read_record(path: Path, kind: type[R]) -> R:
     try:
         return kind.model_validate_json(path.read_text(encoding="utf-8"))
@@ -275,14 +271,6 @@ def _read_record(path: Path, kind: type[R]) -> R:
 def _write_atomically(path: Path, text: str) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     scratch.write_text(text, encoding="utf-8")
-    _sync(scratch)
+    sync(scratch)
     scratch.replace(path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path.parent)

@@ -9,7 +9,8 @@ from kick.comparison.multiplicity import adjust
 from kick.comparison.paired import loss_test
 from kick.comparison.sample import PairedSample
 from kick.errors import InputError
-from kick.policy import Policy, Rule, gate, outcome_of
+from kick.policy import gate, outcome_of
+from kick.policy_file import Policy, Rule
 from kick.types import Check, Outcome, worst
 from tests.results import PERPLEXITY, binary_task, make_results, write_pair, write_scores
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from kick.checkpoints.folder import config_json, tokenizer_files, weight_files
 from kick.errors import InputError
+from kick.files import file_sha256
 
 # Fields that say who wrote a file and where, and change nothing about the model.
 _IGNORED = {
@@ -64,8 +65,7 @@ def _file_digest(path: Path) -> str:
         except ValueError as error:
             raise InputError(f"{path} is not valid JSON ({error}). Copy it again.") from None
         return hashlib.sha256(json.dumps(_without_ignored(data), sort_keys=True).encode()).hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)
 
 
 def _without_ignored(data: Any) -> Any:

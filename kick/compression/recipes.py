@@ -6,7 +6,6 @@ are simulated (rounded to their levels and stored as the source stores them).
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +34,7 @@ from kick.checkpoints.folder import (
 )
 from kick.checkpoints.patterns import parse_pattern, pattern_sparsity
 from kick.errors import InputError, nearest
+from kick.files import sync
 from kick.types import Axis, Recipe, Record
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _scratch_for(out: Path, size: int) -> Iterator[Path]:
         scratch.mkdir()
         yield scratch
         scratch.rename(out)
-        _sync(out.parent)
+        sync(out.parent)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         Path(lock.lock_file).unlink(missing_ok=True)
@@ -258,16 +258,8 @@ def _finish(recipe: Recipe, source: Path, scratch: Path) -> None:
     )
     (scratch / "kick.json").write_text(made.model_dump_json(indent=1), encoding="utf-8")
     for path in scratch.iterdir():
-        _sync(path)
-    _sync(scratch)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(path)
+    sync(scratch)
 
 
 def _given(value: float | None) -> str:
