@@ -1,0 +1,173 @@
+"""Many candidates ranked by what they keep of their references, as far as the items can tell them apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from kick.comparison.matching import LEVEL, match
+from kick.comparison.moments import Array, Moments, degrees_of_freedom
+from kick.comparison.multiplicity import adjust
+from kick.comparison.paired import MARGIN
+from kick.comparison.sample import PairedSample
+from kick.types import Estimate, Matching, Record
+
+
+class Standing(Record):
+    """What one of the ranked candidates keeps, and the ranks that the items leave open to it."""
+
+    kept: Estimate  # weighted mean of the recoveries; n: items of all tasks
+    matching: Matching
+    best: int  # 1 + candidates that are shown to keep more
+    worst: int  # candidates that are not shown to keep less, itself included
+    of: int  # candidates ranked
+    tied: tuple[int, ...]  # positions of the candidates that cannot be told from this one
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A recovery as `match` asks about it: `moments` of 0 and of the recovery."""
+
+    moments: Moments
+    higher_is_better: bool = True
+    has_ratio: bool = True
+
+    def evidence_above(self, *, ratio: float | None = None, delta: float | None = None) -> float:
+        """The one-sided p-value of "the recovery is at most this"."""
+        return self.moments.evidence_above(0.0, 1.0 if ratio is None else ratio)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """The recoveries (C,) of the candidates on one task.
+
+    `covariance` (2C, 2C) is that of the mean scores of the candidates and then of their references, all as shares of
+    the mean score of the reference; `floor` (C,) is added to the variances of the recoveries.
+    """
+
+    recoveries: Array
+    covariance: Array
+    floor: Array
+    df: float
+
+    def variances(self) -> Array:
+        """The variance (C,) of each recovery, by the delta method."""
+        scores, cross, references = self._blocks()
+        r = self.recoveries
+        return np.maximum(np.diag(scores - 2 * r * cross + r**2 * references), 0.0) + self.floor
+
+    def variances_between(self) -> Array:
+        """The variance (C, C) of each difference between two recoveries, if both keep what they keep on average."""
+        scores, cross, references = (_of_differences(block) for block in self._blocks())
+        middle = (self.recoveries[:, None] + self.recoveries[None, :]) / 2
+        paired = scores - 2 * middle * cross + middle**2 * references
+        return np.maximum(paired, 0.0) + self.floor[:, None] + self.floor[None, :]
+
+    def _blocks(self) -> tuple[Array, Array, Array]:
+        count = len(self.recoveries)
+        whole = self.covariance
+        return whole[:count, :count], whole[:count, count:], whole[count:, count:]
+
+
+def standings(tasks: Sequence[Sequence[PairedSample]], weights: Sequence[float]) -> list[Standing]:
+    """Rank candidates by the weighted mean of their recoveries (candidate score / reference score).
+
+    Candidates answered the same items, so that two of them are compared item by item, whether they share a
+    reference or not: errors of their recoveries are linearised (delta method), summed within groups of dependent
+    items and paired (variance and degrees of freedom as in `moments`). Two candidates are told apart where a two-sided
+    t test of their difference is below 5 % after Holm's correction over all pairs; ranks follow from
+    that, and hold together at 95 % (Mogstad, Romano, Shaikh and Wilhelm, Review of Economic Studies 91, 2024).
+
+    Args:
+        tasks: for each task a sample a candidate, in one order of candidates; scores on which higher is better,
+            of a reference above 0, and in each task on the same items in one order.
+        weights: of the tasks; they sum to 1.
+    """
+    parts = [_task(samples) for samples in tasks]
+    kept = np.sum([w * part.recoveries for w, part in zip(weights, parts, strict=True)], axis=0)
+    own = [w**2 * part.variances() for w, part in zip(weights, parts, strict=True)]
+    between = [w**2 * part.variances_between() for w, part in zip(weights, parts, strict=True)]
+    freedom = [part.df for part in parts]
+    above = _shown_above(kept, np.array(between), freedom)
+    n = sum(samples[0].n for samples in tasks)
+    count = len(kept)
+    variances, df = np.sum(own, axis=0), _welch(np.array(own), freedom)
+    moments = [
+        Moments(n, 0.0, float(kept[i]), 0.0, float(variances[i]), 0.0, float(df[i])) for i in range(count)
+    ]
+    return [
+        Standing(
+            kept=_estimate(moments[i], len(tasks)),
+            matching=_match(moments[i]),
+            best=1 + int(above[:, i].sum()),
+            worst=count - int(above[i].sum()),
+            of=count,
+            tied=tuple(j for j in range(count) if j != i and not above[i, j] and not above[j, i]),
+        )
+        for i in range(count)
+    ]
+
+
+def _task(samples: Sequence[PairedSample]) -> _Task:
+    a, b = np.stack([sample.a for sample in samples]), np.stack([sample.b for sample in samples])
+    n, reference = a.shape[1], a.mean(axis=1)
+    relative = np.concatenate([b, a]) / np.concatenate([reference, reference])[:, None]
+    errors = (relative - relative.mean(axis=1, keepdims=True)) / n
+    shares = np.full(n, 1 / n)
+    if (groups := samples[0].groups) is not None:
+        errors = np.stack([np.bincount(groups, weights=row) for row in errors])
+        shares = np.bincount(groups) / n
+    recoveries = relative[: len(samples)].mean(axis=1)
+    floor = np.zeros(len(samples))
+    if len(shares) < 2:
+        return _Task(recoveries, np.zeros((2 * len(samples),) * 2), floor + np.inf, 0.0)
+    if all(sample.is_binary for sample in samples):
+        # Right-or-wrong items that never differ have no variance, and yet the next one may differ. A pseudo-item for
+        # each candidate (after Agresti and Min, Biometrics 61, 2005) makes the test as careful as McNemar's exact one.
+        floor = (shares @ shares) ** 2 / reference**2
+    scaled = errors / np.sqrt(1 - shares)
+    return _Task(recoveries, scaled @ scaled.T, floor, degrees_of_freedom(shares))
+
+
+def _of_differences(block: Array) -> Array:
+    """Covariances (C, C) of two quantities become those (C, C) of their differences between two candidates."""
+    own = np.diag(block)
+    return own[:, None] + own[None, :] - block - block.T
+
+
+def _shown_above(kept: Array, between: Array, freedom: Sequence[float]) -> npt.NDArray[np.bool_]:
+    """Which candidates (rows) are shown to keep more than which others (columns)."""
+    rows, columns = np.triu_indices(len(kept), 1)
+    differences = kept[rows] - kept[columns]
+    parts = between[:, rows, columns]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        statistic = np.nan_to_num(np.abs(differences) / np.sqrt(parts.sum(axis=0)), nan=0.0, posinf=np.inf)
+    p_values = 2 * stats.t.sf(statistic, np.maximum(_welch(parts, freedom), 1.0))
+    told = np.array(adjust(list(p_values), "holm"), dtype=np.float64) <= LEVEL
+    above = np.zeros((len(kept), len(kept)), dtype=bool)
+    above[rows, columns] = told & (differences > 0)
+    above[columns, rows] = told & (differences < 0)
+    return above
+
+
+def _welch(parts: Array, freedom: Sequence[float]) -> Array:
+    """Welch and Satterthwaite's degrees of freedom (...) of sums of variances (T, ...); 0 where one is unknown."""
+    df = np.reshape(freedom, (-1, *[1] * (parts.ndim - 1)))
+    total = parts.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mixed = total**2 / np.sum(parts**2 / df, axis=0)
+    return np.where(total == 0, min(freedom), np.nan_to_num(mixed, nan=0.0))
+
+
+def _estimate(moments: Moments, tasks: int) -> Estimate:
+    low, high = moments.difference_interval()
+    method = "t, delta method" if tasks == 1 else f"t, delta method, mean of {tasks} tasks"
+    return Estimate(value=moments.mean_b, low=max(low, 0.0), high=high, n=moments.n, method=method)
+
+
+def _match(moments: Moments) -> Matching:
+    matching = match(_Kept(moments), MARGIN)
+    assert matching is not None
+    return matching
