@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kick.reports import write
-from kick.reports.html import slug
+from kick.reports.web import slug
 from tests.reports.small import FACTS, HOSTILE, small_results
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
