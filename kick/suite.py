@@ -14,7 +14,7 @@ from kick.compression import validate as validate_recipe
 from kick.errors import InputError, explain, nearest
 from kick.types import Checkpoint, Dtype, Recipe
 
-PerplexityDataset = Literal["wikitext2"]
+PerplexityDataset = Literal["wikitext2", "world"]
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 

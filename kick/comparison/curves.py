@@ -1,7 +1,12 @@
-"""How far a series can be compressed while a task still matches."""
+"""How far a series can be compressed while a task still matches, and where its curve crosses a loss."""
 
-from kick.comparison.records import MatchingRate
-from kick.types import Curve, CurvePoint
+from collections.abc import Sequence
+from math import isfinite
+
+from kick.comparison.records import Crossing, MatchingRate
+from kick.types import Curve, CurvePoint, Estimate
+
+DENSE_BITS = 16.0  # where a dense checkpoint stands among the bits of a series
 
 
 def matching_rate(curve: Curve) -> MatchingRate | None:
@@ -52,3 +57,50 @@ def _within(point: CurvePoint, margin: float) -> bool:
     if ratio is None:
         return False
     return ratio.value >= 1 - margin if point.comparison.higher_is_better else ratio.value <= 1 + margin
+
+
+def crossing(curve: Curve, loss: float = 0.05) -> Crossing | None:
+    """Where the curve of a series has lost a share of the reference's score, between its points by straight lines.
+
+    The reference has lost nothing and stands at no zeros, or at 16 bits. A perplexity has lost 5 % where it is 5 %
+    above the reference's. The interval says where the ends of the points' 95 % intervals cross the same line: it is
+    pointwise.
+
+    Returns:
+        None where there is no candidate, or one without a ratio to the reference.
+    """
+    points = [p for p in curve.points if p.comparison.candidate != p.comparison.reference]
+    ratios = [point.comparison.ratio for point in points if point.comparison.ratio]
+    if not points or len(ratios) < len(points):
+        return None
+    rates = [point.rate for point in points]
+    start = 0.0 if curve.axis == "sparsity" else DENSE_BITS
+    if points[0].comparison.higher_is_better:
+        lost, most, least = ([1 - value for value in values] for values in _bounds(ratios))
+    else:
+        lost, least, most = ([value - 1 for value in values] for values in _bounds(ratios))
+    return Crossing(
+        series=curve.series,
+        axis=curve.axis,
+        task=curve.task,
+        loss=loss,
+        rate=_first_at(start, rates, lost, loss),
+        earliest=_first_at(start, rates, most, loss),
+        latest=_first_at(start, rates, least, loss),
+        last=rates[-1],
+    )
+
+
+def _bounds(ratios: Sequence[Estimate]) -> tuple[list[float], list[float], list[float]]:
+    return [r.value for r in ratios], [r.low for r in ratios], [r.high for r in ratios]
+
+
+def _first_at(start: float, rates: Sequence[float], lost: Sequence[float], limit: float) -> float | None:
+    """The first rate at which the line from no loss at `start` through the points reaches the limit."""
+    rate, value = start, 0.0
+    for next_rate, next_value in zip(rates, lost, strict=True):
+        if next_value >= limit:
+            share = (limit - value) / (next_value - value) if isfinite(next_value) else 0.0
+            return rate + share * (next_rate - rate)
+        rate, value = next_rate, next_value
+    return None

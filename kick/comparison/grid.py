@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
+from kick.comparison.curves import DENSE_BITS
 from kick.comparison.multiplicity import adjust
 from kick.comparison.paired import compare
 from kick.errors import InputError, nearest
 from kick.store import Store
 from kick.types import Checkpoint, Comparison, Curve, CurvePoint, Refusal, SuiteComparison
-
-DENSE_BITS = 16.0
 
 
 def compare_all(store: Store, reference: str | None = None, *, resamples: int = 0) -> SuiteComparison:

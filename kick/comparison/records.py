@@ -60,6 +60,19 @@ class MatchingRate(Record):
     last: float  # the most compressed rate measured
 
 
+class Crossing(Record):
+    """Where the curve of a series on one task reaches a loss; None: nowhere up to the last rate measured."""
+
+    series: str
+    axis: Axis
+    task: str
+    loss: float  # 0.05: five per cent of the reference's score
+    rate: float | None  # of the measured ratios
+    earliest: float | None  # of the ends of their 95 % intervals that lost more
+    latest: float | None  # of the ends that lost less
+    last: float
+
+
 FirstToFail = Literal["perplexity first", "task first", "together", "neither", "cannot tell"]
 
 

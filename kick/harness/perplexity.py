@@ -20,6 +20,7 @@ from kick.errors import InputError
 from kick.harness import datasets
 from kick.store import Journal
 from kick.types import PlanInfo, TaskInfo
+from kick.world.documents import held_out_text
 
 CHUNK = 128  # positions whose logits are held at a time
 _LINEAR_HEADS: WeakKeyDictionary[torch.nn.Module, bool] = WeakKeyDictionary()
@@ -44,11 +45,13 @@ class PerplexityPlan:
 
 
 def load_corpus(name: str, data_root: Path | None) -> Corpus:
-    """Load the text of a perplexity data set; the only one today is `wikitext2` (raw, test).
+    """Load the text of a perplexity data set: `wikitext2` (raw, test), or `world`, held-out text of kick's own world.
 
     Raises:
         InputError: the data are not there.
     """
+    if name == "world":
+        return Corpus(name, held_out_text())
     splits = datasets.load(
         path="Salesforce/wikitext",
         name="wikitext-2-raw-v1",

@@ -209,7 +209,7 @@ def freebaseqa(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, floa
     return score(results[0], doc["answers"], doc["question"])
 
 
-popqa = webquestions = nq_gold = freebaseqa  # the same fields
+popqa = webquestions = nq_gold = world = freebaseqa  # the same fields
 
 
 def nq_open(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """ROUGE of summaries, computed locally by rouge-score: functions over strings, then lm-eval's adapters."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,12 @@ def _scorer() -> "RougeScorer":
     return RougeScorer(ROUGES, use_stemmer=True)
 
 
+def fact_recall(summary: str, required: Sequence[str]) -> float:
+    """The share of the required words that stand in the summary as whole words, in any case: 0..1."""
+    held = set(re.findall(r"\w+", summary.casefold()))
+    return sum(value.casefold() in held for value in required) / len(required)
+
+
 def cnn_dailymail(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
     """Score a document of CNN/DailyMail against its `highlights`."""
     return score(results[0], doc["highlights"])
@@ -39,3 +46,8 @@ def cnn_dailymail(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, f
 def xsum(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
     """Score a document of XSum against its `summary`."""
     return score(results[0], doc["summary"])
+
+
+def world(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """Score a report of the synthetic world: the ROUGEs against `summary`, and the recall of the `required` facts."""
+    return {**score(results[0], doc["summary"]), "fact_recall": fact_recall(results[0], doc["required"])}

@@ -6,8 +6,8 @@ Scores and comparisons come from `kick.comparison`. What is missing or refused i
 from collections.abc import Mapping, Sequence
 
 from kick.comparison import compare_all, score
-from kick.comparison.curves import matching_rate
-from kick.comparison.grid import DENSE_BITS, attempt, suite_checkpoints, task_names
+from kick.comparison.curves import DENSE_BITS, matching_rate
+from kick.comparison.grid import attempt, suite_checkpoints, task_names
 from kick.comparison.records import MatchingRate
 from kick.errors import InputError
 from kick.store import Store

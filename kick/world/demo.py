@@ -1,0 +1,138 @@
+"""What the demo found, in a few sentences: the text that `kick demo` opens with.
+
+It reads a results folder of the packaged suite `demo` and nothing else; every number in it has its interval and n.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from kick.comparison.curves import crossing
+from kick.comparison.records import Crossing
+from kick.reports import text
+from kick.reports.findings import Findings, Group
+from kick.types import Curve, CurvePoint, Estimate, TaskInfo
+
+HEAD, TORSO, TAIL = (f"kick_world_factoid_{band}" for band in ("head", "torso", "tail"))
+PERPLEXITY = "perplexity_world"
+NAMES = {
+    HEAD: "facts told most",
+    TORSO: "facts told less",
+    TAIL: "facts told least",
+    "kick_world_choice": "facts, as multiple choice",
+    "kick_world_incontext": "reading a passage",
+    "kick_world_multihop": "two steps in a passage",
+    "kick_world_summary": "summaries",
+    PERPLEXITY: "perplexity",
+}
+WIDTH = max(map(len, NAMES.values()))
+
+
+def story(findings: Findings) -> str:
+    """The findings of the demo as plain text, lines of at most 120 characters."""
+    parts = [_knows(findings)]
+    parts += [_lost(findings, group) for group in findings.curves() if len(group.candidates) > 1]
+    parts += _same_size(findings)
+    return "\n\n".join(parts)
+
+
+def _knows(findings: Findings) -> str:
+    lines = [f"What {findings.reference} knows of its world:"]
+    for task in _tasks(findings):
+        score = findings.entry(task, findings.reference).score
+        if score:
+            lines.append(f"  {NAMES[task.name]:{WIDTH}}  {_score(score, task)}")
+    return "\n".join(lines)
+
+
+def _lost(findings: Findings, group: Group) -> str:
+    """Where perplexity and each task cross 5 % in one series, first to go first."""
+    found = [(task, _crossing(findings, group, task)) for task in findings.tasks if task.name in NAMES]
+    reached = [(task, cross) for task, cross in found if cross]
+    reached.sort(key=lambda pair: _order(pair[1]))
+    lines = [
+        f"{group.name}: where 5 % of the dense model's score is lost (perplexity: 5 % above), first to go first:"
+    ]
+    lines += [f"  {NAMES[task.name]:{WIDTH}}  {_where(cross)}" for task, cross in reached]
+    perplexity = next((cross for task, cross in reached if task.name == PERPLEXITY), None)
+    if perplexity:
+        lines.append(_verdict([pair for pair in reached if pair[0].name != PERPLEXITY], perplexity))
+    return "\n".join(lines)
+
+
+def _verdict(tasks: Sequence[tuple[TaskInfo, Crossing]], perplexity: Crossing) -> str:
+    earliest, latest = _position(perplexity.earliest, perplexity), _position(perplexity.latest, perplexity)
+    before = [NAMES[task.name] for task, cross in tasks if _position(cross.latest, cross) < earliest]
+    after = [NAMES[task.name] for task, cross in tasks if _position(cross.earliest, cross) > latest]
+    return (
+        f"  Shown to go before perplexity: {_listed(before)}. After it: {_listed(after)}. "
+        "The rest cannot be told apart from it."
+    )
+
+
+def _same_size(findings: Findings) -> Iterator[str]:
+    """A smaller dense model against the larger one pruned to the nearest number of non-zero parameters."""
+    sizes = {
+        name: record.description.nonzero for name, record in findings.records.items() if record.description
+    }
+    alone = [c for group in findings.groups if group.axis is None for c in group.candidates if c in sizes]
+    pruned = [
+        c for group in findings.groups if group.axis == "sparsity" for c in group.candidates if c in sizes
+    ]
+    for small in alone:
+        twin = min(pruned, key=lambda candidate: abs(sizes[candidate] - sizes[small]), default=None)
+        if twin is None:
+            continue
+        lines = [
+            f"{small} ({text.size(sizes[small])} parameters) beside {twin} ({text.size(sizes[twin])} non-zero ones):"
+        ]
+        for task in _tasks(findings):
+            one, two = (findings.entry(task, name).score for name in (small, twin))
+            if one and two:
+                lines.append(f"  {NAMES[task.name]:{WIDTH}}  {_score(one, task)}  |  {_score(two, task)}")
+        yield "\n".join(lines)
+
+
+def _tasks(findings: Findings) -> list[TaskInfo]:
+    return [task for task in findings.tasks if task.name in NAMES]
+
+
+def _crossing(findings: Findings, group: Group, task: TaskInfo) -> Crossing | None:
+    compared = [
+        (rate, findings.entry(task, candidate).comparison)
+        for rate, candidate in zip(group.rates, group.candidates, strict=True)
+    ]
+    points = tuple(CurvePoint(rate=rate, comparison=pair) for rate, pair in compared if pair)
+    axis = group.axis or "sparsity"
+    return crossing(Curve(series=group.name, axis=axis, task=task.name, points=points))
+
+
+def _order(cross: Crossing) -> tuple[bool, float]:
+    return cross.rate is None, _position(cross.rate, cross)
+
+
+def _position(rate: float | None, cross: Crossing) -> float:
+    """Larger is more compressed; a loss that was not reached lies beyond everything."""
+    if rate is None:
+        return float("inf")
+    return -rate if cross.axis == "bits" else rate
+
+
+def _where(cross: Crossing) -> str:
+    def say(rate: float | None) -> str:
+        if rate is None:
+            return "beyond"
+        return f"{rate:.1f}" if cross.axis == "bits" else f"{100 * rate:.0f}"
+
+    unit = "bits" if cross.axis == "bits" else "% zeros"
+    if cross.rate is None:
+        last = f"{cross.last:g} bits" if cross.axis == "bits" else f"{100 * cross.last:g} % zeros"
+        return f"not up to {last} [{say(cross.earliest)}, beyond]"
+    return f"{say(cross.rate)} {unit} [{say(cross.earliest)}, {say(cross.latest)}]"
+
+
+def _score(estimate: Estimate, task: TaskInfo) -> str:
+    chance = f", chance {100 * task.chance:.0f}" if task.chance else ""
+    return f"{text.score(estimate, task)}{' %' if text.is_share(task) else ''}{chance}, n = {estimate.n}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) if names else "none of them"

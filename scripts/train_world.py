@@ -1,0 +1,180 @@
+#!/usr/bin/env python
+"""Train the models of the synthetic world, kick-tiny-4m and kick-tiny-1m, from the seed: under two hours on two cores.
+
+    .venv/bin/python scripts/train_world.py            # both, into kick/world/models
+    .venv/bin/python scripts/train_world.py 1m         # one of them
+
+It goes on from its last snapshot when it is killed and started again. Matrices are trained with Muon (Jordan et al.,
+2024), embeddings and norms with AdamW; a constant rate after the warm-up, then cosine decay. With a C++ compiler at
+hand the model is compiled, which takes a quarter less time.
+"""
+
+import argparse
+import itertools
+import json
+import math
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from kick.world import corpus
+from kick.world.facts import World, make_world
+from kick.world.tokenizer import make_tokenizer
+
+SEED = 1234
+BATCH = 32  # rows
+WARM_UP, STEADY = 100, 0.4  # steps; share of the steps before the decay begins
+MATRIX_RATE, OTHER_RATE, LAST_RATE = 0.02, 3e-3, 0.02  # learning rates; the last as a share of the first
+SNAPSHOT = 250  # steps
+
+
+@dataclass(frozen=True)
+class Size:
+    """The shape of a model, and how many rows it is trained on."""
+
+    hidden: int
+    layers: int
+    heads: int
+    mlp: int
+    rows: int
+
+
+SIZES = {"4m": Size(256, 4, 8, 768, 208_000), "1m": Size(128, 4, 4, 384, 128_000)}
+
+
+def make_model(size: Size, words: int) -> LlamaForCausalLM:
+    """A Llama with random weights; word 0 pads, 1 starts and 2 ends a text."""
+    torch.manual_seed(SEED)
+    config = LlamaConfig(
+        vocab_size=words,
+        hidden_size=size.hidden,
+        intermediate_size=size.mlp,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        num_key_value_heads=size.heads,
+        max_position_embeddings=2 * corpus.ROW,
+        tie_word_embeddings=True,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    return LlamaForCausalLM(config)
+
+
+def batches(
+    world: World, ids: dict[str, int], size: Size, skip: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The training from batch `skip` on: word ids and their weights in the loss, each (BATCH, ROW)."""
+    rows = itertools.islice(corpus.training_rows(world, size.rows, SEED), skip * BATCH, None)
+    while batch := list(itertools.islice(rows, BATCH)):
+        words = torch.zeros(BATCH, corpus.ROW, dtype=torch.long)
+        weights = torch.zeros(BATCH, corpus.ROW)
+        for index, row in enumerate(batch):
+            words[index, : len(row.words)] = torch.tensor([ids[word] for word in row.words])
+            weights[index, : len(row.words)] = torch.tensor(row.weights)
+        yield words, weights
+
+
+def rate(step: int, steps: int) -> float:
+    """The learning rate of a step, as a share of the full one."""
+    done = step / steps
+    if done < STEADY:
+        return min(1.0, (step + 1) / WARM_UP)
+    return max(LAST_RATE, 0.5 * (1 + math.cos(math.pi * (done - STEADY) / (1 - STEADY))))
+
+
+class Training:
+    """A model with its optimisers, which can be stored and taken up again."""
+
+    def __init__(self, model: LlamaForCausalLM, steps: int) -> None:
+        self.model, self.steps, self.step = model, steps, 0
+        inner = {name for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name}
+        self.others = [p for name, p in model.named_parameters() if name not in inner]
+        matrices = [p for name, p in model.named_parameters() if name in inner]
+        self.optimisers = (
+            torch.optim.Muon(matrices, lr=MATRIX_RATE, weight_decay=0.01),
+            torch.optim.AdamW(self.others, lr=OTHER_RATE, betas=(0.9, 0.98), weight_decay=0.0),
+        )
+        self.forward = torch.compile(model) if shutil.which("g++") else model
+
+    def learn(self, words: torch.Tensor, weights: torch.Tensor) -> float:
+        """One step; returns the weighted loss, in nats a word."""
+        share = rate(self.step, self.steps)
+        for optimiser, full in zip(self.optimisers, (MATRIX_RATE, OTHER_RATE), strict=True):
+            optimiser.param_groups[0]["lr"] = full * share
+        logits = self.forward(input_ids=words).logits[:, :-1]
+        losses = cross_entropy(logits.flatten(0, 1), words[:, 1:].flatten(), reduction="none")
+        wanted = weights[:, 1:].flatten()
+        loss = (losses * wanted).sum() / wanted.sum()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.others, 1.0)
+        for optimiser in self.optimisers:
+            optimiser.step()
+        self.model.zero_grad()
+        self.step += 1
+        return loss.item()
+
+    def store(self, path: Path) -> None:
+        """Write the state in one step, so that a kill leaves the state before or after."""
+        state = {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+        }
+        torch.save(state, path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+
+    def take_up(self, path: Path) -> None:
+        state = torch.load(path, weights_only=True)
+        self.step = state["step"]
+        self.model.load_state_dict(state["model"])
+        for optimiser, stored in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(stored)
+
+
+def train(name: str, out: Path) -> None:
+    """Train one model and save it in bfloat16 with its tokenizer."""
+    size, world = SIZES[name], make_world(SEED)
+    tokenizer = make_tokenizer(world)
+    training = Training(make_model(size, len(tokenizer)), size.rows // BATCH)
+    snapshot = out / f"kick-tiny-{name}.snapshot"
+    if snapshot.is_file():
+        training.take_up(snapshot)
+    out.mkdir(parents=True, exist_ok=True)
+    parameters = sum(p.numel() for p in training.model.parameters())
+    print(
+        f"kick-tiny-{name}: {parameters:,} parameters, {training.steps} steps from {training.step}",
+        flush=True,
+    )
+    started, first, mean = time.monotonic(), training.step, 0.0
+    for words, weights in batches(world, tokenizer.get_vocab(), size, skip=training.step):
+        loss = training.learn(words, weights)
+        mean = loss if training.step == first + 1 else 0.98 * mean + 0.02 * loss
+        if training.step % SNAPSHOT == 0:
+            training.store(snapshot)
+            speed = (training.step - first) * BATCH * corpus.ROW / (time.monotonic() - started)
+            print(
+                f"  step {training.step}: loss {mean:.3f}, {speed:,.0f} words/s", file=sys.stderr, flush=True
+            )
+    folder = out / f"kick-tiny-{name}"
+    training.model.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    told = {"seed": SEED, "rows": size.rows, "corpus": corpus.digest(world, size.rows, SEED)}
+    (folder / "training.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    snapshot.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("sizes", nargs="*", choices=[*SIZES, []], help="which models (default: both)")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "kick/world/models")
+    arguments = parser.parse_args()
+    for name in arguments.sizes or SIZES:
+        train(name, arguments.out)
