@@ -13,12 +13,13 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
+import pyarrow.parquet as pq
 import yaml
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
@@ -149,8 +150,10 @@ class Store:
         folders = sorted((self.root / "cells").glob("*/*/*"))
         return [folder for folder in folders if not folder.name.startswith(".")]
 
-    def items(self, cell: Cell) -> pd.DataFrame:
+    def items(self, cell: Cell, without: Collection[str] = ()) -> pd.DataFrame:
         """The items of a cell: `ITEM_COLUMNS` and one float column a metric, in the order of the plan.
+
+        `without` names columns that are not wanted; they are not read.
 
         Raises:
             InputError: the file is missing, or is not the one that was written.
@@ -163,7 +166,9 @@ class Store:
                 f"{path} is not the file that was written: its SHA-256 differs from the one in cell.json. "
                 "Delete its folder and run the suite again."
             )
-        return pd.read_parquet(path)
+        file = pq.ParquetFile(path)
+        wanted = [name for name in file.schema_arrow.names if name not in without]
+        return file.read(columns=wanted, use_threads=False).to_pandas(use_threads=False)
 
     def write_cell(self, cell: Cell, items: pd.DataFrame) -> Cell:
         """Store a cell whole and drop its journal; returns it with the checksum of its items."""

@@ -1,13 +1,14 @@
 """What became of each item: flips, the rates of knowledge lost and gained, and agreement beyond chance."""
 
 import warnings
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from statsmodels.stats.inter_rater import cohens_kappa
 
-from kick.comparison.moments import critical_value
+from kick.comparison.moments import Array, critical_value
 from kick.comparison.pairing import Pairs
 from kick.comparison.sample import PairedSample, score_estimate
 from kick.types import Estimate, Flips
@@ -48,10 +49,16 @@ def answered_otherwise(pairs: Pairs) -> Mask:
 
 def _answers(items: pd.DataFrame) -> npt.NDArray[np.object_]:
     text = items["response"].fillna("").str.strip().str.lower().to_numpy(object)
-    choices = np.array(
-        [int(np.argmax(row)) if len(row) else -1 for row in items["choice_logprobs"]], dtype=object
-    )
-    return np.where(text == "", choices, text)
+    return np.where(text == "", likeliest(items["choice_logprobs"]).astype(object), text)
+
+
+def likeliest(logprobs: Iterable[Array]) -> npt.NDArray[np.int64]:
+    """The likeliest choice of each item (n,); -1 where there are no choices."""
+    rows = list(logprobs)
+    sizes = {len(row) for row in rows}
+    if len(sizes) == 1 and sizes != {0}:
+        return np.argmax(np.stack(rows), axis=1)
+    return np.array([np.argmax(row) if len(row) else -1 for row in rows], dtype=np.int64)
 
 
 def loss_rate(sample: PairedSample) -> Estimate | None:

@@ -15,6 +15,7 @@ from kick.comparison.sample import PairedSample
 from kick.errors import InputError, nearest
 
 _BANDS = 4
+_CHANGES = ("lost", "worse", "gained", "better", "other wrong")  # in the order in which they are listed
 
 
 def changed_items(pairs: Pairs) -> pd.DataFrame:
@@ -34,33 +35,40 @@ def changed_items(pairs: Pairs) -> pd.DataFrame:
         wrong = sample.a == (0 if sample.higher_is_better else 1)
         kind = np.where((change == 0) & wrong & answered_otherwise(pairs), "other wrong", kind)
     left, right = pairs.reference_items, pairs.candidate_items
-    frame = pd.DataFrame(
+    at = np.concatenate([np.flatnonzero(kind == name) for name in _CHANGES])
+
+    def column(items: pd.DataFrame, name: str) -> pd.Series:
+        return items[name].take(at).reset_index(drop=True)
+
+    return pd.DataFrame(
         {
             "task": pairs.task,
             "metric": pairs.metric,
             "reference": pairs.reference.checkpoint,
             "candidate": pairs.candidate.checkpoint,
-            "change": kind,
-            "doc_id": left["doc_id"],
-            "group": left["group"],
-            "prompt": left["prompt"],
-            "target": left["target"],
-            "reference_response": left["response"],
-            "candidate_response": right["response"],
-            "reference_score": sample.a,
-            "candidate_score": sample.b,
-            "reference_margin": choice_margins(left["choice_logprobs"]),
-            "candidate_margin": choice_margins(right["choice_logprobs"]),
+            "change": kind[at],
+            "doc_id": column(left, "doc_id"),
+            "group": column(left, "group"),
+            "prompt": column(left, "prompt"),
+            "target": column(left, "target"),
+            "reference_response": column(left, "response"),
+            "candidate_response": column(right, "response"),
+            "reference_score": sample.a[at],
+            "candidate_score": sample.b[at],
+            "reference_margin": choice_margins(column(left, "choice_logprobs")),
+            "candidate_margin": choice_margins(column(right, "choice_logprobs")),
         }
     )
-    order = {name: place for place, name in enumerate(("lost", "worse", "gained", "better", "other wrong"))}
-    changed = frame[frame["change"] != ""]
-    return changed.sort_values("change", key=lambda names: names.map(order), kind="stable", ignore_index=True)
 
 
 def choice_margins(logprobs: Iterable[Array]) -> Array:
     """How far the likeliest choice is ahead of the next one, in nats (n,); NaN where there are no choices."""
-    margins = [float(np.diff(np.sort(row)[-2:])[0]) if len(row) > 1 else np.nan for row in logprobs]
+    rows = list(logprobs)
+    sizes = {len(row) for row in rows}
+    if len(sizes) == 1 and max(sizes) > 1:
+        best: Array = np.sort(np.stack(rows), axis=1)[:, -2:]
+        return best[:, 1] - best[:, 0]
+    margins = [float(np.diff(np.sort(row)[-2:])[0]) if len(row) > 1 else np.nan for row in rows]
     return np.array(margins, dtype=np.float64)
 
 

@@ -1,6 +1,9 @@
 """One cell's score, and one candidate against the reference: everything that is said about a pair."""
 
+from functools import lru_cache
+
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
@@ -17,7 +20,9 @@ MARGIN = 0.05  # relative, as in LLM-KICK (arXiv 2310.01382)
 PERMUTATIONS = 9_999
 SEED = 1234
 _MAX_SIGNS = 2_000  # units whose signs are flipped at a time
-_BATCH = 1_000  # sign patterns held at a time
+_BATCH = 1_000  # sign patterns drawn at a time
+
+Bits = npt.NDArray[np.uint8]
 
 
 def score(cell: Cell, items: pd.DataFrame, metric: str | None = None) -> Estimate:
@@ -128,25 +133,50 @@ def difference_test(sample: PairedSample) -> tuple[float | None, str | None]:
     changes = changes[changes != 0]  # a change of 0 has no sign to flip
     if len(changes) == 0:
         return 1.0, name
-    generator = np.random.default_rng(SEED)
-    if len(changes) > _MAX_SIGNS:
-        changes = deal(changes[:, None], _MAX_SIGNS, generator)[:, 0]
-    return _sign_flip_test(changes, generator), name
+    return _sign_flip_test(changes), name
 
 
-def _sign_flip_test(changes: Array, generator: np.random.Generator) -> float:
+def _sign_flip_test(changes: Array) -> float:
     """The share of sign patterns whose sum is as far from 0 as that of the changes; of random ones if many."""
     m, total = len(changes), float(changes.sum())
     far = abs(total) * (1 - 1e-12)
     if 2**m <= PERMUTATIONS:
         positive = (np.arange(2**m)[:, None] >> np.arange(m)) & 1
         return float(np.mean(np.abs(2 * (positive @ changes) - total) >= far))
-    hits = 1  # the pattern that was seen
-    for start in range(0, PERMUTATIONS, _BATCH):
-        shape = (min(_BATCH, PERMUTATIONS - start), m)
-        positive = generator.integers(0, 2, shape, dtype=np.uint8).astype(np.float64)
-        hits += int(np.sum(np.abs(2 * (positive @ changes) - total) >= far))
-    return hits / (PERMUTATIONS + 1)
+    generator = np.random.default_rng(SEED)
+    if m > _MAX_SIGNS:
+        changes = deal(changes[:, None], _MAX_SIGNS, generator)[:, 0]
+        patterns = _draw_signs(_MAX_SIGNS, generator)
+    else:
+        patterns = _signs(m)
+    hits = 1 + np.sum(np.abs(2 * _sums_of_positive(patterns, changes) - total) >= far)  # 1: the pattern seen
+    return float(hits / (PERMUTATIONS + 1))
+
+
+@lru_cache(maxsize=16)
+def _signs(m: int) -> Bits:
+    """The sign patterns for m changes: the same for every comparison, and most of a test's time to draw."""
+    return _draw_signs(m, np.random.default_rng(SEED))
+
+
+def _draw_signs(m: int, generator: np.random.Generator) -> Bits:
+    """Random sign patterns, `PERMUTATIONS` of them: the bits of (ceil(m / 8), PERMUTATIONS) bytes."""
+    batches = [
+        generator.integers(0, 2, (min(_BATCH, PERMUTATIONS - start), m), dtype=np.uint8)
+        for start in range(0, PERMUTATIONS, _BATCH)
+    ]
+    packed = [np.packbits(batch, axis=1, bitorder="little") for batch in batches]
+    return np.ascontiguousarray(np.concatenate(packed).T)
+
+
+def _sums_of_positive(patterns: Bits, changes: Array) -> Array:
+    """For each pattern the sum of the changes whose bit is set, eight at a time from a table of their 256 sums."""
+    changes = np.pad(changes, (0, -len(changes) % 8)).reshape(-1, 8)
+    tables = changes @ ((np.arange(256) >> np.arange(8)[:, None]) & 1)
+    sums = np.zeros(patterns.shape[1])
+    for table, bits in zip(tables, patterns, strict=True):
+        sums += table[bits]
+    return sums
 
 
 def loss_test(sample: PairedSample) -> float:

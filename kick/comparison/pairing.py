@@ -229,7 +229,7 @@ def _metric(cell: Cell, metric: str | None) -> str:
 
 
 def _align(left: pd.DataFrame, right: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    if len(left) == len(right) and all(np.array_equal(left[name], right[name]) for name in _KEY):
+    if len(left) == len(right) and all(left[name].equals(right[name]) for name in _KEY):
         return left, right
     # A document that occurs twice is paired in the order of its occurrences.
     keys = [frame[_KEY].assign(occurrence=frame.groupby(_KEY).cumcount()) for frame in (left, right)]

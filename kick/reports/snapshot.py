@@ -1,5 +1,6 @@
 """A results folder that is read once: what a report needs again and again is kept in memory."""
 
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,8 @@ class Snapshot(Store):
     """A `Store` that remembers what it read: every record, and the items of the reference.
 
     A report compares each checkpoint with the reference, so the reference's items are asked for once a
-    checkpoint. The folder is taken not to change meanwhile.
+    checkpoint. Prompts and targets, the bulk of a cell, are read of the reference only: an item is paired by
+    their hashes. The folder is taken not to change meanwhile.
     """
 
     def __init__(self, store: Store) -> None:
@@ -37,9 +39,9 @@ class Snapshot(Store):
             self._cells[key] = super().cell(checkpoint, task)
         return self._cells[key]
 
-    def items(self, cell: Cell) -> pd.DataFrame:
+    def items(self, cell: Cell, without: Collection[str] = ()) -> pd.DataFrame:
         if cell.checkpoint != self._suite.get("reference"):
-            return super().items(cell)
+            return super().items(cell, ("prompt", "target", *without))
         if cell.task.name not in self._reference_items:
-            self._reference_items[cell.task.name] = super().items(cell)
+            self._reference_items[cell.task.name] = super().items(cell, without)
         return self._reference_items[cell.task.name]
