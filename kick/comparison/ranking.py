@@ -23,7 +23,7 @@ class Standing(Record):
     best: int  # 1 + candidates that are shown to keep more
     worst: int  # candidates that are not shown to keep less, itself included
     of: int  # candidates ranked
-    tied: tuple[int, ...]  # positions of the candidates that cannot be told from this one
+    tied: tuple[str, ...]  # the candidates that cannot be told from this one
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,9 @@ class _Task:
         return whole[:count, :count], whole[:count, count:], whole[count:, count:]
 
 
-def standings(tasks: Sequence[Sequence[PairedSample]], weights: Sequence[float]) -> list[Standing]:
+def standings(
+    candidates: Sequence[str], tasks: Sequence[Sequence[PairedSample]], weights: Sequence[float]
+) -> dict[str, Standing]:
     """Rank candidates by the weighted mean of their recoveries (candidate score / reference score).
 
     Candidates answered the same items, so that two of them are compared item by item, whether they share a
@@ -81,8 +83,9 @@ def standings(tasks: Sequence[Sequence[PairedSample]], weights: Sequence[float])
     that, and hold together at 95 % (Mogstad, Romano, Shaikh and Wilhelm, Review of Economic Studies 91, 2024).
 
     Args:
-        tasks: for each task a sample a candidate, in one order of candidates; scores on which higher is better,
-            of a reference above 0, and in each task on the same items in one order.
+        candidates: their names, each once.
+        tasks: for each task a sample a candidate; scores on which higher is better, of a reference above 0, and in
+            each task on the same items in one order.
         weights: of the tasks; they sum to 1.
     """
     parts = [_task(samples) for samples in tasks]
@@ -97,17 +100,19 @@ def standings(tasks: Sequence[Sequence[PairedSample]], weights: Sequence[float])
     moments = [
         Moments(n, 0.0, float(kept[i]), 0.0, float(variances[i]), 0.0, float(df[i])) for i in range(count)
     ]
-    return [
-        Standing(
+    return {
+        name: Standing(
             kept=_estimate(moments[i], len(tasks)),
             matching=_match(moments[i]),
             best=1 + int(above[:, i].sum()),
             worst=count - int(above[i].sum()),
             of=count,
-            tied=tuple(j for j in range(count) if j != i and not above[i, j] and not above[j, i]),
+            tied=tuple(
+                other for j, other in enumerate(candidates) if j != i and not above[i, j] | above[j, i]
+            ),
         )
-        for i in range(count)
-    ]
+        for i, name in enumerate(candidates)
+    }
 
 
 def _task(samples: Sequence[PairedSample]) -> _Task:
