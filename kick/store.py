@@ -196,10 +196,12 @@ class Store:
     def journal_path(self, checkpoint: str, key: str) -> Path:
         return self.root / "journal" / f"{checkpoint}-{key}.jsonl"
 
-    def verify(self) -> list[str]:
-        """What is wrong with the stored cells, one sentence each; an empty list if nothing is."""
+    def damage(self, checkpoint: str | None = None) -> list[str]:
+        """What is wrong with the stored cells of a checkpoint, or of all of them, one sentence each."""
         problems = []
         for path in self._cell_folders():
+            if checkpoint not in (None, path.parent.parent.name):
+                continue
             try:
                 cell = _read_record(path / "cell.json", Cell)
                 if cell_key(cell.identity) != path.name or cell.key != path.name:
@@ -211,6 +213,11 @@ class Store:
                     )
             except InputError as error:
                 problems.append(str(error))
+        return problems
+
+    def verify(self) -> list[str]:
+        """What is wrong with the stored cells and what is missing, one sentence each; an empty list if nothing is."""
+        problems = self.damage()
         for record in self.checkpoints():
             for task, key in record.cells.items():
                 if not self.has(record.checkpoint.id, task, key):
