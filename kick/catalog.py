@@ -37,6 +37,13 @@ class CatalogTask:
     path: Path
     config: Mapping[str, Any]  # with its includes merged; `!function` values as `FunctionName`
 
+    @property
+    def items(self) -> int | None:
+        """The items of the pinned split, as the task states them; None where the tokenizer or the mirror decides."""
+        metadata, data = (self.config.get(key) or {} for key in ("metadata", "dataset_kwargs"))
+        items: int | None = metadata.get("items", data.get("items"))
+        return items
+
 
 @dataclass(frozen=True)
 class Catalog:
@@ -119,6 +126,11 @@ def _task_info(path: Path, config: Mapping[str, Any]) -> TaskInfo:
     if family not in get_args(Family):
         raise InputError(
             f"{path}: metadata.family: '{family}' is no family. {nearest(family, get_args(Family))}"
+        )
+    items = metadata.get("items")
+    if items is not None and (not isinstance(items, int) or items < 1):
+        raise InputError(
+            f"{path}: metadata.items: '{items}' is no number of items. Give a whole number, or null."
         )
     if not metric_list:
         raise InputError(f"{path}: metric_list: name at least one metric.")

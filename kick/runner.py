@@ -250,6 +250,7 @@ def execute(job: Job, missing: Sequence[str], room: Room, *, before: int, total:
             scores=scorer.scores(plan, items),
             items=len(items),
             skipped=plan.skipped,
+            notes=plan.notes,
             seconds=round(time.monotonic() - started, 3),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             items_sha256="",

@@ -171,6 +171,7 @@ class Cell(Record):
     scores: dict[str, float]  # metric -> mean over the items; perplexity -> exp(mean nll)
     items: int
     skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()  # what the checks of its prompts found in the data
     seconds: float
     finished: str  # ISO 8601, UTC
     items_sha256: str

@@ -1,50 +1,173 @@
-"""`kick tasks`: what there is to score."""
+"""`kick tasks`: what there is to score, and whether it is fair to its items."""
 
 import json
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from kick.catalog import Catalog
+    from kick.harness.checks import TaskCheck
+
+EXAMPLES = 3  # of what is wrong with a task
 
 
 def tasks(
     action: Annotated[
-        Literal["ls", "show"], typer.Argument(help="ls: all tasks; show: one task's YAML.")
+        Literal["ls", "show", "check"],
+        typer.Argument(
+            help="ls: all tasks; show: one task's YAML; check: whether tasks are fair to their items."
+        ),
     ] = "ls",
-    name: Annotated[str | None, typer.Argument(help="The task to show.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Tasks or groups; of `check`: all tasks when left out.", show_default=False),
+    ] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="check: a local mirror of the data sets. Default: the hub.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="check: the folder whose tokenizer and window items must fit.")
+    ] = None,
+    include: Annotated[
+        list[Path] | None, typer.Option(help="A folder with further task YAML. Repeat for several.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """List the tasks by family, or show one."""
-    from rich.table import Table
+    """List the tasks by family, show one, or check them.
 
+    `check` renders every prompt. Exit code 1 if a task is unfit (its reference stands in the prompt, an item among its
+    own shots, its chance level is not stated or wrong), 3 if the data of one are not there.
+    """
     from kick.catalog import read_catalog
-    from kick.cli.output import table_console
     from kick.errors import InputError
 
-    catalog = read_catalog()
-    if action == "show":
-        if name is None:
+    catalog = read_catalog(include or ())
+    if action == "check":
+        for option, folder in (("--data-root", data_root), ("--model", model)):
+            if folder is not None and not folder.is_dir():
+                raise InputError(f"{option}: {folder} is not a folder.")
+        chosen = catalog.expand(names, "kick tasks check") if names else sorted(catalog.tasks)
+        _check(catalog, chosen, include or (), data_root, model, as_json)
+    elif data_root or model:
+        raise InputError(f"kick tasks {action}: --data-root and --model are options of `kick tasks check`.")
+    elif action == "show":
+        if names is None or len(names) != 1:
             raise InputError("kick tasks show: give the name of a task. `kick tasks` lists them.")
-        if name in catalog.groups:
-            members = list(catalog.groups[name])
-            print(
-                json.dumps({"group": name, "tasks": members})
-                if as_json
-                else f"# group {name}\n" + "\n".join(members)
-            )
-            return
-        catalog.expand([name], "kick tasks show")
-        task = catalog.tasks[name]
-        if as_json:
-            print(json.dumps({"path": str(task.path), **task.info.model_dump(mode="json")}))
-        else:
-            print(f"# {task.path}\n{task.path.read_text(encoding='utf-8')}", end="")
-        return
-    infos = sorted((task.info for task in catalog.tasks.values()), key=lambda info: (info.family, info.name))
+        _show(catalog, names[0], as_json)
+    elif names:
+        raise InputError(f"kick tasks ls: it takes no names. `kick tasks show {names[0]}` shows one task.")
+    else:
+        _list(catalog, as_json)
+
+
+def _list(catalog: "Catalog", as_json: bool) -> None:
+    from rich.table import Table
+
+    from kick.cli.output import table_console
+
+    entries = sorted(catalog.tasks.values(), key=lambda task: (task.info.family, task.info.name))
     if as_json:
-        print(json.dumps([info.model_dump(mode="json") for info in infos]))
+        print(json.dumps([{**task.info.model_dump(mode="json"), "items": task.items} for task in entries]))
         return
-    table = Table("task", "family", "metric", "shots", "chance", "grouped by", box=None, pad_edge=False)
-    for info in infos:
+    table = Table(box=None, pad_edge=False)
+    for title in ("task", "family", "items", "metric", "shots", "chance", "grouped by"):
+        table.add_column(title, justify="right" if title in ("items", "shots", "chance") else "left")
+    for task in entries:
+        info = task.info
+        items = "-" if task.items is None else f"{task.items:,}"
         chance = "-" if info.chance is None else f"{info.chance:g}"
-        table.add_row(info.name, info.family, info.metric, str(info.shots), chance, info.group_by or "-")
+        table.add_row(
+            info.name, info.family, items, info.metric, str(info.shots), chance, info.group_by or "-"
+        )
     table_console().print(table)
+
+
+def _show(catalog: "Catalog", name: str, as_json: bool) -> None:
+    if name in catalog.groups:
+        members = list(catalog.groups[name])
+        group = json.dumps({"group": name, "tasks": members})
+        print(group if as_json else f"# group {name}\n" + "\n".join(members))
+        return
+    catalog.expand([name], "kick tasks show")
+    task = catalog.tasks[name]
+    if as_json:
+        print(json.dumps({"path": str(task.path), **task.info.model_dump(mode="json"), "items": task.items}))
+    else:
+        print(f"# {task.path}\n{task.path.read_text(encoding='utf-8')}", end="")
+
+
+def _check(
+    catalog: "Catalog",
+    names: Sequence[str],
+    include: Sequence[Path],
+    data_root: Path | None,
+    model: Path | None,
+    as_json: bool,
+) -> None:
+    from kick.errors import InputError
+    from kick.harness.inspection import inspect
+
+    checks: list[TaskCheck] = []
+    unchecked: dict[str, str] = {}
+    for name in names:
+        try:
+            checks.append(inspect(name, catalog, include=include, data_root=data_root, model=model))
+        except InputError as error:
+            unchecked[name] = str(error)
+    failed = any(check.failures for check in checks)
+    if as_json:
+        documents = [{**check.model_dump(mode="json"), "notes": check.notes} for check in checks]
+        print(json.dumps({"tasks": documents, "not_checked": unchecked}))
+    else:
+        _print(checks, unchecked)
+    if failed or unchecked:
+        raise typer.Exit(1 if failed else 3)
+
+
+def _print(checks: "list[TaskCheck]", unchecked: dict[str, str]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from kick.cli.output import table_console
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("task", "family"):
+        table.add_column(title)
+    for title in ("items", "of", "do not fit", "asked twice", "name the answer", "chance"):
+        table.add_column(title, justify="right")
+    table.add_column("reference")
+    table.add_column("result")
+    for check in checks:
+        table.add_row(
+            escape(check.task),
+            check.family,
+            f"{check.documents:,}",
+            "-" if check.published is None else f"{check.published:,}",
+            "-" if check.skipped is None else f"{len(check.skipped):,}",
+            f"{check.duplicates:,}",
+            "-" if check.answer_in_prompt else f"{check.gold_in_question:,}",
+            "-" if check.chance is None else f"{check.chance:g}",
+            "may stand in the prompt" if check.answer_in_prompt else "must not",
+            "UNFIT" if check.failures else "fit",
+        )
+    console = table_console()
+    if checks:
+        console.print(table)
+    for check in checks:
+        for kind in dict.fromkeys(finding.check for finding in check.failures):
+            found = [finding for finding in check.failures if finding.check == kind]
+            shown = "; ".join(
+                finding.detail if finding.doc_id is None else f"item {finding.doc_id}: {finding.detail}"
+                for finding in found[:EXAMPLES]
+            )
+            more = f" (and {len(found) - EXAMPLES:,} more)" if len(found) > EXAMPLES else ""
+            console.print(f"{check.task}: {kind.replace('_', ' ')}: {shown}{more}", markup=False)
+        if check.skipped:
+            shown = "; ".join(f"item {item.doc_id} {item.reason}" for item in check.skipped[:EXAMPLES])
+            more = f" (and {len(check.skipped) - EXAMPLES:,} more)" if len(check.skipped) > EXAMPLES else ""
+            console.print(f"{check.task}: {len(check.skipped):,} do not fit: {shown}{more}", markup=False)
+    for name, reason in unchecked.items():
+        console.print(f"{name}: not checked: {reason}", markup=False)

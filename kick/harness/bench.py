@@ -9,6 +9,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from kick.catalog import Catalog
 from kick.checkpoints import Loaded
+from kick.harness.checks import check_task, rendered, stop_if_unfit
 from kick.harness.model import KickLM, batches
 from kick.harness.perplexity import (
     Corpus,
@@ -35,6 +36,7 @@ class TaskPlan:
     skipped: tuple[Skipped, ...]
     steps: int  # what progress counts: requests or windows
     work: tuple[LoadedTask, Plan] | PerplexityPlan
+    notes: tuple[str, ...] = ()  # what the checks of its prompts found in the data
 
     def batched_alike(self, one: BatchSize, other: BatchSize) -> bool:
         """Whether two sizes cut the plan into the same batches."""
@@ -76,7 +78,11 @@ class Bench:
         tokenizer: Callable[[], PreTrainedTokenizerBase],
         suite: Suite,
     ) -> dict[str, TaskPlan]:
-        """The plans for a tokenizer, by task name; made once for the checkpoints that share it."""
+        """The plans for a tokenizer, by task name; made once for the checkpoints that share it.
+
+        Raises:
+            InputError: the prompts of a task would make its scores wrong (`kick.harness.checks`).
+        """
         fits = context_window(config)
         key = (tokenizer_fingerprint, fits)
         if key not in self._plans:
@@ -89,8 +95,11 @@ class Bench:
         plans: dict[str, TaskPlan] = {}
         for loaded in self.tasks:
             plan = make_plan(loaded, tokenizer, window=fits, limit=suite.limit, seed=suite.seed)
+            drawn = sorted({*plan.doc_ids, *(item.doc_id for item in plan.skipped)})
+            check = check_task(loaded, rendered(loaded, loaded.task.instances, drawn), plan.skipped)
+            stop_if_unfit(check)
             plans[loaded.info.name] = TaskPlan(
-                loaded.info, plan.info, plan.skipped, len(plan.requests), (loaded, plan)
+                loaded.info, plan.info, plan.skipped, len(plan.requests), (loaded, plan), check.notes
             )
         for corpus in self.corpora:
             settings = suite.perplexity

@@ -336,6 +336,7 @@ def _reasons(entry: Entry) -> list[str]:
     if entry.cell:
         skipped = Counter(item.reason for item in entry.cell.skipped)
         reasons += [f"{count} items skipped: {reason}" for reason, count in skipped.items()]
+        reasons += entry.cell.notes
     if entry.comparison:
         reasons += [f"compared, although: {caveat}" for caveat in entry.comparison.caveats]
     return reasons
