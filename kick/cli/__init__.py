@@ -7,7 +7,20 @@ import typer
 
 from kick.errors import InputError
 
-COMMANDS = ("demo", "run", "report", "compare", "gate", "power", "compress", "describe", "tasks", "verify")
+COMMANDS = (
+    "demo",
+    "run",
+    "report",
+    "leaderboard",
+    "compare",
+    "gate",
+    "power",
+    "compress",
+    "describe",
+    "tasks",
+    "data",
+    "verify",
+)
 INTERRUPTED = 130  # the shell's code for a program that Ctrl-C ended
 
 app = typer.Typer(

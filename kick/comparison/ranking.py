@@ -18,7 +18,7 @@ from kick.types import Estimate, Matching, Record
 class Standing(Record):
     """What one of the ranked candidates keeps, and the ranks that the items leave open to it."""
 
-    kept: Estimate  # weighted mean of the recoveries; n: items of all tasks
+    kept: Estimate  # weighted mean of the recoveries; n: items of the tasks that count
     matching: Matching
     best: int  # 1 + candidates that are shown to keep more
     worst: int  # candidates that are not shown to keep less, itself included
@@ -41,25 +41,30 @@ class _Kept:
 
 @dataclass(frozen=True)
 class _Task:
-    """The recoveries (C,) of the candidates on one task.
+    """What the candidates keep on one task: recoveries (C,), times what the task counts for each of them.
 
     `covariance` (2C, 2C) is that of the mean scores of the candidates and then of their references, all as shares of
-    the mean score of the reference; `floor` (C,) is added to the variances of the recoveries.
+    the mean score of the reference and weighted; `floor` (C,) is added to the variances.
     """
 
     recoveries: Array
+    weights: Array
     covariance: Array
     floor: Array
     df: float
 
+    @property
+    def kept(self) -> Array:
+        return self.weights * self.recoveries
+
     def variances(self) -> Array:
-        """The variance (C,) of each recovery, by the delta method."""
+        """The variance (C,) of what each keeps, by the delta method."""
         scores, cross, references = self._blocks()
         r = self.recoveries
         return np.maximum(np.diag(scores - 2 * r * cross + r**2 * references), 0.0) + self.floor
 
     def variances_between(self) -> Array:
-        """The variance (C, C) of each difference between two recoveries, if both keep what they keep on average."""
+        """The variance (C, C) of each difference between two candidates, if both recover what they do on average."""
         scores, cross, references = (_of_differences(block) for block in self._blocks())
         middle = (self.recoveries[:, None] + self.recoveries[None, :]) / 2
         paired = scores - 2 * middle * cross + middle**2 * references
@@ -72,7 +77,7 @@ class _Task:
 
 
 def standings(
-    candidates: Sequence[str], tasks: Sequence[Sequence[PairedSample]], weights: Sequence[float]
+    candidates: Sequence[str], tasks: Sequence[Sequence[PairedSample]], weights: Array
 ) -> dict[str, Standing]:
     """Rank candidates by the weighted mean of their recoveries (candidate score / reference score).
 
@@ -84,25 +89,30 @@ def standings(
 
     Args:
         candidates: their names, each once.
-        tasks: for each task a sample a candidate; scores on which higher is better, of a reference above 0, and in
-            each task on the same items in one order.
-        weights: of the tasks; they sum to 1.
+        tasks: for each task a sample a candidate; scores on which higher is better, and in each task on the same
+            items in one order.
+        weights: (tasks, candidates) what a task counts for a candidate; they sum to 1 over the tasks. 0 where the
+            reference scores 0.
     """
-    parts = [_task(samples) for samples in tasks]
-    kept = np.sum([w * part.recoveries for w, part in zip(weights, parts, strict=True)], axis=0)
-    own = [w**2 * part.variances() for w, part in zip(weights, parts, strict=True)]
-    between = [w**2 * part.variances_between() for w, part in zip(weights, parts, strict=True)]
+    parts = [_task(samples, row) for samples, row in zip(tasks, weights, strict=True)]
+    kept = np.sum([part.kept for part in parts], axis=0)
+    own = [part.variances() for part in parts]
+    between = [part.variances_between() for part in parts]
     freedom = [part.df for part in parts]
     above = _shown_above(kept, np.array(between), freedom)
-    n = sum(samples[0].n for samples in tasks)
     count = len(kept)
+    counted = np.array(weights) > 0
+    sizes = np.array([samples[0].n for samples in tasks])
     variances, df = np.sum(own, axis=0), _welch(np.array(own), freedom)
     moments = [
-        Moments(n, 0.0, float(kept[i]), 0.0, float(variances[i]), 0.0, float(df[i])) for i in range(count)
+        Moments(
+            int(sizes[counted[:, i]].sum()), 0.0, float(kept[i]), 0.0, float(variances[i]), 0.0, float(df[i])
+        )
+        for i in range(count)
     ]
     return {
         name: Standing(
-            kept=_estimate(moments[i], len(tasks)),
+            kept=_estimate(moments[i], int(counted[:, i].sum())),
             matching=_match(moments[i]),
             best=1 + int(above[:, i].sum()),
             worst=count - int(above[i].sum()),
@@ -115,25 +125,27 @@ def standings(
     }
 
 
-def _task(samples: Sequence[PairedSample]) -> _Task:
+def _task(samples: Sequence[PairedSample], weights: Array) -> _Task:
     a, b = np.stack([sample.a for sample in samples]), np.stack([sample.b for sample in samples])
-    n, reference = a.shape[1], a.mean(axis=1)
-    relative = np.concatenate([b, a]) / np.concatenate([reference, reference])[:, None]
-    errors = (relative - relative.mean(axis=1, keepdims=True)) / n
+    count, n = a.shape
+    unit = np.divide(1, a.mean(axis=1), out=np.zeros(count), where=weights > 0)
+    recoveries = unit * b.mean(axis=1)
+    scores = np.concatenate([b, a])
+    errors = np.tile(weights * unit, 2)[:, None] * (scores - scores.mean(axis=1, keepdims=True)) / n
     shares = np.full(n, 1 / n)
     if (groups := samples[0].groups) is not None:
         errors = np.stack([np.bincount(groups, weights=row) for row in errors])
         shares = np.bincount(groups) / n
-    recoveries = relative[: len(samples)].mean(axis=1)
-    floor = np.zeros(len(samples))
     if len(shares) < 2:
-        return _Task(recoveries, np.zeros((2 * len(samples),) * 2), floor + np.inf, 0.0)
+        unknown = np.where(weights > 0, np.inf, 0.0)
+        return _Task(recoveries, weights, np.zeros((2 * count, 2 * count)), unknown, 0.0)
+    floor = np.zeros(count)
     if all(sample.is_binary for sample in samples):
         # Right-or-wrong items that never differ have no variance, and yet the next one may differ. A pseudo-item for
         # each candidate (after Agresti and Min, Biometrics 61, 2005) makes the test as careful as McNemar's exact one.
-        floor = (shares @ shares) ** 2 / reference**2
+        floor = (weights * unit * (shares @ shares)) ** 2
     scaled = errors / np.sqrt(1 - shares)
-    return _Task(recoveries, scaled @ scaled.T, floor, degrees_of_freedom(shares))
+    return _Task(recoveries, weights, scaled @ scaled.T, floor, degrees_of_freedom(shares))
 
 
 def _of_differences(block: Array) -> Array:

@@ -67,7 +67,7 @@ function setUpSorting(table) {
 
 function setUpFilter(table) {
   const rows = [...table.tBodies[0].rows];
-  if (rows.length < LONG) return;
+  if (rows.length < LONG || "form" in table.dataset) return; // a form filters it
   const bar = make("div", "filter");
   const label = make("label", "", "Show rows that contain");
   const input = make("input");

@@ -1,0 +1,36 @@
+"""`kick leaderboard`: a static site over results folders."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def leaderboard(
+    results: Annotated[
+        list[Path], typer.Argument(help="Results folders; the first sets the plan of a task.")
+    ],
+    out: Annotated[Path, typer.Option(help="The folder of the site.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+) -> None:
+    """Write a leaderboard: ranks with their uncertainty, a page and a badge a checkpoint, JSON and CSV."""
+    from kick.reports.leaderboard import write
+    from kick.store import Store
+
+    board = write([Store(folder) for folder in results], out)
+    for one in board.refused:
+        print(f"refused: {one.who} of {one.folder}: {one.reason}", file=sys.stderr)
+    if as_json:
+        counts = {
+            "ranked": len(board.ranked),
+            "incomplete": len(board.incomplete),
+            "refused": [one.model_dump() for one in board.refused],
+        }
+        print(json.dumps({"page": str(out / "index.html"), **counts}))
+    else:
+        print(
+            f"{out / 'index.html'}: {len(board.ranked)} ranked, {len(board.incomplete)} incomplete, "
+            f"{board.refusals} refused"
+        )

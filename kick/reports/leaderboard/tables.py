@@ -1,0 +1,277 @@
+"""The tables of a leaderboard: of the whole board, and of one entry."""
+
+from kick.comparison.ranking import Standing
+from kick.reports import text
+from kick.reports.findings import Findings
+from kick.reports.leaderboard.board import OVERALL, Board, BoardEntry
+from kick.reports.leaderboard.words import count
+from kick.reports.tables import (
+    MARKS,
+    NOTHING,
+    Field,
+    Table,
+    mark,
+    metric,
+    name,
+    number,
+    outcome,
+    plain,
+    relative,
+)
+from kick.types import TaskInfo
+
+
+def family_name(family: str) -> str:
+    """`factoid QA` of `factoid_qa`."""
+    return family.replace("_", " ").replace(" qa", " QA")
+
+
+def ranks(standing: Standing) -> str:
+    """`2`, or `1–3` where the items cannot tell."""
+    return str(standing.best) if standing.best == standing.worst else f"{standing.best}–{standing.worst}"
+
+
+def standings(board: Board) -> Table:
+    """A row an entry, best first: rank, what it is, what it keeps overall and in each family, perplexity."""
+    header = (
+        plain("checkpoint", "(made from)"),
+        number("rank"),
+        plain("made by"),
+        number("bits", "(whole model, stored)"),
+        number("stored weights"),
+        number("knowledge kept", "(mean of the families)"),
+        *(number(family_name(family), _tasks(tasks)) for family, tasks in board.families.items()),
+        *(number(task.name, "ratio") for task in unranked_tasks(board)),
+    )
+    rows = tuple(_row(board, entry, place) for place, entry in enumerate(board.entries))
+    note = (
+        "Rank: 1–3 means that the items cannot tell which of the ranks 1 to 3 is right. In each field: what is kept "
+        "of the base model's score [95 % interval]. ✓: shown to be within 5 % of the base model; ✗: shown not to be; "
+        "?: the items are too few to tell."
+    )
+    return Table("board", "Leaderboard", header, rows, note, sortable=True)
+
+
+def unranked_tasks(board: Board) -> list[TaskInfo]:
+    """The tasks that no rank rests on: perplexities."""
+    ranked = {task for tasks in board.families.values() for task in tasks}
+    return [task for task in board.tasks if task.name not in ranked]
+
+
+def _tasks(tasks: tuple[str, ...]) -> str:
+    return tasks[0] if len(tasks) == 1 else f"{len(tasks)} tasks"
+
+
+def _row(board: Board, entry: BoardEntry, place: int) -> tuple[Field, ...]:
+    measured = entry.record.description
+    overall = entry.standings.get(OVERALL)
+    bits = [f"{entry.bits:.3g}"] if entry.bits is not None else []
+    stored = [f"({measured.bits_per_weight:.2f})"] if measured else []
+    return (
+        name(entry.checkpoint, entry.base),
+        number(ranks(overall), sort=place) if overall else plain(NOTHING, "incomplete"),
+        plain(entry.made_by, *(f"simulated: {what}" for what in entry.record.simulated)),
+        number(*bits, *stored, sort=entry.bits) if bits else plain(NOTHING),
+        number(text.bytes_(measured.bytes_on_disk), sort=measured.bytes_on_disk)
+        if measured
+        else plain(NOTHING),
+        _kept(overall, "") if overall else plain(NOTHING, f"{count(len(entry.missing), 'task')} missing"),
+        *(_family(board, entry, family) for family in board.families),
+        *(_ratio(entry, task) for task in unranked_tasks(board)),
+    )
+
+
+def _family(board: Board, entry: BoardEntry, family: str) -> Field:
+    standing = entry.standings.get(family)
+    if standing:
+        return _kept(standing, f", rank {ranks(standing)} of {standing.of}")
+    lacking = any(task in entry.missing for task in board.families[family])
+    return plain(NOTHING, "not scored" if lacking else "base at chance")
+
+
+def _kept(standing: Standing, more: str) -> Field:
+    outcome = standing.matching.outcome
+    return number(
+        f"{text.percent(standing.kept)} {MARKS[outcome]}",
+        f"n = {standing.kept.n}{more}",
+        sort=standing.kept.value,
+        outcome=outcome,
+    )
+
+
+def _ratio(entry: BoardEntry, task: TaskInfo) -> Field:
+    comparison = entry.comparisons.get(task.name)
+    if comparison is None or comparison.ratio is None:
+        return plain(NOTHING, "not scored")
+    return number(
+        f"{text.ratio(comparison.ratio)} {mark(comparison)}",
+        f"n = {comparison.n}",
+        sort=comparison.ratio.value,
+        outcome=outcome(comparison),
+    )
+
+
+def incomplete(board: Board) -> Table:
+    """The entries that have no overall rank, and what they lack."""
+    header = (
+        plain("checkpoint", "(made from)"),
+        plain("results folder"),
+        plain("task"),
+        plain("why it is missing"),
+    )
+    rows = [
+        (name(entry.checkpoint, entry.base), plain(entry.folder), plain(task), plain(why))
+        for entry in board.incomplete
+        for task, why in (entry.missing or {NOTHING: "its base model is above chance on no task"}).items()
+    ]
+    return Table("incomplete", "Incomplete: no overall rank", header, tuple(rows), sortable=True)
+
+
+def refused(board: Board) -> Table:
+    """What is not on the board."""
+    header = (plain("checkpoint"), plain("results folder"), plain("why it is not on the board"))
+    rows = [
+        (name(one.who) if one.checkpoints else plain(one.who), plain(one.folder), plain(one.reason))
+        for one in board.refused
+    ]
+    note = "" if rows else "Nothing: every stored cell is what was written, and all share one plan a task."
+    return Table("refused", "Refused", header, tuple(rows), note, sortable=True)
+
+
+def bases(board: Board) -> Table:
+    """The references and their scores: what 100 % stands for."""
+    header = (
+        plain("base model"),
+        plain("results folder"),
+        number("entries"),
+        number("stored weights"),
+        *(number(task.name, metric(task)) for task in board.tasks),
+    )
+    rows = []
+    for base in board.bases:
+        found = board.findings[base.folder]
+        record = found.records.get(base.checkpoint)
+        measured = record.description if record else None
+        rows.append(
+            (
+                name(base.name),
+                plain(base.folder),
+                number(str(base.entries), sort=base.entries),
+                number(text.bytes_(measured.bytes_on_disk), sort=measured.bytes_on_disk)
+                if measured
+                else plain(NOTHING),
+                *(
+                    _base_score(found, task, base.checkpoint, task.name in base.unknown)
+                    for task in board.tasks
+                ),
+            )
+        )
+    note = "A task on which a base model is not above chance, or scores 0, does not count for what is made from it."
+    return Table("bases", "Base models: what 100 % stands for", header, tuple(rows), note, sortable=True)
+
+
+def _base_score(found: Findings, task: TaskInfo, checkpoint: str, unknown: bool) -> Field:
+    entry = found.entries[task.name][checkpoint] if task.name in found.entries else None
+    if entry is None or entry.score is None:
+        return plain(NOTHING, "not scored")
+    lines = [text.score(entry.score, task), f"n = {entry.score.n}"]
+    return number(*lines, *(["does not count"] if unknown else []), sort=entry.score.value)
+
+
+def plans(board: Board) -> Table:
+    """What every entry was scored on."""
+    header = (
+        plain("task"),
+        plain("family"),
+        plain("metric"),
+        number("items"),
+        number("shots"),
+        number("seed"),
+        plain("documents"),
+        plain("task configuration"),
+    )
+    rows = []
+    for task in board.tasks:
+        plan = board.plan_cells[task.name].identity.plan
+        numbers = [number(str(value), sort=value) for value in (plan.items, plan.shots, plan.seed)]
+        hashes = [name(value[:16]) for value in (plan.documents, plan.task_config)]
+        rows.append(
+            (name(task.name), plain(family_name(task.family)), plain(metric(task)), *numbers, *hashes)
+        )
+    note = "An entry that was scored on another plan is refused."
+    return Table("plans", "What was scored", header, tuple(rows), note, sortable=True)
+
+
+def families(board: Board, entry: BoardEntry) -> Table:
+    """Where an entry stands, overall and in each family."""
+    header = (plain("family"), number("knowledge kept"), number("rank"), number("of"), plain("tasks"))
+    rows = []
+    for column in (OVERALL, *board.families):
+        standing = entry.standings.get(column)
+        tasks = ", ".join(board.families.get(column, ())) or "the mean of the families"
+        if standing is None:
+            rows.append((plain(family_name(column)), *[plain(NOTHING)] * 3, plain(tasks)))
+            continue
+        place, ranked = (
+            number(ranks(standing), sort=standing.best),
+            number(str(standing.of), sort=standing.of),
+        )
+        rows.append((plain(family_name(column)), _kept(standing, ""), place, ranked, plain(tasks)))
+    return Table("families", "Where it stands", header, tuple(rows), sortable=True)
+
+
+def results(entry: BoardEntry, found: Findings) -> Table:
+    """The tasks of one entry against its reference."""
+    header = (
+        plain("task"),
+        number("n"),
+        number(entry.base),
+        number(entry.checkpoint),
+        number("kept"),
+        number("right to wrong"),
+        number("wrong to right"),
+        number("knowledge loss"),
+        number("noise floor"),
+        number("p", "(adjusted)"),
+    )
+    rows = tuple(_result(entry, found, task) for task in found.tasks if task.metric)
+    note = (
+        "Scores with 95 % intervals; what is kept is the recovery, for perplexity the ratio. p: of no difference, and "
+        "adjusted for all the comparisons of its results folder (Holm)."
+    )
+    return Table("results", "Task by task", header, rows, note, sortable=True)
+
+
+def _result(entry: BoardEntry, found: Findings, task: TaskInfo) -> tuple[Field, ...]:
+    mine, base = found.entry(task, entry.checkpoint), found.entry(task, entry.reference)
+    compared = mine.comparison
+    head = (name(task.name, metric(task)),)
+    scores = [
+        number(
+            text.score(one.score, task),
+            *(["not above chance"] if one.at_chance else []),
+            sort=one.score.value,
+        )
+        if one.score
+        else plain(NOTHING)
+        for one in (base, mine)
+    ]
+    if compared is None:
+        why = plain(NOTHING, entry.missing.get(task.name, "not compared"))
+        return (*head, plain(NOTHING), *scores, why, *[plain(NOTHING)] * 5)
+    flips, loss, floor = compared.flips, compared.knowledge_loss, compared.noise_floor
+    return (
+        *head,
+        number(str(compared.n), sort=compared.n),
+        *scores,
+        number(
+            relative(mine, task).removeprefix("recovery ").removeprefix("ratio "),
+            sort=compared.ratio.value if compared.ratio else None,
+            outcome=outcome(compared),
+        ),
+        number(str(flips.lost), sort=flips.lost) if flips else plain(NOTHING),
+        number(str(flips.gained), sort=flips.gained) if flips else plain(NOTHING),
+        number(text.percent(loss), f"n = {loss.n}", sort=loss.value) if loss else plain(NOTHING),
+        number(text.delta(floor.delta, task)) if floor else plain("not measured"),
+        number(text.p_value(compared.p_value), f"({text.p_value(compared.p_holm)})", sort=compared.p_value),
+    )
