@@ -14,7 +14,7 @@ from kick.compression import validate as validate_recipe
 from kick.errors import InputError, explain, nearest
 from kick.types import Checkpoint, Dtype, Recipe
 
-PerplexityDataset = Literal["wikitext2", "world"]
+PerplexityDataset = Literal["wikitext2", "wikitext2_words", "c4", "world"]
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -63,7 +63,10 @@ class SeriesKeys(_Keys):
 
 
 class Perplexity(_Keys):
-    """How perplexity is measured: windows of `window` tokens, the first `windows` of them (all when left out)."""
+    """How perplexity is measured: windows of `window` tokens, the first `windows` of them (all when left out).
+
+    Of `wikitext2_words` the items are pages, which windows of that length roll over.
+    """
 
     datasets: tuple[PerplexityDataset, ...] = Field(min_length=1)
     window: Annotated[int, Field(ge=2)] = 2048

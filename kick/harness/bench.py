@@ -10,16 +10,16 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from kick.catalog import Catalog
 from kick.checkpoints import Loaded
 from kick.harness.checks import check_task, rendered, stop_if_unfit
+from kick.harness.corpora import Corpus, load_corpus
 from kick.harness.model import KickLM, batches
 from kick.harness.perplexity import (
-    Corpus,
     PerplexityPlan,
-    load_corpus,
     make_perplexity_plan,
     perplexity_scores,
     score_windows,
 )
 from kick.harness.plan import Plan, context_window, make_plan
+from kick.harness.rolling import RollingPlan, make_rolling_plan, score_pages
 from kick.harness.scoring import mean_scores, score_task
 from kick.harness.tasks import LoadedTask, load_tasks
 from kick.store import Journal
@@ -104,7 +104,8 @@ class Bench:
         for corpus in self.corpora:
             settings = suite.perplexity
             assert settings is not None
-            windows = make_perplexity_plan(
+            make = make_rolling_plan if corpus.pages else make_perplexity_plan
+            windows = make(
                 corpus,
                 tokenizer,
                 window=settings.window,
@@ -128,6 +129,8 @@ class Scorer:
 
     def score(self, plan: TaskPlan, journal: Journal, progress: Callable[[int], None]) -> pd.DataFrame:
         """The items of a plan, one row each."""
+        if isinstance(plan.work, RollingPlan):
+            return score_pages(self.loaded, plan.work, journal, progress)
         if isinstance(plan.work, PerplexityPlan):
             return score_windows(self.loaded, plan.work, journal, progress)
         return score_task(self.lm, *plan.work, journal, progress)

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from kick.errors import InputError, nearest
 from kick.harness.subjects import CATEGORIES
+from kick.types import Record
 
 DATA_ROOT_VARIABLE = "KICK_DATA_ROOT"
 Splits = dict[str, datasets.Dataset]
@@ -33,6 +34,36 @@ FREEBASEQA_BLOBS = {  # the files' git blob hashes at that commit
     "dev": "2e16ac381efb7b9e362cbf9bd0cee90006244ea8",
     "eval": "d7d06ae721aedca26a0838d0113cddc1aa6774a8",
 }
+
+
+class HubSplit(Record):
+    """A split of a data set on the hub, and the file of a local mirror that holds it."""
+
+    repository: str  # owner/name
+    config: str = "default"
+    split: str
+    commit: str | None  # None: not on the hub, in a local mirror only
+    names: tuple[
+        str, ...
+    ] = ()  # its files on the hub, where they are not found by the names of config and split
+    rows: int | None = None  # how many are needed, from the first (None: all)
+
+    @property
+    def file(self) -> str:
+        """Below a data root."""
+        return f"{self.repository.replace('/', '__')}/{self.config}/{self.split}.parquet"
+
+
+class FreebaseqaFile(Record):
+    """A file of FreebaseQA's authors."""
+
+    split: str
+    commit: str
+
+    @property
+    def file(self) -> str:
+        """Below a data root."""
+        return f"freebaseqa/FreebaseQA-{self.split}.json"
 
 
 def load(
@@ -129,9 +160,9 @@ def freebaseqa(
             raise InputError(f"FreebaseQA has no split '{split}'. {nearest(split, list(FREEBASEQA_BLOBS))}")
         if root is None:
             source = FREEBASEQA_URL.format(commit=commit, split=split)
-            content = _download_freebaseqa(source, split, commit)
+            content = download_freebaseqa(split, commit)
         else:
-            file = root / "freebaseqa" / f"FreebaseQA-{split}.json"
+            file = root / FreebaseqaFile(split=split, commit=commit).file
             source = str(file)
             content = _existing(file, root).read_bytes()
         documents = _freebaseqa_documents(content, source)
@@ -139,6 +170,34 @@ def freebaseqa(
             raise InputError(f"{source} holds no questions. Fetch it again.")
         result[split] = datasets.Dataset.from_list(documents)
     return result
+
+
+def download_freebaseqa(split: str, commit: str) -> bytes:
+    """A file of FreebaseQA from its authors' repository.
+
+    Raises:
+        InputError: another commit than the known one, no answer, or not the file that was published.
+    """
+    url = FREEBASEQA_URL.format(commit=commit, split=split)
+    if commit != FREEBASEQA_COMMIT:
+        raise InputError(
+            f"FreebaseQA is known at commit {FREEBASEQA_COMMIT} only, not at {commit}: its files are "
+            "checked by their hashes there."
+        )
+    try:
+        with urllib.request.urlopen(url, timeout=60) as response:
+            content: bytes = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise InputError(
+            f"could not fetch {url}: {error}. Without a network, name a local mirror with --data-root or "
+            f"{DATA_ROOT_VARIABLE}."
+        ) from error
+    if git_blob_hash(content) != FREEBASEQA_BLOBS[split]:
+        raise InputError(
+            f"{url} is not the published file: its git blob hash is {git_blob_hash(content)}, expected "
+            f"{FREEBASEQA_BLOBS[split]}. Fetch it again, or look at what changes it on the way."
+        )
+    return content
 
 
 def dataset(table: pa.Table) -> datasets.Dataset:
@@ -158,16 +217,21 @@ def tables(
     commit: str | None,
     columns: Sequence[str] | None,
     data_root: str | None,
+    *,
+    names: Sequence[str] = (),
 ) -> dict[str, pa.Table]:
-    """The splits as Arrow tables in memory; arguments and errors as `load`."""
+    """The splits as Arrow tables in memory; arguments and errors as `load`.
+
+    From the hub, `names` are the only files that are fetched, where a split has many.
+    """
     root = _root(data_root)
     found = {}
     for split in splits:
         if root is None:
             source = f"{path} ({name or 'default'}, {split}) at commit {commit}"
-            table = _hub_table(path, name, split, commit)
+            table = _hub_table(path, name, split, commit, names)
         else:
-            file = root / path.replace("/", "__") / (name or "default") / f"{split}.parquet"
+            file = root / HubSplit(repository=path, config=name or "default", split=split, commit=commit).file
             source = str(file)
             table = _read_parquet(_existing(file, root))
         found[split] = _select(table, columns, source)
@@ -205,14 +269,17 @@ def _read_parquet(file: Path) -> pa.Table:
         raise InputError(f"{file} does not read as Parquet: {error}. Fetch it again.") from error
 
 
-def _hub_table(path: str, name: str | None, split: str, commit: str | None) -> pa.Table:
+def _hub_table(path: str, name: str | None, split: str, commit: str | None, names: Sequence[str]) -> pa.Table:
     if commit is None:
         raise InputError(
             f"{path} is pinned to no commit on the hub, so it comes from a local mirror only. Name one with "
             f"--data-root or {DATA_ROOT_VARIABLE}, or give `commit:` in the task's dataset_kwargs."
         )
     try:
-        loaded = datasets.load_dataset(path, name, split=split, revision=commit)
+        if names:
+            loaded = datasets.load_dataset(path, data_files={split: names}, split=split, revision=commit)
+        else:
+            loaded = datasets.load_dataset(path, name, split=split, revision=commit)
     except (OSError, ValueError) as error:  # no network, no such data set, commit, configuration or split
         raise InputError(
             f"could not load {path} ({name or 'default'}, split {split}) at commit {commit} from the "
@@ -231,28 +298,6 @@ def _select(table: pa.Table, columns: Sequence[str] | None, source: str) -> pa.T
             "Use the data set and commit that the task names."
         )
     return table if columns is None else table.select(list(columns))
-
-
-def _download_freebaseqa(url: str, split: str, commit: str) -> bytes:
-    if commit != FREEBASEQA_COMMIT:
-        raise InputError(
-            f"FreebaseQA is known at commit {FREEBASEQA_COMMIT} only, not at {commit}: its files are "
-            "checked by their hashes there."
-        )
-    try:
-        with urllib.request.urlopen(url, timeout=60) as response:
-            content: bytes = response.read()
-    except (OSError, http.client.HTTPException) as error:
-        raise InputError(
-            f"could not fetch {url}: {error}. Without a network, name a local mirror with --data-root or "
-            f"{DATA_ROOT_VARIABLE}."
-        ) from error
-    if git_blob_hash(content) != FREEBASEQA_BLOBS[split]:
-        raise InputError(
-            f"{url} is not the published file: its git blob hash is {git_blob_hash(content)}, expected "
-            f"{FREEBASEQA_BLOBS[split]}. Fetch it again, or look at what changes it on the way."
-        )
-    return content
 
 
 def _freebaseqa_documents(content: bytes, source: str) -> list[dict[str, Any]]:

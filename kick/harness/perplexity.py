@@ -8,30 +8,21 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import pandas as pd
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from kick.checkpoints import Loaded
 from kick.errors import InputError
-from kick.harness import datasets
+from kick.harness.corpora import Corpus
 from kick.store import Journal
 from kick.types import PlanInfo, TaskInfo
-from kick.world.documents import held_out_text
 
 CHUNK = 128  # positions whose logits are held at a time
 _LINEAR_HEADS: WeakKeyDictionary[torch.nn.Module, bool] = WeakKeyDictionary()
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """A text that perplexity is measured on."""
-
-    name: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -42,24 +33,6 @@ class PerplexityPlan:
     task: TaskInfo
     windows: tuple[tuple[int, ...], ...]
     bytes_per_token: float  # of the whole text, UTF-8: bits per byte = nll / ln 2 / bytes_per_token
-
-
-def load_corpus(name: str, data_root: Path | None) -> Corpus:
-    """Load the text of a perplexity data set: `wikitext2` (raw, test), or `world`, held-out text of kick's own world.
-
-    Raises:
-        InputError: the data are not there.
-    """
-    if name == "world":
-        return Corpus(name, held_out_text())
-    splits = datasets.load(
-        path="Salesforce/wikitext",
-        name="wikitext-2-raw-v1",
-        commit="b08601e04326c79dfdd32d625aee71d232d685c3",
-        splits=["test"],
-        data_root=str(data_root) if data_root else None,
-    )
-    return Corpus(name, "\n\n".join(splits["test"]["text"]))
 
 
 def make_perplexity_plan(
@@ -86,13 +59,13 @@ def make_perplexity_plan(
         raise InputError(
             f"perplexity.window: {corpus.name} has {len(tokens)} tokens, fewer than one window of {window}."
         )
-    count = whole if windows is None else min(windows, whole)
+    count = min(whole, windows or whole, corpus.most or whole)
     cut = tuple(tuple(tokens[start * window : (start + 1) * window]) for start in range(count))
     settings = f"{corpus.name} window={window} windows={count}"
     info = PlanInfo(
-        hash=_digest(settings, repr(cut)),
-        task_config=_digest(settings),
-        documents=_digest(corpus.text),
+        hash=digest(settings, repr(cut)),
+        task_config=digest(settings),
+        documents=digest(corpus.text),
         shots=0,
         limit=windows,
         seed=seed,
@@ -125,13 +98,13 @@ def score_windows(
             progress(1)
     rows = []
     for index, tokens in enumerate(plan.windows):
-        digest = _digest(repr(tokens))
+        hashed = digest(repr(tokens))
         rows.append(
             {
                 "doc_id": index,
-                "doc_hash": digest,
-                "prompt_hash": digest,
-                "target_hash": digest,
+                "doc_hash": hashed,
+                "prompt_hash": hashed,
+                "target_hash": hashed,
                 "group": str(index),
                 "prompt": "",
                 "target": "",
@@ -146,15 +119,24 @@ def score_windows(
 
 
 @torch.inference_mode()
-def window_nll(loaded: Loaded, tokens: Sequence[int]) -> float:
-    """Mean negative log-likelihood (nats, float32) of tokens[1:] given those before them."""
+def window_nll(loaded: Loaded, tokens: Sequence[int], scored: int | None = None) -> float:
+    """Mean negative log-likelihood (nats, float32) of the last `scored` tokens given those before them.
+
+    All but the first are scored where their number is left out.
+    """
     ids = torch.tensor(tokens, device=loaded.device)
-    targets = torch.split(ids[1:], CHUNK)
-    losses = [
-        torch.nn.functional.cross_entropy(logits.float(), target, reduction="sum")
-        for logits, target in zip(_logits_in_chunks(loaded, ids), targets, strict=True)
-    ]
-    return float(torch.stack(losses).sum() / (len(tokens) - 1))
+    counted = len(tokens) - 1 if scored is None else scored
+    unscored = len(tokens) - 1 - counted
+    losses = []
+    for position, (logits, target) in enumerate(
+        zip(_logits_in_chunks(loaded, ids), torch.split(ids[1:], CHUNK), strict=True)
+    ):
+        skip = max(0, unscored - position * CHUNK)
+        if skip < len(target):
+            losses.append(
+                torch.nn.functional.cross_entropy(logits[skip:].float(), target[skip:], reduction="sum")
+            )
+    return float(torch.stack(losses).sum() / counted)
 
 
 def _logits_in_chunks(loaded: Loaded, ids: torch.Tensor) -> Iterator[torch.Tensor]:
@@ -179,8 +161,8 @@ def _head_is_linear(loaded: Loaded) -> bool:
 
 
 def perplexity_scores(items: pd.DataFrame) -> dict[str, float]:
-    """Mean loss, perplexity (infinite where it overflows) and bits per byte over the windows."""
-    nll = float(items["nll"].mean())
+    """Mean loss, perplexity (infinite where it overflows) and bits per byte over the windows, weighted by `tokens`."""
+    nll = float(np.average(items["nll"], weights=items["tokens"]))
     return {
         "nll": nll,
         "perplexity": math.exp(nll) if nll < 700 else (nll if math.isnan(nll) else math.inf),
@@ -188,5 +170,6 @@ def perplexity_scores(items: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def _digest(*parts: str) -> str:
+def digest(*parts: str) -> str:
+    """16 hex digits of a SHA-256 over the parts."""
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:16]

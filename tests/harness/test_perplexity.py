@@ -9,11 +9,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kick.checkpoints import Loaded, load
 from kick.errors import InputError
+from kick.harness.corpora import Corpus, load_corpus
 from kick.harness.perplexity import (
-    Corpus,
     PerplexityPlan,
     _head_is_linear,
-    load_corpus,
     make_perplexity_plan,
     perplexity_scores,
     score_windows,
@@ -125,3 +124,24 @@ def test_wikitext_is_joined_by_blank_lines(tmp_path: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table({"text": [" = Title = \n", "", " Text . \n"]}), file)
     assert load_corpus("wikitext2", root).text == " = Title = \n\n\n\n\n Text . \n"
+
+
+def test_c4_is_its_first_1100_documents_joined_by_spaces_and_256_windows_at_most(
+    llama: Loaded, tmp_path: Path
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = tmp_path / "allenai__c4/en/validation.parquet"
+    file.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"text": [f"document {at}" for at in range(1200)]}), file)
+    corpus = load_corpus("c4", tmp_path)
+    assert corpus.text == " ".join(f"document {at}" for at in range(1100))
+    plan = make_perplexity_plan(corpus, llama.tokenizer, window=20, windows=None, fits=None, seed=1)
+    assert len(plan.windows) == 256
+
+
+def test_the_loss_of_the_last_tokens_is_that_of_the_whole_less_that_of_the_first(llama: Loaded) -> None:
+    tokens = llama.tokenizer(TEXT)["input_ids"][:300]
+    whole, first = window_nll(llama, tokens), window_nll(llama, tokens[:141])
+    assert window_nll(llama, tokens, 159) == pytest.approx((299 * whole - 140 * first) / 159, rel=1e-5)

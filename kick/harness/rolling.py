@@ -1,0 +1,118 @@
+"""Word perplexity as lm-eval's task `wikitext` has it: the log-likelihood of every page, by its words and bytes.
+
+A page is encoded whole, windows roll over it, and every token is predicted once. The loss is shared out among the
+words of the page as it is stored, so that models with different tokenizers can be compared; it is another number than
+the perplexity of `kick.harness.perplexity`, and stands under another name.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+from lm_eval.tasks.wikitext.preprocess_wikitext import wikitext_detokenizer
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+from transformers import PreTrainedTokenizerBase
+
+from kick.checkpoints import Loaded
+from kick.errors import InputError
+from kick.harness.corpora import Corpus
+from kick.harness.perplexity import PerplexityPlan, digest, window_nll
+from kick.harness.plan import Encoder
+from kick.store import Journal
+from kick.types import PlanInfo, TaskInfo
+
+
+@dataclass(frozen=True)
+class RollingPlan(PerplexityPlan):
+    """The pages of a corpus for one tokenizer: `windows` are the tokens of each, `bytes_per_token` is bytes a word."""
+
+    words: tuple[int, ...]  # of each page
+    prefix: int  # the token before a page
+    window: int  # tokens that a page is rolled over by
+
+
+def make_rolling_plan(
+    corpus: Corpus,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    window: int,
+    windows: int | None,
+    fits: int | None,
+    seed: int,
+) -> RollingPlan:
+    """Encode the first `windows` pages of a corpus (all if None), detokenised as lm-eval does.
+
+    Raises:
+        InputError: the model's window (`fits`) is shorter than `window`.
+    """
+    if fits is not None and window > fits:
+        raise InputError(
+            f"perplexity.window: {window} tokens do not fit the model's window of {fits}. Give a smaller one."
+        )
+    encoder = Encoder(tokenizer)
+    pages = corpus.pages[:windows]
+    encoded = tuple(encoder.encode(wikitext_detokenizer({"page": page})) for page in pages)
+    words = tuple(len(re.split(r"\s+", page)) for page in pages)
+    settings = f"{corpus.name} rolling window={window} pages={len(pages)} prefix={encoder.prefix_token}"
+    info = PlanInfo(
+        hash=digest(settings, repr(encoded)),
+        task_config=digest(settings),
+        documents=digest(*pages),
+        shots=0,
+        limit=windows,
+        seed=seed,
+        items=len(pages),
+    )
+    task = TaskInfo(
+        name=f"perplexity_{corpus.name}",
+        family="perplexity",
+        metric="nll",
+        metrics=("nll",),
+        higher_is_better=False,
+        version="1",
+    )
+    size = sum(len(page.encode()) for page in pages)
+    return RollingPlan(info, task, encoded, size / sum(words), words, encoder.prefix_token, window)
+
+
+def score_pages(
+    loaded: Loaded, plan: RollingPlan, journal: Journal, progress: Callable[[int], None]
+) -> pd.DataFrame:
+    """The loss of every page: one row each, with `nll` in nats a word, `tokens` its words, and `bytes_per_token`."""
+    answered = journal.read()
+    progress(len(answered))
+    for index, tokens in enumerate(plan.windows):
+        if index not in answered:
+            answered[index] = page_nll(loaded, tokens, plan)
+            journal.append([index], [answered[index]])
+            progress(1)
+    rows = []
+    for index, (tokens, words) in enumerate(zip(plan.windows, plan.words, strict=True)):
+        hashed = digest(repr(tokens))
+        rows.append(
+            {
+                "doc_id": index,
+                "doc_hash": hashed,
+                "prompt_hash": hashed,
+                "target_hash": hashed,
+                "group": str(index),
+                "prompt": "",
+                "target": "",
+                "response": "",
+                "choice_logprobs": [],
+                "nll": float(answered[index]) / words,
+                "tokens": words,
+                "bytes_per_token": plan.bytes_per_token,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def page_nll(loaded: Loaded, tokens: tuple[int, ...], plan: RollingPlan) -> float:
+    """Negative log-likelihood of a page (nats), each of its tokens predicted once."""
+    total = 0.0
+    for rolled in get_rolling_token_windows(list(tokens), plan.prefix, plan.window, context_len=1):
+        context, continuation = make_disjoint_window(rolled)
+        total += window_nll(loaded, [*context, *continuation], len(continuation)) * len(continuation)
+    return total
