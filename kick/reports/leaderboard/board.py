@@ -26,6 +26,7 @@ from kick.store import Store
 from kick.types import Cell, CheckpointRecord, Comparison, Record, TaskInfo
 
 OVERALL = "overall"
+NOT_STATED = "not stated"
 
 
 class BoardEntry(Record):
@@ -77,7 +78,7 @@ class Board:
     Attributes:
         entries: by what they keep overall; those that lack a task come last.
         refused: what is not on the board.
-        bases: the references, in the order of the folders.
+        bases: the references that entries were made from, in the order of the folders.
         tasks: of the board, those that no rank rests on last.
         families: family -> its ranked tasks.
         plan_cells: for each task the cell whose plan is the board's.
@@ -124,12 +125,14 @@ def gather(stores: Sequence[Store]) -> Board:
     Raises:
         InputError: no folder, or one twice.
     """
-    sources = _sources(stores)
+    given = _labelled(stores)
+    sources: dict[str, Snapshot] = {}
     refused: dict[tuple[str, str], list[str]] = {}  # folder and reason -> checkpoints
     findings: dict[str, Findings] = {}
-    for folder, store in sources.items():
+    for folder, store in given.items():
         try:
-            findings[folder] = _published(read_findings(store), store)
+            sources[folder] = Snapshot(store)
+            findings[folder] = _published(read_findings(sources[folder]), store)
         except InputError as error:
             refused[folder, _public(error, store)] = []
     plan = BoardPlan()
@@ -167,7 +170,11 @@ def gather(stores: Sequence[Store]) -> Board:
             Refused(folder=folder, checkpoints=tuple(names), reason=reason)
             for (folder, reason), names in refused.items()
         ),
-        bases=tuple(_base(folder, findings[folder], bases, entries) for folder in sound),
+        bases=tuple(
+            _base(folder, findings[folder], bases, entries)
+            for folder in sound
+            if any(entry.folder == folder for entry in entries)
+        ),
         tasks=tasks,
         families=families,
         plan_cells=plan.cells,
@@ -175,7 +182,7 @@ def gather(stores: Sequence[Store]) -> Board:
     )
 
 
-def _sources(stores: Sequence[Store]) -> dict[str, Snapshot]:
+def _labelled(stores: Sequence[Store]) -> dict[str, Store]:
     """Each folder under the shortest end of its path that tells it from the others."""
     if not stores:
         raise InputError("no results folder is given. Name one or more that `kick run` wrote to.")
@@ -184,12 +191,9 @@ def _sources(stores: Sequence[Store]) -> dict[str, Snapshot]:
         if paths.count(path) > 1:
             raise InputError(f"{path} is given twice. Name each results folder once.")
     length = 1
-    while len(labels := {"/".join(path.parts[-length:]) for path in paths}) < len(paths):
+    while len({path.parts[-length:] for path in paths}) < len(paths):
         length += 1
-    del labels
-    return {
-        "/".join(path.parts[-length:]): Snapshot(store) for path, store in zip(paths, stores, strict=True)
-    }
+    return {"/".join(path.parts[-length:]): store for path, store in zip(paths, stores, strict=True)}
 
 
 def _published(found: Findings, store: Store) -> Findings:
@@ -248,17 +252,22 @@ def _objection(store: Store, found: Findings, checkpoint: str, plan: BoardPlan) 
         return "it was not scored on any task"
     if found.reference not in found.records:
         return f"its reference {found.reference} was not scored"
-    differences = [difference for cell in cells if (difference := plan.objection(cell))]
+    differences = {cell.task.name: difference for cell in cells if (difference := plan.objection(cell))}
     if not differences:
         return None
-    return f"scored on another plan than the board's (board | this entry): {'; '.join(differences)}"
+    task, difference = next(iter(differences.items()))
+    return (
+        f"scored on another plan than the board's: {', '.join(differences)}. "
+        f"On {task} (board | this entry): {difference}"
+    )
 
 
 def _entry(folder: str, found: Findings, checkpoint: str, names: Mapping[str, str]) -> BoardEntry:
     record, reference = found.records[checkpoint], found.records[found.reference]
     base = names[reference.fingerprint]
     made, measured = record.checkpoint.recipe, record.description
-    quantiser = (measured.quant_method if measured else None) or "not stated"
+    quantiser = measured.quant_method if measured else None
+    made_by = recipe(record) if made else quantiser or f"method {NOT_STATED}"
     bits = float(made.bits) if made and made.bits else measured.bits_per_weight if measured else None
     compared = {task.name: found.entry(task, checkpoint).comparison for task in found.tasks}
     return BoardEntry(
@@ -270,8 +279,8 @@ def _entry(folder: str, found: Findings, checkpoint: str, names: Mapping[str, st
         reference=found.reference,
         checkpoint=checkpoint,
         fingerprint=record.fingerprint,
-        method=made.method if made else quantiser,
-        made_by=recipe(record) if made else quantiser,
+        method=made.method if made else quantiser or NOT_STATED,
+        made_by=made_by,
         bits=bits,
         record=record,
         standings={},
@@ -380,11 +389,11 @@ def _missing(entry: BoardEntry, tasks: Sequence[str]) -> dict[str, str]:
     return unknown | entry.missing
 
 
-def _place(entry: BoardEntry) -> tuple[bool, float, float, str]:
+def _place(entry: BoardEntry) -> tuple[bool, float, str]:
     overall = entry.standings.get(OVERALL)
     if overall is None:
-        return True, -len(entry.standings), 0.0, entry.page
-    return False, overall.best, -overall.kept.value, entry.page
+        return True, -len(entry.standings), entry.page
+    return False, -overall.kept.value, entry.page
 
 
 def _base_names(findings: Sequence[Findings]) -> dict[str, str]:

@@ -50,4 +50,4 @@ class BoardPlan:
         items = [one.identity.plan.items for one in (board, cell)]
         if differences and items[0] != items[1]:
             differences.insert(0, f"items {items[0]} | {items[1]}")
-        return f"{task}: {', '.join(differences)}" if differences else None
+        return ", ".join(differences) or None

@@ -34,16 +34,15 @@ def ranks(standing: Standing) -> str:
 def standings(board: Board) -> Table:
     """A row an entry, best first: rank, what it is, what it keeps overall and in each family, perplexity."""
     header = (
-        plain("checkpoint", "(made from)"),
+        plain("checkpoint", "(made from, by)"),
         number("rank"),
-        plain("made by"),
-        number("bits", "(whole model, stored)"),
-        number("stored weights"),
         number("knowledge kept", "(mean of the families)"),
+        number("bits", "(whole model)"),
+        number("stored weights"),
         *(number(family_name(family), _tasks(tasks)) for family, tasks in board.families.items()),
         *(number(task.name, "ratio") for task in unranked_tasks(board)),
     )
-    rows = tuple(_row(board, entry, place) for place, entry in enumerate(board.entries))
+    rows = tuple(_row(board, entry) for entry in board.entries)
     note = (
         "Rank: 1–3 means that the items cannot tell which of the ranks 1 to 3 is right. In each field: what is kept "
         "of the base model's score [95 % interval]. ✓: shown to be within 5 % of the base model; ✗: shown not to be; "
@@ -62,20 +61,27 @@ def _tasks(tasks: tuple[str, ...]) -> str:
     return tasks[0] if len(tasks) == 1 else f"{len(tasks)} tasks"
 
 
-def _row(board: Board, entry: BoardEntry, place: int) -> tuple[Field, ...]:
+def _row(board: Board, entry: BoardEntry) -> tuple[Field, ...]:
     measured = entry.record.description
     overall = entry.standings.get(OVERALL)
-    bits = [f"{entry.bits:.3g}"] if entry.bits is not None else []
+    missing = count(len(entry.missing), "task")
+    bits = [] if entry.bits is None else [f"{entry.bits:.3g}"]
     stored = [f"({measured.bits_per_weight:.2f})"] if measured else []
     return (
-        name(entry.checkpoint, entry.base),
-        number(ranks(overall), sort=place) if overall else plain(NOTHING, "incomplete"),
-        plain(entry.made_by, *(f"simulated: {what}" for what in entry.record.simulated)),
-        number(*bits, *stored, sort=entry.bits) if bits else plain(NOTHING),
+        name(
+            entry.checkpoint,
+            entry.base,
+            entry.made_by,
+            *(f"simulated: {what}" for what in entry.record.simulated),
+        ),
+        number(ranks(overall), sort=overall.best + overall.worst / 1e6)
+        if overall
+        else number(NOTHING, "incomplete"),
+        _kept(overall, "") if overall else number(NOTHING, f"{missing} missing"),
+        number(*bits, *stored, sort=entry.bits) if bits else number(NOTHING),
         number(text.bytes_(measured.bytes_on_disk), sort=measured.bytes_on_disk)
         if measured
-        else plain(NOTHING),
-        _kept(overall, "") if overall else plain(NOTHING, f"{count(len(entry.missing), 'task')} missing"),
+        else number(NOTHING),
         *(_family(board, entry, family) for family in board.families),
         *(_ratio(entry, task) for task in unranked_tasks(board)),
     )
@@ -84,9 +90,9 @@ def _row(board: Board, entry: BoardEntry, place: int) -> tuple[Field, ...]:
 def _family(board: Board, entry: BoardEntry, family: str) -> Field:
     standing = entry.standings.get(family)
     if standing:
-        return _kept(standing, f", rank {ranks(standing)} of {standing.of}")
+        return _kept(standing, f", rank {ranks(standing)}")
     lacking = any(task in entry.missing for task in board.families[family])
-    return plain(NOTHING, "not scored" if lacking else "base at chance")
+    return number(NOTHING, "not scored" if lacking else "base at chance")
 
 
 def _kept(standing: Standing, more: str) -> Field:
@@ -102,7 +108,7 @@ def _kept(standing: Standing, more: str) -> Field:
 def _ratio(entry: BoardEntry, task: TaskInfo) -> Field:
     comparison = entry.comparisons.get(task.name)
     if comparison is None or comparison.ratio is None:
-        return plain(NOTHING, "not scored")
+        return number(NOTHING, "not scored")
     return number(
         f"{text.ratio(comparison.ratio)} {mark(comparison)}",
         f"n = {comparison.n}",
@@ -159,7 +165,7 @@ def bases(board: Board) -> Table:
                 number(str(base.entries), sort=base.entries),
                 number(text.bytes_(measured.bytes_on_disk), sort=measured.bytes_on_disk)
                 if measured
-                else plain(NOTHING),
+                else number(NOTHING),
                 *(
                     _base_score(found, task, base.checkpoint, task.name in base.unknown)
                     for task in board.tasks
@@ -173,7 +179,7 @@ def bases(board: Board) -> Table:
 def _base_score(found: Findings, task: TaskInfo, checkpoint: str, unknown: bool) -> Field:
     entry = found.entries[task.name][checkpoint] if task.name in found.entries else None
     if entry is None or entry.score is None:
-        return plain(NOTHING, "not scored")
+        return number(NOTHING, "not scored")
     lines = [text.score(entry.score, task), f"n = {entry.score.n}"]
     return number(*lines, *(["does not count"] if unknown else []), sort=entry.score.value)
 
@@ -210,7 +216,7 @@ def families(board: Board, entry: BoardEntry) -> Table:
         standing = entry.standings.get(column)
         tasks = ", ".join(board.families.get(column, ())) or "the mean of the families"
         if standing is None:
-            rows.append((plain(family_name(column)), *[plain(NOTHING)] * 3, plain(tasks)))
+            rows.append((plain(family_name(column)), *[number(NOTHING)] * 3, plain(tasks)))
             continue
         place, ranked = (
             number(ranks(standing), sort=standing.best),
@@ -253,12 +259,12 @@ def _result(entry: BoardEntry, found: Findings, task: TaskInfo) -> tuple[Field, 
             sort=one.score.value,
         )
         if one.score
-        else plain(NOTHING)
+        else number(NOTHING)
         for one in (base, mine)
     ]
     if compared is None:
-        why = plain(NOTHING, entry.missing.get(task.name, "not compared"))
-        return (*head, plain(NOTHING), *scores, why, *[plain(NOTHING)] * 5)
+        why = number(NOTHING, entry.missing.get(task.name, "not compared"))
+        return (*head, number(NOTHING), *scores, why, *[number(NOTHING)] * 5)
     flips, loss, floor = compared.flips, compared.knowledge_loss, compared.noise_floor
     return (
         *head,
@@ -269,9 +275,9 @@ def _result(entry: BoardEntry, found: Findings, task: TaskInfo) -> tuple[Field, 
             sort=compared.ratio.value if compared.ratio else None,
             outcome=outcome(compared),
         ),
-        number(str(flips.lost), sort=flips.lost) if flips else plain(NOTHING),
-        number(str(flips.gained), sort=flips.gained) if flips else plain(NOTHING),
-        number(text.percent(loss), f"n = {loss.n}", sort=loss.value) if loss else plain(NOTHING),
-        number(text.delta(floor.delta, task)) if floor else plain("not measured"),
+        number(str(flips.lost), sort=flips.lost) if flips else number(NOTHING),
+        number(str(flips.gained), sort=flips.gained) if flips else number(NOTHING),
+        number(text.percent(loss), f"n = {loss.n}", sort=loss.value) if loss else number(NOTHING),
+        number(text.delta(floor.delta, task)) if floor else number("not measured"),
         number(text.p_value(compared.p_value), f"({text.p_value(compared.p_holm)})", sort=compared.p_value),
     )

@@ -43,7 +43,7 @@ LEGEND = (
 def lead(board: Board) -> str:
     """The opening sentence: who is ranked, on what."""
     items = {board.plan_cells[task].items for tasks in board.families.values() for task in tasks}
-    bases = {base.name for base in board.bases if base.entries}
+    bases = {base.name for base in board.bases}
     parts = [
         f"{count(len(board.entries), 'compressed checkpoint')} of {count(len(bases), 'base model')}, "
         f"by how much of the base model's knowledge they keep on {count(_tasks(board), 'task')} "
