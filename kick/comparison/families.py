@@ -16,6 +16,30 @@ from kick.types import Estimate
 
 
 @dataclass(frozen=True)
+class TaskMoments:
+    """The means of one task, reference against candidate, when its items are no longer at hand."""
+
+    task: str
+    reference: str  # checkpoint id
+    candidate: str  # checkpoint id
+    higher_is_better: bool
+    moments: Moments
+
+    @classmethod
+    def of(cls, pairs: "Pairs | TaskMoments") -> "TaskMoments":
+        if isinstance(pairs, TaskMoments):
+            return pairs
+        sample = pairs.sample
+        return cls(
+            pairs.task,
+            pairs.reference.checkpoint,
+            pairs.candidate.checkpoint,
+            sample.higher_is_better,
+            sample.moments,
+        )
+
+
+@dataclass(frozen=True)
 class TaskMean:
     """The mean score over tasks, of reference and candidate; it answers the questions that a `PairedSample`
     does.
@@ -24,12 +48,12 @@ class TaskMean:
     sums over T^2. Degrees of freedom are Welch and Satterthwaite's, of the difference.
     """
 
-    samples: Sequence[Pairs]
+    samples: Sequence[Pairs | TaskMoments]
     higher_is_better: bool = True
 
     @cached_property
     def moments(self) -> Moments:
-        parts = [pairs.sample.moments for pairs in self.samples]
+        parts = [TaskMoments.of(pairs).moments for pairs in self.samples]
         count = len(parts)
         variances = np.array([part.variance() for part in parts])
         freedom = np.array([part.df for part in parts])
@@ -53,23 +77,24 @@ class TaskMean:
         return self.moments.evidence_above(1.0 if ratio is None else ratio, delta or 0.0)
 
 
-def compare_family(name: str, tasks: Sequence[Pairs], margin: float) -> FamilyComparison:
+def compare_family(name: str, tasks: Sequence[Pairs | TaskMoments], margin: float) -> FamilyComparison:
     """Compare a candidate with the reference over several tasks at once.
 
     Args:
         name: what the tasks have in common.
-        tasks: the pairs of each task; scores on which higher is better and that share a unit.
+        tasks: the pairs or the means of each task; scores on which higher is better and that share a unit.
         margin: relative, for `matching`.
 
     Raises:
         InputError: a task is measured by perplexity, or lower is better on it.
     """
-    odd = [pairs.task for pairs in tasks if not pairs.sample.higher_is_better]
+    parts = [TaskMoments.of(pairs) for pairs in tasks]
+    odd = [part.task for part in parts if not part.higher_is_better]
     if odd:
         raise InputError(
             f"'{name}' cannot be averaged: lower is better on {', '.join(odd)}. Leave those out."
         )
-    mean = TaskMean(tasks)
+    mean = TaskMean(parts)
     m = mean.moments
     above = mean.evidence_above(delta=0.0)
     method = f"t, mean of {len(tasks)} tasks"
@@ -83,9 +108,9 @@ def compare_family(name: str, tasks: Sequence[Pairs], margin: float) -> FamilyCo
 
     return FamilyComparison(
         name=name,
-        tasks=tuple(pairs.task for pairs in tasks),
-        reference=tasks[0].reference.checkpoint,
-        candidate=tasks[0].candidate.checkpoint,
+        tasks=tuple(part.task for part in parts),
+        reference=parts[0].reference,
+        candidate=parts[0].candidate,
         n=m.n,
         reference_score=one(m.mean_a, m.var_a),
         candidate_score=one(m.mean_b, m.var_b),

@@ -1,22 +1,31 @@
 """Every candidate of a results folder on every task, and every series as curves."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kick.comparison.curves import DENSE_BITS
 from kick.comparison.multiplicity import adjust
-from kick.comparison.paired import compare
+from kick.comparison.paired import compare, compare_pairs, noise_floor
+from kick.comparison.pairing import Pairs, load_pairs
 from kick.errors import InputError, nearest
 from kick.store import Store
 from kick.types import Checkpoint, Comparison, Curve, CurvePoint, Refusal, SuiteComparison
 
 
-def compare_all(store: Store, reference: str | None = None, *, resamples: int = 0) -> SuiteComparison:
+def compare_all(
+    store: Store,
+    reference: str | None = None,
+    *,
+    resamples: int = 0,
+    see: Callable[[Pairs], object] | None = None,
+) -> SuiteComparison:
     """Compare every checkpoint of the suite with the reference on every task.
 
     Args:
         store: the results folder.
         reference: id of a checkpoint; the reference of the suite when left out.
         resamples: bootstrap resamples a comparison; 0 leaves the bootstrap out.
+        see: is shown the pairs of each comparison, candidate by candidate, for whoever asks more of the items:
+            they are read once.
 
     Returns:
         The comparisons, and the pairs that could not be compared with the reasons: what was not scored is
@@ -30,11 +39,17 @@ def compare_all(store: Store, reference: str | None = None, *, resamples: int = 
     refusals: list[Refusal] = []
     for candidate in candidate_ids(store, reference):
         for task in task_names(store):
-            result = attempt(store, reference, candidate, task, resamples=resamples)
-            if isinstance(result, Comparison):
-                comparisons.append(result)
-            else:
-                refusals.append(result)
+            try:
+                pairs = load_pairs(store, reference, candidate, task)
+                floor = noise_floor(store, pairs)
+                comparisons.append(compare_pairs(pairs, noise_floor=floor, resamples=resamples))
+            except InputError as error:
+                refusals.append(
+                    Refusal(reference=reference, candidate=candidate, task=task, reason=str(error))
+                )
+                continue
+            if see:
+                see(pairs)
     return SuiteComparison(
         reference=reference, comparisons=tuple(adjusted(comparisons)), refusals=tuple(refusals)
     )

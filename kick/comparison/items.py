@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from kick.comparison.flips import answered_otherwise, loss_rate
@@ -18,24 +19,21 @@ _BANDS = 4
 _CHANGES = ("lost", "worse", "gained", "better", "other wrong")  # in the order in which they are listed
 
 
-def changed_items(pairs: Pairs) -> pd.DataFrame:
+def changed_items(pairs: Pairs, most: int | None = None) -> pd.DataFrame:
     """The items that became another answer, one row each; what was lost comes first.
 
     Columns: task, metric, reference, candidate, change, doc_id, group, prompt, target, and for both
         checkpoints response, score and margin. `change` is "lost", "gained" or "other wrong" for
         right-or-wrong items, "worse" or "better" for graded ones. The margin is the gap between the
         likeliest choice and the next one, in nats; NaN for generated answers.
+
+    Args:
+        pairs: the pairs of one task.
+        most: rows to give; all when left out.
     """
-    sample = pairs.sample
-    sign = 1 if sample.higher_is_better else -1
-    change = np.sign(sample.b - sample.a) * sign
-    words = ("lost", "gained") if sample.is_binary else ("worse", "better")
-    kind = np.select([change < 0, change > 0], words, "")
-    if sample.is_binary:
-        wrong = sample.a == (0 if sample.higher_is_better else 1)
-        kind = np.where((change == 0) & wrong & answered_otherwise(pairs), "other wrong", kind)
-    left, right = pairs.reference_items, pairs.candidate_items
-    at = np.concatenate([np.flatnonzero(kind == name) for name in _CHANGES])
+    kind = item_changes(pairs)
+    at = listed(kind)[:most]
+    sample, left, right = pairs.sample, pairs.reference_items, pairs.candidate_items
 
     def column(items: pd.DataFrame, name: str) -> pd.Series:
         return items[name].take(at).reset_index(drop=True)
@@ -61,6 +59,23 @@ def changed_items(pairs: Pairs) -> pd.DataFrame:
     )
 
 
+def item_changes(pairs: Pairs) -> npt.NDArray[np.str_]:
+    """What became of each item (n,): the `change` of `changed_items`; empty where nothing changed."""
+    sample = pairs.sample
+    change = np.sign(sample.b - sample.a) * (1 if sample.higher_is_better else -1)
+    words = ("lost", "gained") if sample.is_binary else ("worse", "better")
+    kind: npt.NDArray[np.str_] = np.select([change < 0, change > 0], words, "")
+    if sample.is_binary:
+        wrong = sample.a == (0 if sample.higher_is_better else 1)
+        kind = np.where((change == 0) & wrong & answered_otherwise(pairs), "other wrong", kind)
+    return kind
+
+
+def listed(kinds: npt.NDArray[np.str_]) -> npt.NDArray[np.intp]:
+    """The rows of the items that changed, in the order in which they are listed."""
+    return np.concatenate([np.flatnonzero(kinds == name) for name in _CHANGES])
+
+
 def choice_margins(logprobs: Iterable[Array]) -> Array:
     """How far the likeliest choice is ahead of the next one, in nats (n,); NaN where there are no choices."""
     rows = list(logprobs)
@@ -72,7 +87,9 @@ def choice_margins(logprobs: Iterable[Array]) -> Array:
     return np.array(margins, dtype=np.float64)
 
 
-def losses_by_category(pairs: Pairs, column: str = "group") -> list[CategoryLoss]:
+def losses_by_category(
+    pairs: Pairs, column: str = "group", *, fewest: int = 1, most: int | None = None
+) -> list[CategoryLoss]:
     """What was lost in each category, the largest loss first.
 
     Args:
@@ -80,6 +97,8 @@ def losses_by_category(pairs: Pairs, column: str = "group") -> list[CategoryLoss
         column: a column of the items: `group` (subject, article, relation) or any other that the task
             keeps. Numbers of many different values (popularity) are cut into four bands of equally many
             items.
+        fewest: items that a category must have to be tested and listed.
+        most: categories to list; all of them when left out. p-values are adjusted for all that were tested.
 
     Raises:
         InputError: there is no such column, or it is empty.
@@ -92,6 +111,8 @@ def losses_by_category(pairs: Pairs, column: str = "group") -> list[CategoryLoss
     losses = []
     for name, rows in pd.Series(range(whole.n)).groupby(categories.to_numpy(), sort=True):
         at = rows.to_numpy()
+        if len(at) < fewest:
+            continue
         sample = PairedSample(
             whole.a[at],
             whole.b[at],
@@ -100,20 +121,23 @@ def losses_by_category(pairs: Pairs, column: str = "group") -> list[CategoryLoss
             higher_is_better=whole.higher_is_better,
         )
         losses.append((str(name), sample, difference_test(sample)[0]))
-    adjusted = adjust([1.0 if p is None else p for _, _, p in losses], "benjamini-hochberg")
-    records = [
+    p_values = [1.0 if p is None else p for _, _, p in losses]
+    adjusted = adjust(p_values, "benjamini-hochberg")
+    sign = 1 if whole.higher_is_better else -1
+    deltas = [sign * (sample.moments.mean_b - sample.moments.mean_a) for _, sample, _ in losses]
+    order = sorted(range(len(losses)), key=lambda index: deltas[index])[:most]
+    return [
         CategoryLoss(
             category=name,
             n=sample.n,
             delta=sample.delta,
             knowledge_loss=loss_rate(sample),
-            p_value=1.0 if p is None else p,
-            p_fdr=p_fdr,
+            p_value=p_values[index],
+            p_fdr=adjusted[index],
         )
-        for (name, sample, p), p_fdr in zip(losses, adjusted, strict=True)
+        for index in order
+        for name, sample, _ in [losses[index]]
     ]
-    sign = 1 if whole.higher_is_better else -1
-    return sorted(records, key=lambda record: sign * record.delta.value)
 
 
 def _bands(values: pd.Series) -> pd.Series:

@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+from scipy import special, stats
 
 from kick.comparison import flips
 from kick.comparison.bootstrap import deal
@@ -124,8 +124,7 @@ def difference_test(sample: PairedSample) -> tuple[float | None, str | None]:
         return None, None
     if sample.is_binary and sample.groups is None:
         lost, gained = _discordant(sample)
-        p_value = stats.binomtest(lost, lost + gained).pvalue if lost + gained else 1.0
-        return float(p_value), "McNemar exact"
+        return min(1.0, 2 * float(special.bdtr(min(lost, gained), lost + gained, 0.5))), "McNemar exact"
     name = "permutation" if sample.groups is None else "permutation by group"
     changes: Array = (sample.b - sample.a) * (1 if sample.weights is None else sample.weights)
     if sample.groups is not None:

@@ -5,7 +5,6 @@ Names and model output are data. Every format has its own escape here, and nothi
 
 import math
 import re
-import unicodedata
 from collections.abc import Callable
 
 from kick.types import Estimate, TaskInfo
@@ -124,7 +123,8 @@ def _not_finite(number: float) -> str:
 
 # --- foreign text ---
 
-_BIDI = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C)}
+# Control characters but line breaks and tabs, line separators, marks that change direction, lone surrogates.
+_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # Inside a word an underscore is no markup, and a bracket is none unless a link or a footnote follows from it.
 _MARKDOWN = re.compile(r"([\\`*|~$]|(?<!\w)_|_(?!\w)|\](?=[(\[:])|\[(?=[\^!]))")
 
@@ -139,15 +139,7 @@ def visible(text: str, length: int | None = None) -> str:
     if length is not None and len(text) > length:
         text = f"{text[:length]}… [{len(text) - length:,} more characters]"
     unified = text.replace("\r\n", "\n").replace("\r", "\n")
-    return "".join(_visible(character) for character in unified)
-
-
-def _visible(character: str) -> str:
-    if character in "\n\t":
-        return character
-    if character in _BIDI or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
-        return f"\\u{ord(character):04x}"
-    return character
+    return _HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", unified)
 
 
 def one_line(text: str, length: int | None = None) -> str:
