@@ -8,20 +8,43 @@ import typer
 
 
 def report(
-    results: Annotated[Path, typer.Argument(help="A results folder.")],
+    results: Annotated[list[Path], typer.Argument(help="A results folder; several for one report over all.")],
     formats: Annotated[
         str, typer.Option("--format", help="md, html, latex, csv, parquet, model-card; several as md,csv.")
     ] = "md",
-    out: Annotated[Path | None, typer.Option(help="Where to write. Default: RESULTS/report.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write. Default: RESULTS/report; needed for several folders.")
+    ] = None,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Of two folders, OLD and NEW: what changed, for a release note.")
+    ] = False,
+    published: Annotated[
+        bool, typer.Option("--published", help="Lay published values of the same methods over the curves.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Write the report: scores side by side, degradation curves, flips, provenance."""
-    from kick.reports import write
+    from kick.errors import InputError
+    from kick.reports import write, write_diff
     from kick.store import Store
 
-    folder = out or results / "report"
-    paths = write(Store(results), folder, [name.strip() for name in formats.split(",") if name.strip()])
+    if out is None and len(results) > 1:
+        raise InputError("several results folders are given. Say with --out where their report goes.")
+    stores = [Store(path) for path in results]
+    folder = out or results[0] / "report"
+    wanted = [name.strip() for name in formats.split(",") if name.strip()]
+    if diff:
+        if len(stores) != 2:
+            raise InputError(f"--diff compares two results folders, OLD and NEW; {len(stores)} given.")
+        paths = write_diff(stores[0], stores[1], folder, wanted)
+    else:
+        paths = write(stores, folder, wanted, published=published)
     if as_json:
-        print(json.dumps({"results": str(results), "files": [str(path) for path in paths]}))
+        given = [str(path) for path in results]
+        print(
+            json.dumps(
+                {"results": given if len(given) > 1 else given[0], "files": [str(path) for path in paths]}
+            )
+        )
     else:
         print("\n".join(str(path) for path in paths))

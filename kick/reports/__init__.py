@@ -6,52 +6,54 @@ format has a module of its own.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kick.errors import InputError, nearest
 from kick.store import Store
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from kick.reports.findings import Findings
 
 FORMATS = ("md", "html", "latex", "csv", "parquet", "model-card")
 _FIGURES = {"md": ("png", "svg"), "latex": ("pdf",)}  # a web page carries its own
 
 
-def write(store: Store, out: Path, formats: Sequence[str] = ("md",)) -> list[Path]:
-    """Write a report of a results folder.
+DIFF_FORMATS = ("md", "csv")
+
+
+def write(
+    store: Store | Sequence[Store], out: Path, formats: Sequence[str] = ("md",), *, published: bool = False
+) -> list[Path]:
+    """Write a report of a results folder, or of several as one.
 
     Args:
-        store: the results.
+        store: the results; of several folders, each candidate is compared with the reference of its own.
         out: the folder to write to; made if missing. Files of an earlier report there are replaced.
         formats: of `FORMATS`.
+        published: lay the values that others published for the same methods over the curves.
 
     Returns:
         The files written, pages before figures.
 
     Raises:
-        InputError: no format or an unknown one, a damaged results folder, or `out` is a file.
+        InputError: no format or an unknown one, a damaged results folder, several that cannot stand in one
+            table, or `out` is a file.
     """
-    if not formats:
-        raise InputError(f"no report format is given. Name one or more of: {', '.join(FORMATS)}.")
-    for name in formats:
-        if name not in FORMATS:
-            raise InputError(f"there is no report format '{name}'. {nearest(name, FORMATS)}")
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file. Give a folder for the report.")
-
-    from kick.reports import explorer, frame, html, latex, markdown, model_card, style
+    _check(out, formats, FORMATS)
+    from kick.reports import explorer, frame, html, latex, markdown, model_card, style, web
+    from kick.reports.figures import draw
     from kick.reports.findings import gather
+    from kick.reports.merge import merge
+    from kick.reports.published import read
     from kick.reports.snapshot import Snapshot
 
-    store = Snapshot(store)
-    findings = gather(store)
+    stores = [Snapshot(one) for one in ([store] if isinstance(store, Store) else store)]
+    items = explorer.Explorer(stores[0].comparisons()) if len(stores) == 1 and "html" in formats else None
+    parts = [gather(one, items.see if items else None) for one in stores]
+    findings = (
+        parts[0] if len(parts) == 1 else merge([(s.root, f) for s, f in zip(stores, parts, strict=True)])
+    )
     out.mkdir(parents=True, exist_ok=True)
-    drawn = _draw(findings) if {"md", "html", "latex"} & set(formats) else {}
+    lines = read() if published else []
+    drawn = draw(findings, lines) if {"md", "html", "latex"} & set(formats) else {}
     kinds = [kind for name in formats for kind in _FIGURES.get(name, ())]
-    paths = {name: f"figures/{name}" for name in drawn}
+    paths = {name: f"figures/{web.file_name(name)}" for name in drawn}
     figures: list[Path] = []
     if kinds and drawn:
         (out / "figures").mkdir(exist_ok=True)
@@ -63,7 +65,7 @@ def write(store: Store, out: Path, formats: Sequence[str] = ("md",)) -> list[Pat
         pages.append(_write(out / "report.md", markdown.page(findings, paths)))
     if "html" in formats:
         pictures = {name: style.svg(figure) for name, figure in drawn.items()}
-        content = html.page(findings, pictures, explorer.pack(store, findings))
+        content = html.page(findings, pictures, items.packs(findings) if items else [])
         pages.append(_write(out / "report.html", content))
     if "latex" in formats:
         pages.append(_write(out / "report.tex", latex.page(findings, paths)))
@@ -80,14 +82,32 @@ def write(store: Store, out: Path, formats: Sequence[str] = ("md",)) -> list[Pat
     return [*pages, *figures]
 
 
-def _draw(findings: "Findings") -> "dict[str, Figure]":
-    """Every figure of a report: `overview`, and `curve-<series>`."""
-    from kick.reports.curves import curve
-    from kick.reports.heatmap import heatmap
+def write_diff(old: Store, new: Store, out: Path, formats: Sequence[str] = ("md",)) -> list[Path]:
+    """Write what changed from one results folder to another: `diff.md`, `diff.csv`.
 
-    overview = heatmap(findings)
-    figures = {"overview": overview} if overview else {}
-    return figures | {f"curve-{group.name}": curve(findings, group) for group in findings.curves()}
+    Raises:
+        InputError: no format or one that a difference is not written in, a damaged results folder, or `out` is
+            a file.
+    """
+    _check(out, formats, DIFF_FORMATS)
+    from kick.reports import diff, frame
+
+    found = diff.difference(old, new)
+    out.mkdir(parents=True, exist_ok=True)
+    paths = [_write(out / "diff.md", diff.page(found))] if "md" in formats else []
+    if "csv" in formats:
+        paths.append(_write(out / "diff.csv", frame.csv(diff.tidy(found))))
+    return paths
+
+
+def _check(out: Path, formats: Sequence[str], known: Sequence[str]) -> None:
+    if not formats:
+        raise InputError(f"no report format is given. Name one or more of: {', '.join(known)}.")
+    for name in formats:
+        if name not in known:
+            raise InputError(f"there is no report format '{name}'. {nearest(name, known)}")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file. Give a folder for the report.")
 
 
 def _write(path: Path, content: str) -> Path:

@@ -7,6 +7,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import matplotlib
 import numpy as np
@@ -17,15 +18,14 @@ from matplotlib.figure import Figure
 from kick.comparison.paired import MARGIN
 from kick.reports import style, text
 from kick.reports.findings import Findings, Group
+from kick.reports.published import INCOMPATIBLE, Published
 from kick.types import Estimate, TaskInfo
 
 MAX_LINES = 6  # tasks in one panel
-WIDTH, HEIGHT = 7.2, 4.9  # inches of a panel with its labels and its legend
-AXES_WIDTH, AXES_HEIGHT = 5.8, 3.6
-MARGIN_LEFT, MARGIN_LOW = 0.65, 1.05
+FRAME = style.Frame(axes=(3.5, 2.6), room=(5.2, 4.8), left=0.6, low=1.75)
 CEILING = 160.0  # % recovery: the axis never grows beyond it
-_FOOT = 0.13  # share of the axis that lies below zero, for perplexities off the scale
-_FAR = 1000.0  # draws an interval without an upper end
+FAR = 1000.0  # draws an interval without an upper end
+_FOOT = 0.15  # share of the axis that lies below zero, for perplexities off the scale
 
 
 @dataclass(frozen=True)
@@ -45,72 +45,83 @@ class Series:
         entries = [(place, self.findings.entry(task, name)) for place, name in pairs]
         return [(x, e.comparison.ratio) for x, e in entries if e.comparison and e.comparison.ratio]
 
+    def place(self, rate: float) -> float:
+        """Where a rate stands on the x axis."""
+        return -math.log2(rate) if self.group.axis == "bits" else rate
+
     @property
     def span(self) -> float:
         return self.places[-1] - self.dense
 
+    def shifts(self, count: int) -> list[float]:
+        """Sideways shifts that keep the bars of this many tasks apart, within the room between two rates."""
+        stops = (self.dense, *self.places)
+        gap = min((after - before for before, after in pairwise(stops)), default=self.span)
+        step = min(0.5 * gap / max(count, 1), 0.03 * self.span)
+        return [step * (index - (count - 1) / 2) for index in range(count)]
 
-def curve(findings: Findings, group: Group) -> Figure:
+
+def curve(findings: Findings, group: Group, published: Sequence[Published] = ()) -> Figure:
     """The curve of a series: recovery of each task against the rate, and perplexity as relative change.
 
     Many tasks are drawn in a panel a family. Perplexity is drawn in every panel on the axes of the scores,
     downwards: a rise by 20 % lies where a score that lost 20 % does. A rise beyond 100 % is off the scale: its
-    mark stands below the axis, with the rise written out.
+    mark stands below the axis, with the rise written out. Published lines are grey and hollow, without bars.
     """
     series = _series(findings, group)
-    panels = _panels(findings)
-    columns = min(len(panels), 2)
-    rows = math.ceil(len(panels) / columns)
+    parts = panels(findings)
     title = f"{text.one_line(findings.suite, 40)}: {group.name}"
     with matplotlib.rc_context(style.RC):
-        figure = Figure(figsize=(columns * WIDTH, rows * HEIGHT))
+        figure, drawn = style.panels(len(parts), FRAME)
         notes: dict[str, None] = {f"Bars: 95 % intervals, paired by item. {_noise_floor(series)}": None}
-        for index, (name, tasks) in enumerate(panels):
-            row, column = divmod(index, columns)
-            left = (column * WIDTH + MARGIN_LEFT) / (columns * WIDTH)
-            low = ((rows - 1 - row) * HEIGHT + MARGIN_LOW) / (rows * HEIGHT)
-            size = (AXES_WIDTH / (columns * WIDTH), AXES_HEIGHT / (rows * HEIGHT))
-            axes = figure.add_axes((left, low, *size))
-            notes |= dict.fromkeys(_panel(axes, series, tasks))
+        for axes, (name, tasks) in zip(drawn, parts, strict=True):
+            notes |= dict.fromkeys(_panel(axes, series, tasks, published))
             axes.set_title(f"{title}, {name}" if name else title)
-        lines = [*notes, *_not_drawn(series)]
-        figure.text(
-            MARGIN_LEFT / (columns * WIDTH), 0, "\n".join(lines), va="top", fontsize=7.5, color=style.NOTE
-        )
+        wide = 150 if len(parts) > 1 else 75
+        lines = [line for note in [*notes, *_not_drawn(series)] for line in textwrap.wrap(note, wide)]
+        entries = max(len(axes.get_legend_handles_labels()[1]) for axes in drawn)
+        style.remark(figure, FRAME, lines, FRAME.low - 0.75 - 0.19 * math.ceil(entries / 2))
     return figure
 
 
-def _panels(findings: Findings) -> list[tuple[str, list[TaskInfo]]]:
+def panels(findings: Findings) -> list[tuple[str, list[TaskInfo]]]:
     """All tasks in one panel where they are few, else a panel a family, or several for a large family."""
     scored = [task for task in findings.tasks if task.higher_is_better]
     if len(scored) <= MAX_LINES:
         return [("", scored)]
-    panels = []
+    parts = []
     for family in dict.fromkeys(task.family for task in scored):
         members = [task for task in scored if task.family == family]
         for start in range(0, len(members), MAX_LINES):
-            panels.append((family.replace("_", " "), members[start : start + MAX_LINES]))
-    return panels
+            parts.append((family.replace("_", " "), members[start : start + MAX_LINES]))
+    return parts
 
 
-def _panel(axes: Axes, series: Series, tasks: Sequence[TaskInfo]) -> list[str]:
+def _panel(
+    axes: Axes, series: Series, tasks: Sequence[TaskInfo], published: Sequence[Published]
+) -> list[str]:
     """Draw tasks and every perplexity into one pair of axes; returns what a reader has to be told."""
     rising = [task for task in series.findings.tasks if not task.higher_is_better]
-    step = 0.045 * series.span / max(len(tasks), 3)
+    families = {task.family for task in (*tasks, *rising)}
+    shown = [line for line in published if line.family in families]
     highest = 105.0
-    for index, task in enumerate(tasks):
-        shift = step * (index - (len(tasks) - 1) / 2)
+    for index, (task, shift) in enumerate(zip(tasks, series.shifts(len(tasks)), strict=True)):
         highest = max(highest, _draw_task(axes, series, task, style.look(index), shift))
     top = min(highest, CEILING) + 3
     foot = -_FOOT * top
     looks = [style.perplexity_look(index) for index in range(len(rising))]
     clipped = [_draw_rise(axes, series, task, look, foot) for task, look in zip(rising, looks, strict=True)]
+    notes = [_draw_published(axes, series, line, index) for index, line in enumerate(shown)]
+    if notes:
+        notes.insert(0, INCOMPATIBLE)
+    floors = [floor for task in tasks if (floor := noise_width(series.findings, task)) is not None]
+    style.noise_floor(axes, 100, max(floors, default=None))
     _dress(axes, series, foot, top)
     if rising:
         _rise_axis(axes)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3)
-    notes = ["Bars that leave the axes at the top go on."] if highest > CEILING else []
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+    if highest > CEILING:
+        notes.append("Bars that leave the axes at the top go on.")
     if any(clipped):
         notes.append("Below the axis: perplexity off the scale, by how much is written there.")
     return notes
@@ -133,12 +144,10 @@ def _draw_task(axes: Axes, series: Series, task: TaskInfo, look: style.Look, shi
     points = [(x + shift, ratio) for x, ratio in series.points(task) if math.isfinite(ratio.value)]
     if not points:
         return 0.0
-    xs = [x for x, _ in points]
-    ys = [100 * ratio.value for _, ratio in points]
-    below = [100 * max(0.0, ratio.value - max(ratio.low, -_FAR)) for _, ratio in points]
-    above = [100 * max(0.0, min(ratio.high, _FAR) - ratio.value) for _, ratio in points]
+    xs, ys = [x for x, _ in points], [100 * ratio.value for _, ratio in points]
+    below, above = bars([ratio for _, ratio in points])
     axes.errorbar(
-        xs, ys, yerr=[below, above], fmt="none", ecolor=look.color, elinewidth=1, capsize=2, alpha=0.75
+        xs, ys, yerr=[below, above], fmt="none", ecolor=look.color, elinewidth=0.9, capsize=2, alpha=0.75
     )
     axes.plot(
         [series.dense, *xs],
@@ -154,8 +163,27 @@ def _draw_task(axes: Axes, series: Series, task: TaskInfo, look: style.Look, shi
     )
     reference = series.findings.entry(task, series.findings.reference).score
     if task.chance is not None and reference and reference.value > 0:
-        _level(axes, 100 * task.chance / reference.value, f"chance, {task.name}", look.color, dotted=True)
+        style.chance(axes, 100 * task.chance / reference.value, look.color)
     return max(y + bar for y, bar in zip(ys, above, strict=True))
+
+
+def bars(ratios: Sequence[Estimate]) -> tuple[list[float], list[float]]:
+    """How far the intervals of ratios reach below and above them, in %; an end that is not there lies far off."""
+    below = [100 * max(0.0, ratio.value - max(ratio.low, -FAR)) for ratio in ratios]
+    above = [100 * max(0.0, min(ratio.high, FAR) - ratio.value) for ratio in ratios]
+    return below, above
+
+
+def noise_width(findings: Findings, task: TaskInfo) -> float | None:
+    """How far the reference's own noise may move a recovery, in % of its score; None where it was not measured."""
+    score = findings.entry(task, findings.reference).score
+    for candidate in findings.checkpoints[1:]:
+        comparison = findings.entry(task, candidate).comparison
+        if comparison and comparison.noise_floor and score and score.value > 0:
+            delta = comparison.noise_floor.delta
+            width = 100 * max(abs(delta.low), abs(delta.high)) / score.value
+            return width if math.isfinite(width) else None
+    return None
 
 
 def _draw_rise(axes: Axes, series: Series, task: TaskInfo, look: style.Look, foot: float) -> bool:
@@ -166,20 +194,20 @@ def _draw_rise(axes: Axes, series: Series, task: TaskInfo, look: style.Look, foo
         xs.append(x)
         ys.append(200 - 100 * ratio.value if inside else foot / 3)
         if inside:
-            bars = [[100 * (min(ratio.high, _FAR) - ratio.value)], [100 * (ratio.value - ratio.low)]]
+            ends = [[100 * (min(ratio.high, FAR) - ratio.value)], [100 * (ratio.value - ratio.low)]]
             axes.errorbar(
-                x, ys[-1], yerr=bars, fmt="none", ecolor=look.color, elinewidth=1, capsize=2, clip_on=True
+                x, ys[-1], yerr=ends, fmt="none", ecolor=look.color, elinewidth=1, capsize=2, clip_on=True
             )
             continue
         clipped = True
-        axes.plot(x, foot / 3, marker="v", color=look.color, markersize=8, zorder=6)
+        axes.plot(x, foot / 3, marker="v", color=look.color, markersize=7, zorder=6)
         axes.annotate(
             _rise(ratio.value),
             (x, foot / 3),
-            xytext=(0, -14),
+            xytext=(0, -12),
             textcoords="offset points",
             ha="center",
-            fontsize=7.5,
+            fontsize=6.5,
             color=look.color,
         )
     if len(xs) > 1:
@@ -195,10 +223,39 @@ def _draw_rise(axes: Axes, series: Series, task: TaskInfo, look: style.Look, foo
     return clipped
 
 
+def _draw_published(axes: Axes, series: Series, line: Published, index: int) -> str:
+    """Draw a published line, and return its caption with what is off the scale."""
+    points = [
+        (series.place(rate), 100 * (2 - ratio if line.family == "perplexity" else ratio))
+        for rate, ratio in line.points
+    ]
+    inside = [(x, y) for x, y in points if y >= 0 and series.dense <= x <= series.places[-1]]
+    if inside:
+        axes.plot(
+            [series.dense, *(x for x, _ in inside)],
+            [100.0, *(y for _, y in inside)],
+            color=style.NOTE,
+            marker="osD^v<>"[index % 7],
+            markerfacecolor="white",
+            markersize=4,
+            linewidth=0.8,
+            linestyle=(0, (1, 1)),
+            label=line.label,
+            zorder=2,
+        )
+    left_out = len(points) - len(inside)
+    off = f"; off the scale: {left_out} of {len(points)} points" if left_out else ""
+    return f"Published: {line.caption}{off}."
+
+
 def _rise(ratio: float) -> str:
     if not math.isfinite(ratio):
         return text.quantity(ratio)
-    return f"+{100 * (ratio - 1):,.0f} %" if ratio < 100 else f"{text.TIMES}{text.quantity(ratio)}"
+    return (
+        f"+{100 * (ratio - 1):,.0f} %"
+        if ratio < 10
+        else f"{text.TIMES}{text.quantity(ratio)}".replace("e+", "e")
+    )
 
 
 def _dress(axes: Axes, series: Series, foot: float, top: float) -> None:
@@ -210,27 +267,8 @@ def _dress(axes: Axes, series: Series, foot: float, top: float) -> None:
     axes.set_ylim(foot, top)
     axes.set_yticks(range(0, int(top) + 1, 20))
     axes.axhline(0, color=style.INK, linewidth=0.8)
-    axes.plot(series.dense, 100, marker="o", color=style.INK, markersize=7, zorder=6)
-    _level(axes, 100 * (1 - MARGIN), f"{100 * MARGIN:.0f} % tolerance", style.NOTE, right=True)
-
-
-def _level(
-    axes: Axes, height: float, label: str, color: str, *, dotted: bool = False, right: bool = False
-) -> None:
-    """A level line across the axes with its label under it."""
-    line = (0, (1, 2)) if dotted else "-"
-    axes.axhline(height, color=color, linestyle=line, linewidth=1.1, zorder=1)
-    axes.annotate(
-        label,
-        (0.995 if right else 0.01, height),
-        xycoords=axes.get_yaxis_transform(),
-        xytext=(0, -9),
-        textcoords="offset points",
-        ha="right" if right else "left",
-        fontsize=7.5,
-        color=color,
-        bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
-    )
+    axes.plot(series.dense, 100, marker="o", color=style.INK, markersize=6, zorder=6)
+    style.tolerance(axes, 100 * (1 - MARGIN), MARGIN)
 
 
 def _rise_axis(axes: Axes) -> None:
@@ -245,13 +283,10 @@ def _from_100(percent: npt.ArrayLike) -> npt.ArrayLike:
 
 
 def _noise_floor(series: Series) -> str:
-    measured = [
-        task.name
-        for task in series.findings.tasks
-        for name in series.group.candidates
-        if (comparison := series.findings.entry(task, name).comparison) and comparison.noise_floor
-    ]
-    return "Noise floor: see the tables." if measured else "Noise floor: not measured."
+    measured = [task for task in series.findings.tasks if noise_width(series.findings, task) is not None]
+    if not measured:
+        return "Noise floor: not measured."
+    return "Grey band: the noise floor of the task where it is widest; of each, see the tables."
 
 
 def _not_drawn(series: Series) -> list[str]:
@@ -266,4 +301,4 @@ def _not_drawn(series: Series) -> list[str]:
             parts.append(
                 candidate if len(missing) == len(comparisons) else f"{candidate} ({', '.join(missing)})"
             )
-    return textwrap.wrap(f"Not drawn, see the tables: {'; '.join(parts)}.", 110) if parts else []
+    return [f"Not drawn, see the tables: {'; '.join(parts)}."] if parts else []

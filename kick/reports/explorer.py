@@ -7,17 +7,21 @@ import base64
 import gzip
 import json
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from kick.comparison import load_pairs
-from kick.comparison.items import changed_items
+from kick.comparison import Pairs
+from kick.comparison.items import choice_margins, item_changes, listed
+from kick.comparison.moments import Array
 from kick.reports.findings import Findings
 from kick.reports.text import visible
-from kick.store import Store
 from kick.types import Record
+
+Rows = npt.NDArray[np.intp]
 
 MAX_ITEMS = 100_000  # on a page
 MAX_TEXT = 20_000  # characters of a prompt or a response
@@ -38,64 +42,96 @@ class Pack(Record):
     payload: str
 
 
-def pack(store: Store, findings: Findings) -> list[Pack]:
-    """The items of every task that was compared, as far as a page can hold them.
+class Explorer:
+    """Packs the items of every task as far as a page can hold them, while `gather` has them at hand.
 
     Where all comparisons together have more than `MAX_ITEMS` changed items, each gives the same number;
     losses come first.
+
+    Args:
+        comparisons: how many there are to see, at most.
     """
-    tasks = [task for task in findings.tasks if task.family != "perplexity"]
-    compared = {
-        task.name: [name for name in findings.checkpoints if findings.entry(task, name).comparison]
-        for task in tasks
-    }
-    pairs = sum(len(names) for names in compared.values())
-    share = MAX_ITEMS // max(pairs, 1)
-    packs = [_pack(store, findings, task.name, compared[task.name], share) for task in tasks]
-    return [made for made in packs if made.counts]
+
+    def __init__(self, comparisons: int) -> None:
+        self._share = MAX_ITEMS // max(comparisons, 1)
+        self._tasks: dict[str, _Task] = {}
+
+    def see(self, pairs: Pairs) -> None:
+        """Take the changed items of one comparison."""
+        if pairs.sample.perplexity:
+            return
+        task = self._tasks.setdefault(pairs.task, _Task(pairs.metric))
+        kinds = item_changes(pairs)
+        rows = listed(kinds)
+        kept = rows[: self._share]
+        candidate = pairs.candidate.checkpoint
+        task.counts[candidate] = (len(rows), len(kept))
+        places = task.documents(pairs, kept)
+        sides = _sides(pairs.candidate_items, pairs.sample.b, kept)
+        task.changes[candidate] = [
+            [place, str(kinds[row]), *side] for place, row, side in zip(places, kept, sides, strict=True)
+        ]
+
+    def packs(self, findings: Findings) -> list[Pack]:
+        """What was seen, in the order of the report."""
+        names = [task.name for task in findings.tasks if task.name in self._tasks]
+        order = findings.checkpoints[1:]
+        return [self._tasks[name].pack(name, findings.reference, order) for name in names]
 
 
-def _pack(store: Store, findings: Findings, task: str, candidates: list[str], share: int) -> Pack:
-    documents: dict[tuple[int, str], int] = {}
-    rows: list[list[Any]] = []
-    changes: dict[str, list[list[Any]]] = {}
-    counts: dict[str, tuple[int, int]] = {}
-    metric = ""
-    for candidate in candidates:
-        pairs = load_pairs(store, findings.reference, candidate, task)
-        metric = pairs.metric
-        frame = changed_items(pairs)
-        kept = frame.head(share)
-        counts[candidate] = (len(frame), len(kept))
-        changes[candidate] = []
-        for item in kept.to_dict("records"):
-            key = (item["doc_id"], item["prompt"])
-            if key not in documents:
-                documents[key] = len(rows)
-                rows.append(
-                    [item["doc_id"], *_shown(item, "group", "prompt", "target"), *_side(item, "reference")]
-                )
-            changes[candidate].append([documents[key], item["change"], *_side(item, "candidate")])
-    content = json.dumps({"documents": rows, "changes": changes}, ensure_ascii=False, separators=(",", ":"))
-    packed = gzip.compress(content.encode("utf-8", "replace"), mtime=0)
-    return Pack(
-        task=task,
-        metric=metric,
-        reference=findings.reference,
-        counts=counts,
-        payload=base64.b64encode(packed).decode(),
-    )
+class _Task:
+    """The changed items of one task, each document once."""
+
+    def __init__(self, metric: str) -> None:
+        self.metric = metric
+        self.counts: dict[str, tuple[int, int]] = {}
+        self.changes: dict[str, list[list[Any]]] = {}
+        self._rows: list[list[Any]] = []
+        self._places: dict[tuple[int, str], int] = {}
+
+    def documents(self, pairs: Pairs, rows: Rows) -> list[int]:
+        """Where the documents of these rows lie; the new ones are added."""
+        items = pairs.reference_items
+        keys = list(zip(*(items[name].take(rows).tolist() for name in ("doc_id", "prompt")), strict=True))
+        new = [place for place, key in enumerate(keys) if key not in self._places]
+        fresh = rows[new]
+        texts = zip(
+            *(items[name].take(fresh).tolist() for name in ("group", "prompt", "target")), strict=True
+        )
+        sides = _sides(items, pairs.sample.a, fresh)
+        for place, text, side in zip(new, texts, sides, strict=True):
+            if keys[place] in self._places:  # a document that stands twice among these rows
+                continue
+            self._places[keys[place]] = len(self._rows)
+            self._rows.append([keys[place][0], *(_shown(part) for part in text), *side])
+        return [self._places[key] for key in keys]
+
+    def pack(self, task: str, reference: str, order: Sequence[str]) -> Pack:
+        candidates = [name for name in order if name in self.counts]
+        content = json.dumps(
+            {"documents": self._rows, "changes": {name: self.changes[name] for name in candidates}},
+            ensure_ascii=False,
+            separators=(",", ":"),
+        )
+        packed = gzip.compress(content.encode("utf-8", "replace"), mtime=0)
+        return Pack(
+            task=task,
+            metric=self.metric,
+            reference=reference,
+            counts={name: self.counts[name] for name in candidates},
+            payload=base64.b64encode(packed).decode(),
+        )
 
 
-def _side(item: Mapping[Hashable, Any], side: str) -> list[Any]:
-    """Response, score and margin of the reference or the candidate."""
-    margin = item[f"{side}_margin"]
+def _sides(items: pd.DataFrame, scores: Array, rows: Rows) -> list[list[Any]]:
+    """Response, score and margin of each of these rows."""
+    margins = choice_margins(items["choice_logprobs"].take(rows))
+    responses = items["response"].take(rows).tolist()
     return [
-        *_shown(item, f"{side}_response"),
-        round(item[f"{side}_score"], 4),
-        None if math.isnan(margin) else round(margin, 3),
+        [_shown(response), round(float(score), 4), None if math.isnan(margin) else round(float(margin), 3)]
+        for response, score, margin in zip(responses, scores[rows], margins, strict=True)
     ]
 
 
-def _shown(item: Mapping[Hashable, Any], *names: str) -> list[str]:
-    return ["" if pd.isna(item[name]) else visible(str(item[name]), MAX_TEXT) for name in names]
+def _shown(value: Any) -> str:
+    return "" if pd.isna(value) else visible(str(value), MAX_TEXT)

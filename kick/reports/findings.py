@@ -3,13 +3,17 @@
 Scores and comparisons come from `kick.comparison`. What is missing or refused is kept, with the reason.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from kick.comparison import compare_all, score
+from kick.comparison import Pairs, compare_all, score
 from kick.comparison.curves import DENSE_BITS, matching_rate
+from kick.comparison.families import TaskMoments, compare_family
 from kick.comparison.grid import attempt, suite_checkpoints, task_names
-from kick.comparison.records import MatchingRate
+from kick.comparison.items import losses_by_category
+from kick.comparison.paired import MARGIN
+from kick.comparison.records import CategoryLoss, FamilyComparison, MatchingRate
 from kick.errors import InputError
+from kick.reports.text import is_share
 from kick.store import Store
 from kick.types import (
     Axis,
@@ -20,11 +24,15 @@ from kick.types import (
     Curve,
     CurvePoint,
     Estimate,
+    Family,
     Recipe,
     Record,
     Refusal,
     TaskInfo,
 )
+
+FEWEST_ITEMS = 8  # of a category that is looked at
+HARDEST_HIT = 3  # categories shown of each comparison
 
 
 class Entry(Record):
@@ -51,6 +59,14 @@ class Group(Record):
     rates: tuple[float, ...] = ()  # of a series: where each candidate stands on the axis
 
 
+class Losses(Record):
+    """What a candidate lost on a task, by category."""
+
+    tested: int  # categories of `FEWEST_ITEMS` items or more
+    small: int  # categories of fewer, which are not looked at
+    hardest_hit: tuple[CategoryLoss, ...]  # of those tested, the largest losses first
+
+
 class Findings(Record):
     """The content of a report."""
 
@@ -62,6 +78,10 @@ class Findings(Record):
     groups: tuple[Group, ...]
     entries: dict[str, dict[str, Entry]]  # task -> checkpoint -> entry; none is left out
     reach: dict[str, dict[str, MatchingRate | None]]  # task -> series -> how far it can be compressed
+    families: dict[Family, dict[str, FamilyComparison]]  # of several tasks -> candidate -> their mean
+    losses: dict[
+        str, dict[str, Losses]
+    ]  # task -> candidate; tasks that are right or wrong and keep categories
 
     def entry(self, task: TaskInfo, checkpoint: str) -> Entry:
         return self.entries[task.name][checkpoint]
@@ -75,18 +95,41 @@ class Findings(Record):
             and any(self.entry(task, c).comparison for task in self.tasks for c in group.candidates)
         ]
 
+    def families_of_tasks(self) -> dict[Family, list[TaskInfo]]:
+        """The tasks on which higher is better, by family, in the order of the report."""
+        members: dict[Family, list[TaskInfo]] = {}
+        for task in self.tasks:
+            if task.higher_is_better and task.metric:
+                members.setdefault(task.family, []).append(task)
+        return members
+
+    def kept(self, family: Family, candidate: str) -> FamilyComparison | Comparison | None:
+        """The candidate against the reference on a family: its one task, or the mean of all its tasks.
+
+        None where it was not compared on all of them.
+        """
+        tasks = self.families_of_tasks()[family]
+        if len(tasks) == 1:
+            return self.entry(tasks[0], candidate).comparison
+        return self.families.get(family, {}).get(candidate)
+
     def cells(self) -> list[Cell]:
         """The cells of the report, by task and checkpoint."""
         return [entry.cell for row in self.entries.values() for entry in row.values() if entry.cell]
 
 
-def gather(store: Store) -> Findings:
+def gather(store: Store, see: Callable[[Pairs], object] | None = None) -> Findings:
     """Read a results folder: every checkpoint and task of its suite, whether it was scored or not.
+
+    Args:
+        store: the results.
+        see: is shown the items of each comparison, which are read only once.
 
     Raises:
         InputError: the folder is damaged, or names no reference.
     """
-    compared = compare_all(store)
+    items = _Items(see)
+    compared = compare_all(store, see=items.see)
     reference = compared.reference
     records = {record.checkpoint.id: record for record in store.checkpoints()}
     groups = _groups([checkpoint for checkpoint in suite_checkpoints(store) if checkpoint.id != reference])
@@ -116,15 +159,57 @@ def gather(store: Store) -> Findings:
         tasks=tasks,
         groups=groups,
         entries=entries,
-        reach={
-            task.name: {
-                group.name: _reach(store, reference, task, group, entries[task.name])
-                for group in groups
-                if group.axis
-            }
-            for task in tasks
-        },
+        reach={task.name: _reach(store, reference, task, groups, entries[task.name]) for task in tasks},
+        families=items.families(tasks),
+        losses=items.losses,
     )
+
+
+class _Items:
+    """What is asked of the items beside the comparison itself, while they are at hand."""
+
+    def __init__(self, see: Callable[[Pairs], object] | None) -> None:
+        self._see = see
+        self.losses: dict[str, dict[str, Losses]] = {}
+        self._means: dict[str, dict[str, TaskMoments]] = {}  # candidate -> task
+
+    def see(self, pairs: Pairs) -> None:
+        candidate, info = pairs.candidate.checkpoint, pairs.reference.task
+        if info.higher_is_better and is_share(info):
+            self._means.setdefault(candidate, {})[info.name] = TaskMoments.of(pairs)
+        if losses := _losses(pairs):
+            self.losses.setdefault(info.name, {})[candidate] = losses
+        if self._see:
+            self._see(pairs)
+
+    def families(self, tasks: Sequence[TaskInfo]) -> dict[Family, dict[str, FamilyComparison]]:
+        """The families on whose every task a candidate was compared."""
+        members: dict[Family, list[str]] = {}
+        for task in tasks:
+            if task.higher_is_better and task.metric:
+                members.setdefault(task.family, []).append(task.name)
+        return {
+            family: {
+                candidate: compare_family(family, [means[name] for name in names], MARGIN)
+                for candidate, means in self._means.items()
+                if all(name in means for name in names)
+            }
+            for family, names in members.items()
+            if len(names) > 1
+        }
+
+
+def _losses(pairs: Pairs) -> Losses | None:
+    """The hardest hit categories of a right-or-wrong task; None where it keeps none of a size worth a look."""
+    groups = pairs.reference_items["group"]
+    if not pairs.sample.is_binary or groups.isna().all():
+        return None
+    sizes = groups.value_counts()
+    tested = int((sizes >= FEWEST_ITEMS).sum())
+    if tested < 2:
+        return None
+    hit = losses_by_category(pairs, fewest=FEWEST_ITEMS, most=HARDEST_HIT)
+    return Losses(tested=tested, small=len(sizes) - tested, hardest_hit=tuple(hit))
 
 
 def _entry(store: Store, cell: Cell | None, comparison: Comparison | None, refusal: str | None) -> Entry:
@@ -140,11 +225,21 @@ def _entry(store: Store, cell: Cell | None, comparison: Comparison | None, refus
 
 
 def _reach(
-    store: Store, reference: str, task: TaskInfo, group: Group, entries: Mapping[str, Entry]
-) -> MatchingRate | None:
+    store: Store, reference: str, task: TaskInfo, groups: Sequence[Group], entries: Mapping[str, Entry]
+) -> dict[str, MatchingRate | None]:
+    """How far each series can be compressed on a task."""
     start = attempt(store, reference, reference, task.name)
-    if isinstance(start, Refusal) or group.axis is None:
-        return None
+    return {
+        group.name: None if isinstance(start, Refusal) else _reach_of(group, start, task, entries)
+        for group in groups
+        if group.axis
+    }
+
+
+def _reach_of(
+    group: Group, start: Comparison, task: TaskInfo, entries: Mapping[str, Entry]
+) -> MatchingRate | None:
+    assert group.axis is not None
     points = [CurvePoint(rate=0.0 if group.axis == "sparsity" else DENSE_BITS, comparison=start)]
     for rate, candidate in zip(group.rates, group.candidates, strict=True):
         if comparison := entries[candidate].comparison:

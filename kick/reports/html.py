@@ -6,8 +6,10 @@ item explorer. Everything foreign goes through Jinja's escape or into `textConte
 
 from collections.abc import Mapping, Sequence
 
-from kick.reports import provenance, summary, tables
+from kick.reports import losses, provenance, summary, tables
+from kick.reports.cost import cost
 from kick.reports.explorer import Pack
+from kick.reports.figures import CAPTIONS, SIZES
 from kick.reports.findings import Findings
 from kick.reports.legend import LEGEND, lead
 from kick.reports.web import data_uri, render, script_json
@@ -18,7 +20,7 @@ def page(findings: Findings, figures: Mapping[str, bytes], packs: Sequence[Pack]
 
     Args:
         findings: what to report.
-        figures: `overview` and `curve-<series>` as SVG.
+        figures: as SVG, by the names that `kick.reports.figures.draw` gives them.
         packs: the items for the explorer.
     """
     content = {
@@ -27,6 +29,8 @@ def page(findings: Findings, figures: Mapping[str, bytes], packs: Sequence[Pack]
         "overview": data_uri(figures.get("overview")),
         "matching": summary.matching(findings),
         "warnings": summary.warnings(findings),
+        "cost": cost(findings),
+        "sizes": [(CAPTIONS[name], data_uri(figures[name])) for name in SIZES if name in figures],
         "checkpoints": tables.checkpoints(findings),
         "scores_note": tables.SCORES_NOTE,
         "groups": [
@@ -39,6 +43,11 @@ def page(findings: Findings, figures: Mapping[str, bytes], packs: Sequence[Pack]
             for group in findings.groups
         ],
         "changes": [(task.name, tables.changes(findings, task)) for task in findings.tasks],
+        "flips": (CAPTIONS["flips"], data_uri(figures.get("flips"))),
+        "categories_note": losses.NOTE,
+        "categories": [
+            content for task in findings.tasks if (content := losses.categories(findings, task)).rows
+        ],
         "problems": tables.problems(findings),
         "versions": provenance.versions(findings.cells()),
         "provenance": [provenance.checkpoints(findings), provenance.tasks(findings)],

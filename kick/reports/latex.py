@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from kick.reports import provenance, summary, tables
+from kick.reports import losses, provenance, summary, tables
+from kick.reports.cost import cost
+from kick.reports.figures import CAPTIONS, SIZES, curve_caption
 from kick.reports.findings import Findings
 from kick.reports.legend import LEGEND, lead
 from kick.reports.tables import Field, Table
@@ -27,23 +29,32 @@ def page(findings: Findings, figures: Mapping[str, str]) -> str:
 
     Args:
         findings: what to report.
-        figures: `overview` and `curve-<series>` -> path, relative to the document, without its ending.
+        figures: name, as `kick.reports.figures.draw` gives them, -> path, relative to the document, without its
+            ending.
     """
+
+    def picture(name: str, words: str = "") -> list[str]:
+        return [_figure(name, figures[name], words or CAPTIONS[name])] if name in figures else []
+
     parts = [_PREAMBLE, rf"\section*{{What compression cost: {latex(findings.suite)}}}"]
     parts.append(latex(lead(findings), None))
-    if overview := figures.get("overview"):
-        parts.append(_figure("overview", overview, "What each checkpoint keeps of each task."))
-    for content in (summary.matching(findings), summary.warnings(findings), tables.checkpoints(findings)):
+    parts += picture("overview")
+    for content in (summary.matching(findings), summary.warnings(findings), cost(findings)):
         parts += _tables(content)
+    parts += [line for name in SIZES for line in picture(name)]
+    parts += _tables(tables.checkpoints(findings))
     parts.append(latex(tables.SCORES_NOTE, None))
     for group in findings.groups:
         for scores in tables.scores(findings, group):
             parts += _tables(scores)
-        if path := figures.get(f"curve-{group.name}"):
-            caption = f"Recovery and perplexity against the rate of {group.name}."
-            parts.append(_figure(f"curve-{group.name}", path, caption))
+        parts += picture(f"curve-{group.name}", curve_caption(group))
+    parts += picture("flips")
     for task in findings.tasks:
         parts += _tables(tables.changes(findings, task))
+    if findings.losses:
+        parts.append(latex(losses.NOTE, None))
+    for task in findings.tasks:
+        parts += _tables(losses.categories(findings, task))
     for content in (tables.problems(findings), provenance.checkpoints(findings), provenance.tasks(findings)):
         parts += _tables(content)
     parts.append(f"Software: {latex(provenance.versions(findings.cells()), None)}.")
@@ -96,7 +107,7 @@ def _figure(name: str, path: str, caption: str) -> str:
     return "\n".join(
         [
             r"\begin{figure}[H]\centering",
-            rf"\includegraphics[width=.7\linewidth]{{{path}.pdf}}",
+            rf"\includegraphics[width=.7\linewidth,height=.8\textheight,keepaspectratio]{{{path}.pdf}}",
             rf"\caption{{{latex(caption)}}}",
             rf"\label{{fig:{_label(name)}}}",
             r"\end{figure}",

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
-from kick.reports import provenance, summary, tables
+from kick.reports import losses, provenance, summary, tables
+from kick.reports.cost import cost
+from kick.reports.figures import CAPTIONS, SIZES, curve_caption
 from kick.reports.findings import Findings
 from kick.reports.legend import LEGEND, lead
 from kick.reports.tables import Field, Table
@@ -14,27 +16,39 @@ def page(findings: Findings, figures: Mapping[str, str]) -> str:
 
     Args:
         findings: what to report.
-        figures: `overview` and `curve-<series>` -> path, relative to the page and without its ending.
+        figures: name, as `kick.reports.figures.draw` gives them, -> path, relative to the page and without its
+            ending.
     """
+
+    def picture(name: str, words: str = "") -> list[str]:
+        words = (words or CAPTIONS[name]).removesuffix(".")
+        return [f"![{markdown(words)}]({figures[name]}.png)"] if name in figures else []
+
     parts = [f"# What compression cost: {markdown(findings.suite)}", markdown(lead(findings), None)]
-    if overview := figures.get("overview"):
-        parts.append(f"![What each checkpoint keeps of each task]({overview}.png)")
-    parts += _section(summary.matching(findings), 2)
-    parts += _section(summary.warnings(findings), 2)
-    parts += _section(tables.checkpoints(findings), 2)
+    parts += picture("overview")
+    parts += section(summary.matching(findings), 2)
+    parts += section(summary.warnings(findings), 2)
+    parts += section(cost(findings), 2)
+    parts += [line for name in SIZES for line in picture(name)]
+    parts += section(tables.checkpoints(findings), 2)
     parts += ["## Scores side by side", tables.SCORES_NOTE]
     for group in findings.groups:
         for scores in tables.scores(findings, group):
-            parts += _section(scores, 3)
-        if path := figures.get(f"curve-{group.name}"):
-            parts.append(f"![Curves of {markdown(group.name)}: recovery and perplexity]({path}.png)")
+            parts += section(scores, 3)
+        parts += picture(f"curve-{group.name}", curve_caption(group))
     parts.append("## Item by item: differences, flips, knowledge loss")
+    parts += picture("flips")
     for task in findings.tasks:
-        parts += _section(tables.changes(findings, task), 3)
-    parts += _section(tables.problems(findings), 2)
+        parts += section(tables.changes(findings, task), 3)
+    if findings.losses:
+        parts += ["## What was lost by category", losses.NOTE]
+        for task in findings.tasks:
+            if (table_of := losses.categories(findings, task)).rows:
+                parts += section(table_of, 3)
+    parts += section(tables.problems(findings), 2)
     parts += ["## Provenance", f"Software: {markdown(provenance.versions(findings.cells()), None)}."]
-    parts += _section(provenance.checkpoints(findings), 3)
-    parts += _section(provenance.tasks(findings), 3)
+    parts += section(provenance.checkpoints(findings), 3)
+    parts += section(provenance.tasks(findings), 3)
     parts += ["## How to read this", "\n".join(f"- **{term.word}**: {term.meaning}" for term in LEGEND)]
     methods = [f"- {markdown(line, None)}" for line in provenance.interval_methods(findings)]
     parts += ["How the intervals were made:", "\n".join(methods)]
@@ -51,7 +65,7 @@ def table(content: Table) -> str:
     return "\n".join(lines)
 
 
-def _section(content: Table, level: int) -> list[str]:
+def section(content: Table, level: int) -> list[str]:
     """A heading, the table and its note; of a table that does not apply, nothing."""
     parts = [f"{'#' * level} {markdown(content.title)}"] if content.title else []
     if content.rows:

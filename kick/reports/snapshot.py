@@ -39,6 +39,16 @@ class Snapshot(Store):
             self._cells[key] = super().cell(checkpoint, task)
         return self._cells[key]
 
+    def comparisons(self) -> int:
+        """How many cells of answers there are to compare with the reference, at most."""
+        reference = self._suite.get("reference")
+        return sum(
+            not task.startswith("perplexity_")
+            for record in self._records.values()
+            if record.checkpoint.id != reference
+            for task in record.cells
+        )
+
     def items(self, cell: Cell, without: Collection[str] = ()) -> pd.DataFrame:
         if cell.checkpoint != self._suite.get("reference"):
             return super().items(cell, ("prompt", "target", *without))

@@ -1,15 +1,20 @@
-"""How kick's figures look: one place for sizes, colours, markers and line styles.
+"""How kick's figures look: one place for sizes, colours, markers, line styles and the lines that every figure has.
+
+Panels are made to be read at the width of a column in print.
 
 Tasks differ in colour, marker and line style at once, so that a figure reads in print, in greyscale and for
 the colour-blind. Colours: Okabe and Ito, Color Universal Design (2008).
 """
 
 import io
+import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 RC = {
@@ -40,6 +45,7 @@ RC = {
 
 INK = "#1a1a1a"
 NOTE = "#555555"
+FLOOR = "#d9d9d9"
 
 
 class Look(NamedTuple):
@@ -75,6 +81,56 @@ def perplexity_look(index: int) -> Look:
     return _PERPLEXITY_LOOKS[index % len(_PERPLEXITY_LOOKS)]
 
 
+class Frame(NamedTuple):
+    """The size of one panel in inches: its axes, and the room that it takes with labels and legend."""
+
+    axes: tuple[float, float]
+    room: tuple[float, float]
+    left: float  # of the axes in the room
+    low: float
+
+
+def panels(count: int, frame: Frame) -> tuple[Figure, list[Axes]]:
+    """A figure of equal panels, two side by side, filled from the top left."""
+    columns = min(count, 2)
+    rows = math.ceil(count / columns)
+    width, height = columns * frame.room[0], rows * frame.room[1]
+    figure = Figure(figsize=(width, height))
+    axes = []
+    for index in range(count):
+        row, column = divmod(index, columns)
+        left = (column * frame.room[0] + frame.left) / width
+        low = ((rows - 1 - row) * frame.room[1] + frame.low) / height
+        axes.append(figure.add_axes((left, low, frame.axes[0] / width, frame.axes[1] / height)))
+    return figure, axes
+
+
+def remark(figure: Figure, frame: Frame, lines: Sequence[str], low: float = 0.0) -> None:
+    """What a reader has to be told, its top `low` inches above the foot of the figure, or below it."""
+    left, top = frame.left / figure.get_figwidth(), low / figure.get_figheight()
+    figure.text(left, top, "\n".join(lines), va="top", fontsize=7.5, color=NOTE)
+
+
+def tolerance(axes: Axes, height: float, margin: float) -> None:
+    """The line below which a checkpoint has lost more than the tolerance."""
+    axes.axhline(height, color=NOTE, linewidth=1.1, zorder=1, label=f"{100 * margin:.0f} % tolerance")
+
+
+def noise_floor(axes: Axes, middle: float, width: float | None) -> None:
+    """The band inside which the reference differs from itself; nothing where it was not measured."""
+    if width:
+        axes.axhspan(
+            middle - width, middle + width, color=FLOOR, linewidth=0, zorder=0.5, label="noise floor"
+        )
+
+
+def chance(axes: Axes, height: float, color: str = NOTE) -> None:
+    """The level of blind guessing."""
+    labelled = "chance" in axes.get_legend_handles_labels()[1]
+    label = "_" if labelled else "chance"
+    axes.axhline(height, color=color, linestyle=(0, (1, 2)), linewidth=1.1, zorder=1, label=label)
+
+
 def save(figure: Figure, stem: Path, kinds: Sequence[str]) -> list[Path]:
     """Write a figure as `<stem>.<kind>` for each kind: png, svg, pdf. Equal figures give equal bytes."""
     undated = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
@@ -90,4 +146,4 @@ def svg(figure: Figure) -> bytes:
     with matplotlib.rc_context(RC):
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
-    return buffer.getvalue()
+    return re.sub(rb"\n *", b"\n", buffer.getvalue())

@@ -6,6 +6,7 @@ A page is one self-contained file: it asks nothing of any server. Everything for
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,11 @@ def slug(text: str) -> str:
     kept = "".join(character if character.isascii() and character.isalnum() else "-" for character in text)
     plain = text.replace("_", "-").replace(".", "-")
     return kept if kept == plain else f"{kept}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+
+def file_name(text: str) -> str:
+    """Text as the name of a file that a link may hold: itself where it can be, else its slug."""
+    return text if re.fullmatch(r"[A-Za-z0-9_.-]+", text) else slug(text)
 
 
 def data_uri(svg: bytes | None) -> str:

@@ -1,0 +1,208 @@
+"""Several results folders as one report: every candidate against the reference of its own folder, in one table.
+
+That needs folders that scored the same reference weights on the same requests in the same way; what differs is refused.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from kick.comparison.grid import adjusted
+from kick.comparison.pairing import refuse_unlike
+from kick.comparison.records import FamilyComparison, MatchingRate
+from kick.errors import InputError
+from kick.reports.findings import Entry, Findings, Group, Losses
+from kick.types import CheckpointRecord, Comparison, Family, TaskInfo
+
+
+def merge(folders: Sequence[tuple[Path, Findings]]) -> Findings:
+    """The findings of several folders as those of one.
+
+    A checkpoint or a series whose id several folders use gets the name of its folder before it. Scores of the
+    reference are those of the first folder that has them; deltas and recoveries are to the folder's own. p-values
+    are adjusted anew, over all comparisons.
+
+    Raises:
+        InputError: the references are other weights, or a task was scored on other requests or in another way.
+    """
+    names = _names([path for path, _ in folders])
+    parts = [found for _, found in folders]
+    _refuse(names, parts)
+    ids = Counter(name for part in parts for name in part.checkpoints[1:])
+    series = Counter(group.name for part in parts for group in part.groups if group.axis)
+    reference = parts[0].reference
+    renamed = [
+        _renamed(
+            part,
+            {part.reference: reference}
+            | {
+                one: f"{name}:{one}" if ids[one] > 1 or one == reference else one
+                for one in part.checkpoints[1:]
+            },
+            {
+                group.name: f"{name}:{group.name}" if series[group.name] > 1 else group.name
+                for group in part.groups
+                if group.axis
+            },
+        )
+        for name, part in zip(names, parts, strict=True)
+    ]
+    return _joined(renamed, names)
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """The folders by their last name, numbered where two have the same."""
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise InputError("a results folder is given twice. Give each once.")
+    last = [path.resolve().name for path in paths]
+    return [
+        name if last.index(name) == index else f"{name}-{last[: index + 1].count(name)}"
+        for index, name in enumerate(last)
+    ]
+
+
+def _refuse(names: Sequence[str], parts: Sequence[Findings]) -> None:
+    """Refuse folders whose numbers cannot stand in one table."""
+    first: dict[str, tuple[str, Entry]] = {}
+    weights: dict[str, str] = {}
+    for name, part in zip(names, parts, strict=True):
+        record = part.records.get(part.reference)
+        if record is None:
+            raise InputError(f"{name}: the reference {part.reference} was not scored. Run its suite first.")
+        weights[name] = record.fingerprint
+        for task in part.tasks:
+            entry = part.entry(task, part.reference)
+            if entry.cell is None:
+                continue
+            if task.name not in first:
+                first[task.name] = (name, entry)
+                continue
+            other, known = first[task.name]
+            assert known.cell is not None
+            refuse_unlike(
+                known.cell.model_copy(update={"checkpoint": f"{part.reference} of {other}"}),
+                entry.cell.model_copy(update={"checkpoint": f"{part.reference} of {name}"}),
+            )
+    if len(set(weights.values())) > 1:
+        shown = ", ".join(f"{name} {fingerprint[:12]}" for name, fingerprint in weights.items())
+        raise InputError(
+            f"the references of these folders are not the same weights: {shown}. Report the folders one by one, or "
+            "see what changed from one to the other with --diff."
+        )
+
+
+def _renamed(part: Findings, ids: dict[str, str], series: dict[str, str]) -> Findings:
+    """The findings with checkpoints and series under other names."""
+
+    def record(old: CheckpointRecord) -> CheckpointRecord:
+        checkpoint = old.checkpoint
+        return old.model_copy(update={"checkpoint": checkpoint.model_copy(update={"id": ids[checkpoint.id]})})
+
+    def comparison(old: Comparison) -> Comparison:
+        return old.model_copy(update={"reference": ids[old.reference], "candidate": ids[old.candidate]})
+
+    def entry(old: Entry) -> Entry:
+        cell = old.cell and old.cell.model_copy(update={"checkpoint": ids[old.cell.checkpoint]})
+        return old.model_copy(
+            update={"cell": cell, "comparison": old.comparison and comparison(old.comparison)}
+        )
+
+    return part.model_copy(
+        update={
+            "reference": ids[part.reference],
+            "checkpoints": tuple(ids[one] for one in part.checkpoints),
+            "records": {ids[one]: record(old) for one, old in part.records.items() if one in ids},
+            "groups": tuple(
+                group.model_copy(
+                    update={
+                        "name": series.get(group.name, group.name) if group.axis else group.name,
+                        "candidates": tuple(ids[one] for one in group.candidates),
+                    }
+                )
+                for group in part.groups
+            ),
+            "entries": {
+                task: {ids[one]: entry(old) for one, old in row.items()} for task, row in part.entries.items()
+            },
+            "reach": {
+                task: {series[name]: rate for name, rate in row.items()} for task, row in part.reach.items()
+            },
+            "families": {
+                family: {ids[one]: found for one, found in row.items()}
+                for family, row in part.families.items()
+            },
+            "losses": {
+                task: {ids[one]: found for one, found in row.items()} for task, row in part.losses.items()
+            },
+        }
+    )
+
+
+def _joined(parts: Sequence[Findings], names: Sequence[str]) -> Findings:
+    tasks = {task.name: task for part in parts for task in part.tasks}
+    tasks |= {task.name: task for part in reversed(parts) for task in part.tasks if task.metric}
+    ordered = tuple(sorted(tasks.values(), key=lambda task: task.family == "perplexity"))
+    entries: dict[str, dict[str, Entry]] = {}
+    reach: dict[str, dict[str, MatchingRate | None]] = {}
+    families: dict[Family, dict[str, FamilyComparison]] = {}
+    losses: dict[str, dict[str, Losses]] = {}
+    for name, part in zip(names, parts, strict=True):
+        for task in ordered:
+            row, own = entries.setdefault(task.name, {}), part.entries.get(task.name, {})
+            absent = Entry(problem=f"not in the suite of {name}")
+            for checkpoint in part.checkpoints:
+                found = own.get(checkpoint, absent)
+                if checkpoint not in row or row[checkpoint].score is None:
+                    row[checkpoint] = found
+            rates = part.reach.get(task.name, {})
+            for group in part.groups:
+                if group.axis:
+                    reach.setdefault(task.name, {})[group.name] = rates.get(group.name)
+        for family, kept in part.families.items():
+            families.setdefault(family, {}).update(kept)
+        for task_name, lost in part.losses.items():
+            losses.setdefault(task_name, {}).update(lost)
+    groups = _groups(parts)
+    reference = parts[0].reference
+    return Findings(
+        suite=" + ".join(dict.fromkeys(part.suite for part in parts)),
+        reference=reference,
+        checkpoints=(reference, *(one for group in groups for one in group.candidates)),
+        records={one: record for part in reversed(parts) for one, record in part.records.items()},
+        tasks=ordered,
+        groups=groups,
+        entries=_adjusted(entries),
+        reach=reach,
+        families={family: kept for family, kept in families.items() if _same_tasks(parts, family)},
+        losses=losses,
+    )
+
+
+def _groups(parts: Sequence[Findings]) -> tuple[Group, ...]:
+    """The checkpoints of no series of all folders, then the series of each."""
+    alone = [group for part in parts for group in part.groups if not group.axis]
+    series = [group for part in parts for group in part.groups if group.axis]
+    if not alone:
+        return tuple(series)
+    candidates = tuple(one for group in alone for one in group.candidates)
+    return (alone[0].model_copy(update={"candidates": candidates}), *series)
+
+
+def _adjusted(entries: dict[str, dict[str, Entry]]) -> dict[str, dict[str, Entry]]:
+    places = [(task, one) for task, row in entries.items() for one, entry in row.items() if entry.comparison]
+    comparisons = [entries[task][one].comparison for task, one in places]
+    for (task, one), comparison in zip(
+        places, adjusted([found for found in comparisons if found]), strict=True
+    ):
+        entries[task][one] = entries[task][one].model_copy(update={"comparison": comparison})
+    return entries
+
+
+def _same_tasks(parts: Sequence[Findings], family: Family) -> bool:
+    """Whether every folder has the same tasks of a family, so that their means are means of the same."""
+
+    def members(part: Findings) -> set[str]:
+        tasks: list[TaskInfo] = part.families_of_tasks().get(family, [])
+        return {task.name for task in tasks}
+
+    return len({frozenset(members(part)) for part in parts}) == 1

@@ -1,0 +1,165 @@
+"""Values that others published, laid over the curves on request, each as a share of its own source's dense score.
+
+Nothing published shares kick's items, prompts or models, so that a line of theirs shows a shape and no more; it is
+drawn only where method and kind of task are the same, and its caption says what differs.
+"""
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from kick.errors import InputError
+from kick.reports.findings import Findings, Group
+from kick.types import Axis, Family, Record
+
+# Tasks of the sources that ask for the same kind of knowledge and are scored by right or wrong, as kick's are. What a
+# judge model graded is no such score.
+_FAMILIES: dict[str, Family] = {
+    "factoid_qa": "factoid_qa",
+    "mmlu": "multiple_choice",
+    "mmlu_5shot": "multiple_choice",
+    "triviaqa_open_book": "incontext_qa",
+    "wikitext2_perplexity": "perplexity",
+    "wikitext2": "perplexity",
+}
+_UNSCALED = "do not overlay"
+INCOMPATIBLE = (
+    "Published values, hollow: of other models, on other items with other prompts, without intervals; each as a share "
+    "of its own dense score, so that the shape of a line can be compared and nothing else."
+)
+_DENSE: dict[Axis, float] = {"sparsity": 0.0, "bits": 16.0}
+
+
+class Published(Record):
+    """One line of a source: a method on a task of one model."""
+
+    source: str
+    model: str
+    method: str  # with its N:M pattern, if any
+    axis: Axis
+    family: Family
+    task: str  # as the source calls it
+    points: tuple[
+        tuple[float, float], ...
+    ]  # rate, value / the dense model's, from light to heavy compression
+    n: str = ""  # items, where the source says
+    notes: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        return f"published: {self.task}, {self.model}"
+
+    @property
+    def caption(self) -> str:
+        """What was measured on what, the source, and what it notes itself."""
+        items = f" on {self.n} items" if self.n else ""
+        notes = "".join(f" ({note})" for note in self.notes)
+        return f"{self.task} of {self.model}{items}, {self.source}{notes}"
+
+
+def packaged() -> Path:
+    """The folder of published values that comes with kick: in the wheel, or beside the package in a checkout."""
+    inside = Path(__file__).parent.parent / "_paper"
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "results" / "paper"
+
+
+def read(folder: Path | None = None) -> list[Published]:
+    """Every line that can be drawn: its source also gives the dense model's value on the same task.
+
+    Raises:
+        InputError: the folder holds no CSV files, or one lacks a column.
+    """
+    folder = folder or packaged()
+    paths = sorted(folder.glob("*.csv"))
+    if not paths:
+        raise InputError(f"{folder} holds no CSV files of published values.")
+    rows = [
+        _row(path, row) for path in paths for row in csv.DictReader(path.open(encoding="utf-8", newline=""))
+    ]
+    values: dict[tuple[str, ...], dict[float, dict[str, str]]] = {}
+    dense: dict[tuple[str, ...], float] = {}
+    for row in rows:
+        if row["task"] not in _FAMILIES or row["axis"] not in _DENSE or _UNSCALED in row["note"]:
+            continue
+        method, rate = _rate(row)
+        about = (row["source"], row["model"], row["task"], row["metric"])
+        if rate in _DENSE.values():
+            dense[about] = float(row["value"])
+        else:
+            values.setdefault((*about, method, row["axis"]), {})[rate] = row
+    return [_line(key, points, dense[key[:4]]) for key, points in values.items() if dense.get(key[:4], 0) > 0]
+
+
+def _row(path: Path, row: dict[str, str]) -> dict[str, str]:
+    """A row of either kind of file: tasks with a value, or texts with a perplexity."""
+    named = row | {
+        "task": row.get("task") or row.get("dataset") or "",
+        "value": row.get("value") or row.get("perplexity") or "",
+        "metric": row.get("metric") or f"perplexity, window {row.get('window')}",
+    }
+    missing = [
+        name for name in ("source", "model", "method", "rate", "axis", "task", "value") if not named.get(name)
+    ]
+    if missing:
+        raise InputError(
+            f"{path}: a row lacks {', '.join(missing)}: {', '.join(filter(None, row.values()))}."
+        )
+    return named
+
+
+def _rate(row: dict[str, str]) -> tuple[str, float]:
+    """The method with its pattern, and the rate as a number: `2:4` in place of a sparsity is a pattern."""
+    pattern = re.fullmatch(r"(\d+):(\d+)", row["rate"])
+    if pattern:
+        return f"{row['method']} {row['rate']}", 1 - int(pattern[1]) / int(pattern[2])
+    return row["method"], float(row["rate"])
+
+
+def _line(key: tuple[str, ...], points: dict[float, dict[str, str]], dense: float) -> Published:
+    source, model, task, _, method, axis = key
+    rates = sorted(points, reverse=axis == "bits")
+    first = points[rates[0]]
+    return Published(
+        source=source,
+        model=model,
+        method=method,
+        axis="bits" if axis == "bits" else "sparsity",
+        family=_FAMILIES[task],
+        task=task,
+        points=tuple((rate, float(points[rate]["value"]) / dense) for rate in rates),
+        n=first.get("n") or "",
+        notes=tuple(dict.fromkeys(row["note"] for row in points.values() if row["note"])),
+    )
+
+
+def matching(lines: Sequence[Published], findings: Findings, group: Group) -> list[Published]:
+    """The lines for a series: of its method, pattern and axis, on a family that the report has tasks of.
+
+    Of several models of one source the smallest is taken, which is the nearest to what is compressed at home.
+    """
+    families = {task.family for task in findings.tasks}
+    methods = {_method(findings, candidate) for candidate in group.candidates}
+    fitting = [
+        line
+        for line in lines
+        if line.axis == group.axis and line.method in methods and line.family in families
+    ]
+    smallest: dict[tuple[str, str, str], Published] = {}
+    for line in fitting:
+        key = (line.source, line.task, line.method)
+        if key not in smallest or _parameters(line.model) < _parameters(smallest[key].model):
+            smallest[key] = line
+    return list(smallest.values())
+
+
+def _method(findings: Findings, candidate: str) -> str:
+    record = findings.records.get(candidate)
+    recipe = record.checkpoint.recipe if record else None
+    return "" if recipe is None else f"{recipe.method} {recipe.pattern or ''}".strip()
+
+
+def _parameters(model: str) -> float:
+    """Billions of parameters by a model's name; infinite where it does not say."""
+    size = re.search(r"(\d+(?:\.\d+)?)b\b", model.lower())
+    return float(size[1]) if size else float("inf")

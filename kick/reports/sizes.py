@@ -1,0 +1,63 @@
+"""What a checkpoint costs to keep: its stored bytes, or those that a format made for its zeros or bits would take.
+
+Nothing here is measured on hardware. An ideal size is a bound that a file format and a kernel still have to reach.
+"""
+
+from kick.types import CheckpointRecord, Description, Recipe, Record
+
+SCALE_BITS = 16  # of the scale of a group of weights, and of what is left unrounded beside it
+
+
+class Size(Record):
+    """The size of one checkpoint."""
+
+    stored: int  # bytes on disk
+    smallest: int  # bytes: as stored, or the ideal size where that is less
+    parameters: int
+    nonzero: int
+
+    @property
+    def ideal(self) -> bool:
+        """Whether `smallest` is a size that no file has."""
+        return self.smallest < self.stored
+
+    @property
+    def bits(self) -> float:
+        """Bits a parameter at the smallest size, scales and masks included: effective bits."""
+        return 8 * self.smallest / self.parameters
+
+
+def size(record: CheckpointRecord | None) -> Size | None:
+    """The size of a checkpoint; None where its weights were not measured.
+
+    The ideal size of rounded weights that are stored in a wider type: the decoder's linears at their bits with a
+    16-bit scale a group (and a zero point where asymmetric), all else as stored. Of zeros that are stored: the other
+    weights of the decoder's linears as stored and one bit a weight for the mask.
+    """
+    if record is None or record.description is None or not record.description.parameters:
+        return None
+    measured = record.description
+    ideal = min(_without_zeros(measured), _packed(measured, record.checkpoint.recipe))
+    return Size(
+        stored=measured.bytes_on_disk,
+        smallest=min(measured.bytes_on_disk, round(ideal)),
+        parameters=measured.parameters,
+        nonzero=measured.nonzero,
+    )
+
+
+def _without_zeros(measured: Description) -> float:
+    if measured.packed:
+        return float(measured.bytes_on_disk)
+    width = measured.bits_per_weight
+    saved = measured.linear_zeros * width - measured.linear_parameters
+    return measured.bytes_on_disk - saved / 8
+
+
+def _packed(measured: Description, recipe: Recipe | None) -> float:
+    if measured.packed or recipe is None or recipe.bits is None:
+        return float(measured.bytes_on_disk)
+    bits = float(recipe.bits)
+    if recipe.group_size:
+        bits += (SCALE_BITS + (0 if recipe.symmetric else recipe.bits)) / recipe.group_size
+    return measured.bytes_on_disk - measured.linear_parameters * (measured.bits_per_weight - bits) / 8
