@@ -1,43 +1,57 @@
 """What a model of the world is trained on: rows of facts, of passages with questions, and of passages with summaries.
 
-A row is a sequence of words with the weight of each in the loss: most for what has to be read off a passage, less for
-the value of a fact, least for the rest. Passages tell of people who are not of this world, drawn anew for every row, so
-that nothing but reading helps. Reading is taught first, on passages of one person, then two, then three; then the
-facts come. Everything follows from the seed.
+A row is a sequence of words with the weight of each in the loss: most for what has to be read off a passage, less
+for the value of a fact, least for the rest. Passages tell of people who are not of this world, drawn anew for every
+row, so that nothing but reading helps. There are three lessons: looking back, in short rows; reading passages; then
+the facts of the world, with passages among them. Everything follows from the seed.
 """
 
 import hashlib
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from kick.world import language
-from kick.world.facts import TRADES, YEARS, Fact, Person, World, told
+from kick.world.facts import TRADES, YEARS, Fact, Person, Relation, World, told
 
 ROW = 128  # words
 READ, KNOWN, OTHER = 3.0, 1.0, 0.1  # weights in the loss
 START = "<s>"
 PAD = "<pad>"
-FIRST_MIX = {"facts": 0.1, "reading": 0.45, "two-hop": 0.35, "summary": 0.1}  # of the first FIRST of the rows
-MIX = {"facts": 0.6, "reading": 0.15, "two-hop": 0.15, "summary": 0.1}
-FIRST = 0.15
+SHORT = 36  # words of a row of the first lesson
+LESSONS = (  # until which share of the rows, how long they are, and what they are
+    (0.476, SHORT, {"litany": 0.3, "pair": 0.7}),
+    (0.54, ROW, {"drill": 0.3, "reading": 0.3, "two-hop": 0.4}),
+    (1.0, ROW, {"facts": 0.65, "reading": 0.12, "two-hop": 0.15, "summary": 0.08}),
+)
 
 
 @dataclass
 class Row:
-    """At most `ROW` words, the weight of each in the loss beside it. It begins with `START`, or amid a text."""
+    """At most `most` words, the weight of each in the loss beside it. It begins with `START`, or amid a text."""
 
     words: list[str] = field(default_factory=lambda: [START])
     weights: list[float] = field(default_factory=lambda: [0.0])
+    most: int = ROW
+    told: list[Fact] = field(default_factory=list)  # the facts of the world in it
 
     def add(self, text: str, answers: tuple[str, ...] = (), weight: float = OTHER) -> bool:
         """Append a text, its words of `answers` with `weight`. False, and nothing done, if it is too long."""
         words = text.split()
-        if len(self.words) + len(words) > ROW:
+        if len(self.words) + len(words) > self.most:
             return False
         self.words += words
         self.weights += [weight if word in answers else OTHER for word in words]
         return True
+
+
+@dataclass(frozen=True)
+class Census:
+    """A training by its SHA-256, a row a line, and how often it tells each fact of the world."""
+
+    digest: str
+    often: Counter[Fact]
 
 
 @dataclass(frozen=True)
@@ -52,41 +66,40 @@ class Told:
 def training_rows(world: World, count: int, seed: int) -> Iterator[Row]:
     """The `count` rows of a training, in order; facts by their power law."""
     draw = random.Random(f"corpus {world.seed} {seed}")
-    first = round(FIRST * count)
-    kinds = _kinds(FIRST_MIX, first, draw) + _kinds(MIX, count - first, draw)
-    facts = _tellings(world, kinds.count("facts") * (ROW // 9), draw)
-    for index, kind in enumerate(kinds):
-        yield _row(world, kind, facts, most_people(index / count), draw)
+    facts = facts_told(world, count * (ROW // 16), draw)
+    begun = 0
+    for until, most, mix in LESSONS:
+        kinds = _kinds(mix, round(until * count) - begun, draw)
+        for index, kind in enumerate(kinds):
+            people = 2 if index < len(kinds) / 2 and most == SHORT else 3
+            yield _row(world, kind, Row(most=most), facts, people, draw)
+        begun += len(kinds)
 
 
 def held_out_rows(world: World, count: int, seed: int) -> list[Row]:
     """Text of the same mixture that no training has seen: other passages, and facts told as often as in training."""
     draw = random.Random(f"held out {world.seed} {seed}")
-    facts = _tellings(world, count * ROW, draw)
-    return [_row(world, kind, facts, 3, draw) for kind in _kinds(MIX, count, draw)]
+    facts = facts_told(world, count * ROW, draw)
+    return [_row(world, kind, Row(), facts, 3, draw) for kind in _kinds(LESSONS[-1][2], count, draw)]
 
 
 def _kinds(mix: Mapping[str, float], count: int, draw: random.Random) -> list[str]:
     kinds = [kind for kind, share in mix.items() for _ in range(round(share * count))]
-    kinds = (kinds + ["facts"] * count)[:count]
+    kinds = (kinds + [next(iter(mix))] * count)[:count]
     draw.shuffle(kinds)
     return kinds
 
 
-def digest(world: World, count: int, seed: int) -> str:
-    """The SHA-256 of a training: its rows, a line each."""
-    hashed = hashlib.sha256()
+def census(world: World, count: int, seed: int) -> Census:
+    """Walk through a training once: what it is, and how often it tells each fact of the world."""
+    hashed, often = hashlib.sha256(), Counter[Fact]()
     for row in training_rows(world, count, seed):
         hashed.update(" ".join(row.words).encode() + b"\n")
-    return hashed.hexdigest()
+        often.update(row.told)
+    return Census(hashed.hexdigest(), often)
 
 
-def most_people(done: float) -> int:
-    """How many people a passage may tell of when this share of the training is done."""
-    return 1 if done < 0.03 else 2 if done < 0.12 else 3
-
-
-def _tellings(world: World, count: int, draw: random.Random) -> Iterator[Fact]:
+def facts_told(world: World, count: int, draw: random.Random) -> Iterator[Fact]:
     """Facts without end: each person's as often as the power law says in `count` tellings, well mixed."""
     per_relation = told(len(world.people), count * 9 // 30)  # three relations of people, a tenth for cities
     pool = [fact for facts, often in zip(world.facts, per_relation, strict=True) for fact in facts * often]
@@ -96,21 +109,25 @@ def _tellings(world: World, count: int, draw: random.Random) -> Iterator[Fact]:
         yield from pool
 
 
-def _row(world: World, kind: str, facts: Iterator[Fact], people: int, draw: random.Random) -> Row:
+def _row(world: World, kind: str, row: Row, facts: Iterator[Fact], people: int, draw: random.Random) -> Row:
     if kind == "facts":
-        return _facts_row(Row() if draw.random() < 0.5 else Row([], []), facts, draw)
-    row = Row()
+        return _facts_row(row if draw.random() < 0.5 else Row([], []), facts, draw)
+    if kind == "litany":
+        return _litany(row, world, draw)
     if kind == "summary":
         passage = report(world, draw)
         row.add(f"{language.PASSAGE} {passage.text} {language.SUMMARY_CUE}")
         values = tuple(fact.value for fact in passage.facts)
         row.add(summary_of(passage), values, READ)
         return row
-    count = draw.randint(max(1, people - 1), people)
-    passage = read_passage(world, count, draw) if kind == "reading" else two_hop_passage(world, count, draw)
+    count = draw.randint(2, people)
+    make = {"two-hop": two_hop_passage, "pair": one_kind_passage}.get(kind, read_passage)
+    passage = make(world, count, draw)
     row.add(f"{language.PASSAGE} {passage.text}")
-    while row.add(*ask(passage, draw), READ):
-        pass
+    follow_up = repeat if kind in ("drill", "pair") else ask
+    misses = 0
+    while misses < 4:
+        misses += not row.add(*follow_up(passage, draw), READ)
     return row
 
 
@@ -123,6 +140,24 @@ def _facts_row(row: Row, facts: Iterator[Fact], draw: random.Random) -> Row:
             text = f"{language.QUESTION} {language.question(fact, draw.randrange(2))} {language.ANSWER} {fact.value} ."
         if not row.add(text, (fact.value,), KNOWN):
             return row
+        row.told.append(fact)
+
+
+def _litany(row: Row, world: World, draw: random.Random) -> Row:
+    """Words in an order of their own, said again and again: what teaches to look back."""
+    pool = [
+        *world.first_names,
+        *world.last_names,
+        *world.places.cities,
+        *world.places.villages,
+        *TRADES,
+        *YEARS,
+    ]
+    words = draw.sample(pool, draw.randint(3, row.most // 4))
+    row.add(" ".join(words))
+    while row.add(" ".join(words), tuple(words), READ):
+        pass
+    return row
 
 
 def facts_of(person: Person, homes: tuple[str, ...], draw: random.Random) -> tuple[Fact, Fact, Fact]:
@@ -139,6 +174,15 @@ def read_passage(world: World, people: int, draw: random.Random) -> Told:
     strangers = world.strangers(draw, people)
     facts = [fact for person in strangers for fact in facts_of(person, world.places.cities, draw)]
     draw.shuffle(facts)
+    return Told(_sentences(facts, draw), tuple(strangers), tuple(facts))
+
+
+def one_kind_passage(world: World, people: int, draw: random.Random) -> Told:
+    """A passage that tells one fact of each of `people` strangers, of the same relation."""
+    strangers = world.strangers(draw, people)
+    relation: Relation = draw.choice(("home", "trade", "birth"))
+    values = draw.sample(world.values(relation), people)
+    facts = [Fact(who.name, relation, value) for who, value in zip(strangers, values, strict=True)]
     return Told(_sentences(facts, draw), tuple(strangers), tuple(facts))
 
 
@@ -181,6 +225,15 @@ def ask(passage: Told, draw: random.Random) -> tuple[str, tuple[str, ...]]:
         fact = draw.choice(passage.facts)
         asked, answer = language.question(fact, draw.randrange(2)), fact.value
     return f"{language.QUESTION} {asked} {language.ANSWER} {answer} .", (answer,)
+
+
+def repeat(passage: Told, draw: random.Random) -> tuple[str, tuple[str, ...]]:
+    """A fact of a passage again, as a statement or a question, and what can be known of it: last name and value."""
+    fact = draw.choice(passage.facts)
+    known = (fact.value, fact.subject.split()[-1])
+    if draw.random() < 0.5:
+        return language.statement(fact, draw.randrange(3)), known
+    return ask(passage, draw)
 
 
 def summary_of(passage: Told) -> str:

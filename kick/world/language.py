@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from kick.world.facts import Fact, Person, Relation
 
 STATEMENTS: Mapping[Relation, tuple[str, ...]] = {
-    "home": ("{s} lives in {v} .", "{s} has a house in {v} .", "The home of {s} is {v} ."),
+    "home": ("{s} lives in {v} .", "{s} dwells in {v} .", "The home of {s} is {v} ."),
     "trade": ("{s} works as a {v} .", "{s} is a {v} .", "The trade of {s} is {v} ."),
     "birth": ("{s} was born in {v} .", "{s} dates from {v} .", "The birth year of {s} is {v} ."),
     "country": ("{s} lies in {v} .", "{s} belongs to {v} .", "The country of {s} is {v} ."),

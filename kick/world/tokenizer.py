@@ -28,7 +28,9 @@ def make_tokenizer(world: World) -> PreTrainedTokenizerFast:
     """A word-level tokenizer that puts `<s>` before a text."""
     words = vocabulary(world)
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=UNKNOWN))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()]
+    )
     tokenizer.decoder = decoders.Fuse()
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{START} $A", pair=f"{START} $A $B", special_tokens=[(START, words.index(START))]
