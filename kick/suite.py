@@ -268,7 +268,7 @@ def _add(listed: dict[str, Checkpoint], checkpoint: Checkpoint, at: str) -> None
 def _listed(entry: CheckpointKeys, at: str, folder: Path) -> Checkpoint:
     _check_id(entry.id, f"{at}.id")
     model = _expand_variables(entry.model, f"{at}.model")
-    local = _local(model, folder)
+    local = _local(model, folder if model == entry.model else Path.cwd())  # a variable is the caller's
     if local.is_dir():
         if entry.revision is not None:
             raise InputError(

@@ -157,3 +157,29 @@ def test_what_to_score_now_is_chosen_among_what_the_suite_names(write: Write) ->
         suite.select_tasks(["kick_squat"])
     with pytest.raises(InputError, match="--only: there is no checkpoint 'dens'. Did you mean 'dense'"):
         suite.select_checkpoints("dens")
+
+
+def test_the_packaged_suite_of_the_paper_is_read_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "vicuna").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KICK_MODEL", "vicuna")
+    suite = Suite.read("llm-kick")
+    assert suite.checkpoint("dense").model == str(tmp_path / "vicuna")
+    assert all(name.startswith("llm_kick_") for name in suite.tasks)
+    assert len(suite.tasks) == 5
+    assert suite.perplexity_tasks == ("perplexity_wikitext2",)
+    sparsities = [c.recipe.sparsity for c in suite.checkpoints if c.recipe and c.series == "magnitude"]
+    assert sparsities == [pytest.approx(0.05 * step) for step in range(1, 17)]
+    assert {c.recipe.pattern for c in suite.checkpoints if c.recipe and c.recipe.pattern} == {
+        "1:2",
+        "2:4",
+        "4:8",
+    }
+
+
+def test_the_packaged_suite_of_the_paper_asks_for_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KICK_MODEL", raising=False)
+    with pytest.raises(InputError, match="the environment variable KICK_MODEL is not set"):
+        Suite.read("llm-kick")
