@@ -168,7 +168,8 @@ class Store:
             )
         file = pq.ParquetFile(path)
         wanted = [name for name in file.schema_arrow.names if name not in without]
-        return file.read(columns=wanted, use_threads=False).to_pandas(use_threads=False)
+        items: pd.DataFrame = file.read(columns=wanted, use_threads=False).to_pandas(use_threads=False)
+        return items
 
     def write_cell(self, cell: Cell, items: pd.DataFrame) -> Cell:
         """Store a cell whole and drop its journal; returns it with the checksum of its items."""

@@ -57,7 +57,8 @@ def likeliest(logprobs: Iterable[Array]) -> npt.NDArray[np.int64]:
     rows = list(logprobs)
     sizes = {len(row) for row in rows}
     if len(sizes) == 1 and sizes != {0}:
-        return np.argmax(np.stack(rows), axis=1)
+        best: npt.NDArray[np.int64] = np.argmax(np.stack(rows), axis=1)
+        return best
     return np.array([np.argmax(row) if len(row) else -1 for row in rows], dtype=np.int64)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from kick.comparison.flips import answered_otherwise, loss_rate
 from kick.comparison.moments import Array
 from kick.comparison.multiplicity import adjust
-from kick.comparison.paired import difference_test
+from kick.comparison.paired import difference_test, mcnemar
 from kick.comparison.pairing import Pairs
 from kick.comparison.records import CategoryLoss
 from kick.comparison.sample import PairedSample
@@ -106,38 +106,46 @@ def losses_by_category(
     if column not in pairs.reference_items or pairs.reference_items[column].isna().all():
         filled = [str(name) for name in pairs.reference_items if pairs.reference_items[name].notna().any()]
         raise InputError(f"{pairs.task} keeps no categories in '{column}'. {nearest(column, filled)}")
-    categories = _bands(pairs.reference_items[column])
     whole = pairs.sample
-    losses = []
-    for name, rows in pd.Series(range(whole.n)).groupby(categories.to_numpy(), sort=True):
-        at = rows.to_numpy()
-        if len(at) < fewest:
-            continue
-        sample = PairedSample(
+    codes, names = pd.factorize(_bands(pairs.reference_items[column]), sort=True)
+    sizes = np.bincount(codes)
+    tested = np.flatnonzero(sizes >= fewest)
+    sign = 1 if whole.higher_is_better else -1
+    weights = np.ones(whole.n) if whole.weights is None else whole.weights
+    gains = np.bincount(codes, weights * (whole.b - whole.a)) / np.bincount(codes, weights)
+
+    def sample(code: int) -> PairedSample:
+        at = np.flatnonzero(codes == code)
+        return PairedSample(
             whole.a[at],
             whole.b[at],
             weights=None if whole.weights is None else whole.weights[at],
             perplexity=whole.perplexity,
             higher_is_better=whole.higher_is_better,
         )
-        losses.append((str(name), sample, difference_test(sample)[0]))
-    p_values = [1.0 if p is None else p for _, _, p in losses]
+
+    if whole.is_binary:
+        lost, gained = (np.bincount(codes, side)[tested] for side in (whole.a > whole.b, whole.a < whole.b))
+        p_values = mcnemar(lost, gained).tolist()
+    else:
+        tests = [difference_test(sample(code))[0] for code in tested]
+        p_values = [1.0 if p is None else p for p in tests]
     adjusted = adjust(p_values, "benjamini-hochberg")
-    sign = 1 if whole.higher_is_better else -1
-    deltas = [sign * (sample.moments.mean_b - sample.moments.mean_a) for _, sample, _ in losses]
-    order = sorted(range(len(losses)), key=lambda index: deltas[index])[:most]
-    return [
-        CategoryLoss(
-            category=name,
-            n=sample.n,
-            delta=sample.delta,
-            knowledge_loss=loss_rate(sample),
-            p_value=p_values[index],
-            p_fdr=adjusted[index],
+    order = np.argsort(sign * gains[tested], kind="stable")[:most]
+    records = []
+    for index in order:
+        one = sample(tested[index])
+        records.append(
+            CategoryLoss(
+                category=str(names[tested[index]]),
+                n=one.n,
+                delta=one.delta,
+                knowledge_loss=loss_rate(one),
+                p_value=p_values[index],
+                p_fdr=adjusted[index],
+            )
         )
-        for index in order
-        for name, sample, _ in [losses[index]]
-    ]
+    return records
 
 
 def _bands(values: pd.Series) -> pd.Series:

@@ -124,7 +124,7 @@ def difference_test(sample: PairedSample) -> tuple[float | None, str | None]:
         return None, None
     if sample.is_binary and sample.groups is None:
         lost, gained = _discordant(sample)
-        return min(1.0, 2 * float(special.bdtr(min(lost, gained), lost + gained, 0.5))), "McNemar exact"
+        return float(mcnemar(lost, gained)), "McNemar exact"
     name = "permutation" if sample.groups is None else "permutation by group"
     changes: Array = (sample.b - sample.a) * (1 if sample.weights is None else sample.weights)
     if sample.groups is not None:
@@ -133,6 +133,13 @@ def difference_test(sample: PairedSample) -> tuple[float | None, str | None]:
     if len(changes) == 0:
         return 1.0, name
     return _sign_flip_test(changes), name
+
+
+def mcnemar(lost: npt.ArrayLike, gained: npt.ArrayLike) -> Array:
+    """The two-sided p-value of McNemar's exact test for counts of items that flipped; 1 where none did."""
+    fewer = np.minimum(lost, gained)
+    p_value: Array = np.minimum(1.0, 2 * special.bdtr(fewer, np.add(lost, gained), 0.5))
+    return p_value
 
 
 def _sign_flip_test(changes: Array) -> float:

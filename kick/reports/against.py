@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import matplotlib
+import numpy as np
+import numpy.typing as npt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
@@ -70,7 +73,7 @@ def against(findings: Findings, measure: Measure) -> Figure | None:
         return None
     with matplotlib.rc_context(style.RC | {"font.size": 8, "axes.labelsize": 8, "axes.titlesize": 9}):
         figure, axes = style.panels(len(panels), FRAME)
-        labels: dict[str, object] = {}
+        labels: dict[str, Artist] = {}
         notes: dict[str, None] = {}
         for panel, one in zip(panels, axes, strict=True):
             notes |= dict.fromkeys(_draw(one, findings, panel, sizes, measure))
@@ -263,9 +266,14 @@ def _dress(axes: Axes, panel: Panel, xs: Sequence[float], measure: Measure) -> N
 
 def _bits_axis(axes: Axes, parameters: int) -> None:
     """The axis of bytes read as effective bits."""
-    top = axes.secondary_xaxis(
-        "top", functions=(lambda count: 8 * count / parameters, lambda bits: bits * parameters / 8)
-    )
+
+    def bits(count: npt.ArrayLike) -> npt.ArrayLike:
+        return 8 * np.asarray(count) / parameters
+
+    def count(bits: npt.ArrayLike) -> npt.ArrayLike:
+        return np.asarray(bits) * parameters / 8
+
+    top = axes.secondary_xaxis("top", functions=(bits, count))
     top.set_xlabel(_LABELS["bits"][0])
     top.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _LABELS["bits"][1](value)))
     top.xaxis.set_minor_formatter(NullFormatter())
