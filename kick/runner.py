@@ -4,12 +4,12 @@ Every checkpoint is an independent job over a results folder that may be shared,
 without changing what it does.
 """
 
+import functools
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING
 from kick.catalog import read_catalog
 from kick.errors import InputError
 from kick.progress import Reporter
-from kick.store import Journal, Store, cell_key, noise_id
+from kick.store import Journal, Store, cell_key, noise_id, tier_key
 from kick.suite import Suite
-from kick.types import BatchSize, Cell, CellIdentity, Checkpoint, CheckpointRecord
+from kick.types import BatchSize, Cell, CellIdentity, Checkpoint, CheckpointRecord, Tier
 
 if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+    from kick.checkpoints import Loaded
     from kick.harness.bench import Bench, TaskPlan
 
-TIER = "plain-forward"
 GENERATED_ROWS = 16  # completions that are decoded together
 NOISE_DIVISOR = 4  # the noise floor's batches are smaller by this
 
@@ -48,6 +50,23 @@ class Room:
     cache: Path  # where made checkpoints are kept
     device: str
     reporter: Reporter
+    hashed: Callable[[Path], str]  # the fingerprint of a folder
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a checkpoint's files say of it, before anything is loaded."""
+
+    checkpoint: Checkpoint
+    folder: Path  # of its weights, or of those that it is made from
+    folder_fingerprint: str
+    fingerprint: str
+    config: "PretrainedConfig"
+
+    @property
+    def dtype(self) -> str:
+        stated = self.checkpoint.dtype
+        return stated if stated != "auto" else str(self.config.dtype).removeprefix("torch.")
 
 
 @dataclass(frozen=True)
@@ -64,14 +83,16 @@ class Order:
 class Job:
     """One checkpoint and its cells, planned."""
 
-    checkpoint: Checkpoint
+    source: Source
     batch: BatchSize
-    source: Path  # the folder of its weights, or of those that it is made from
-    fingerprint: str
-    source_fingerprint: str
+    tier: Tier
     tokenizer_fingerprint: str
     plans: Mapping[str, "TaskPlan"]
     identities: Mapping[str, CellIdentity]
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return self.source.checkpoint
 
     @property
     def keys(self) -> dict[str, str]:
@@ -117,14 +138,22 @@ def run(
     orders = [order for checkpoint in checkpoints for order in _orders(checkpoint, suite, names, batch)]
     reporter.say(f"{suite.name}: {len(checkpoints)} checkpoints x {len(names)} tasks into {results}")
     reporter.say("loading data")
-    from kick.checkpoints import resolve
+    from kick.checkpoints import fingerprint, resolve
     from kick.harness.bench import Bench
 
     catalog = read_catalog([Path(folder) for folder in suite.include_path])
     bench = Bench.load(suite, names, catalog, data_root, resolve(suite.checkpoint(suite.reference)))
     store = Store.create(results, suite.dump())
-    room = Room(suite, bench, store, cache or _default_cache(), _device(device), reporter)
-    jobs = _plan_jobs(orders, room)
+    room = Room(
+        suite,
+        bench,
+        store,
+        cache or _default_cache(),
+        _device(device),
+        reporter,
+        functools.cache(fingerprint),
+    )
+    jobs = _plan_jobs(orders, _tier(room), room)
     for job in jobs:
         with store.lock(job.checkpoint.id):
             _record(store, job)
@@ -142,59 +171,87 @@ def _orders(checkpoint: Checkpoint, suite: Suite, names: Sequence[str], batch: B
     return orders
 
 
-def _plan_jobs(orders: Sequence[Order], room: Room) -> list[Job]:
-    """Plan everything before anything is scored, so that what cannot work is known at once."""
-    from kick.checkpoints import fingerprint
+def _tier(room: Room) -> Tier:
+    """How all checkpoints are scored: as the suite says, or by what a self-test of its reference finds, once."""
+    if room.suite.tier != "auto":
+        return room.suite.tier
+    source = read_source(room.suite.checkpoint(room.suite.reference), room)
+    key = tier_key(source.fingerprint, source.dtype, room.device, _versions())
+    choice = room.store.tier(key)
+    if choice is None:
+        from kick.harness.tiers import choose_tier
 
-    hashed = cache(fingerprint)
+        choice = choose_tier(_load(source, _materialise(source, room), room))
+        room.store.write_tier(key, choice)
+    for tier, reason in choice.refused.items():
+        room.reporter.say(f"not scored by the tier '{tier}': {reason}")
+    return choice.tier
+
+
+def _plan_jobs(orders: Sequence[Order], tier: Tier, room: Room) -> list[Job]:
+    """Plan everything before anything is scored, so that what cannot work is known at once."""
     jobs = []
     with room.reporter.stage("reading checkpoints and planning", len(orders)) as progress:
         for order in orders:
-            jobs.append(plan_job(order, room, hashed))
+            jobs.append(plan_job(order, tier, room))
             progress(1)
     return jobs
 
 
-def plan_job(order: Order, room: Room, hashed: Callable[[Path], str]) -> Job:
-    """Plans and keys of a checkpoint's cells, from its files alone: no model is loaded and none is made.
+def read_source(checkpoint: Checkpoint, room: Room) -> Source:
+    """What the files of a checkpoint say of it: no model is loaded and none is made."""
+    from kick.checkpoints import read_config, resolve
+    from kick.compression import recipe_key
+
+    folder = resolve(checkpoint)
+    weights = room.hashed(folder)
+    made = recipe_key(checkpoint.recipe, weights) if checkpoint.recipe else weights
+    config = read_config(folder, trust_remote_code=checkpoint.trust_remote_code)
+    return Source(checkpoint, folder, weights, made, config)
+
+
+def plan_job(order: Order, tier: Tier, room: Room) -> Job:
+    """Plans and keys of a checkpoint's cells, from its files alone.
 
     Args:
         order: the checkpoint and what is asked of it.
+        tier: how all checkpoints of the suite are scored.
         room: what the jobs of a run share.
-        hashed: the fingerprint of a folder.
     """
-    from kick.checkpoints import read_config, read_tokenizer, resolve, tokenizer_fingerprint
-    from kick.compression import recipe_key
+    from kick.checkpoints import read_tokenizer, tokenizer_fingerprint
 
-    checkpoint = order.checkpoint
-    source = resolve(checkpoint)
-    weights = hashed(source)
-    made = recipe_key(checkpoint.recipe, weights) if checkpoint.recipe else weights
-    words = tokenizer_fingerprint(source)
-    config = read_config(source, trust_remote_code=checkpoint.trust_remote_code)
+    source = read_source(order.checkpoint, room)
+    words = tokenizer_fingerprint(source.folder)
     plans = room.bench.plans(
-        words, config, lambda: read_tokenizer(source, checkpoint.trust_remote_code), room.suite
+        words,
+        source.config,
+        lambda: read_tokenizer(source.folder, order.checkpoint.trust_remote_code),
+        room.suite,
     )
     asked = {
         name: plan
         for name, plan in plans.items()
-        if name in order.tasks and not (order.unlike and plan.batched_alike(order.batch, order.unlike))
+        if name in order.tasks and not (order.unlike and plan.batched_alike(order.batch, order.unlike, tier))
     }
-    dtype = checkpoint.dtype if checkpoint.dtype != "auto" else str(config.dtype).removeprefix("torch.")
     identities = {
         name: CellIdentity(
-            checkpoint=made,
+            checkpoint=source.fingerprint,
             tokenizer=words,
             task=name,
             plan=plan.info,
-            dtype=dtype,
+            dtype=source.dtype,
             device=room.device,
-            tier=f"{TIER}/{order.batch.tokens}x{order.batch.rows}",
-            versions={name: version(name) for name in ("llm-kick", "lm_eval", "transformers", "torch")},
+            tier=f"{tier}/{order.batch.tokens}x{order.batch.rows}",
+            versions=_versions(),
         )
         for name, plan in asked.items()
     }
-    return Job(checkpoint, order.batch, source, made, weights, words, asked, identities)
+    return Job(source, order.batch, tier, words, asked, identities)
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("llm-kick", "lm_eval", "transformers", "torch")}
 
 
 def _execute_all(jobs: Sequence[Job], room: Room) -> RunSummary:
@@ -221,20 +278,16 @@ def execute(job: Job, missing: Sequence[str], room: Room, *, before: int, total:
     """Make, load, describe and score a checkpoint, as far as cells are missing."""
     if not missing:
         return
-    from kick.checkpoints import describe, load
+    from kick.checkpoints import describe
 
     checkpoint = job.checkpoint
-    folder = _materialise(job, room)
-    identity = job.identities[missing[0]]
-    room.reporter.say(f"loading {checkpoint.id}")
-    loaded = load(
-        folder, dtype=identity.dtype, device=identity.device, trust_remote_code=checkpoint.trust_remote_code
-    )
+    folder = _materialise(job.source, room)
+    loaded = _load(job.source, folder, room)
     record = room.store.checkpoint(checkpoint.id)
     assert record is not None
     measured = {"description": describe(folder, checkpoint.recipe), "simulated": loaded.simulated}
     room.store.write_checkpoint(record.model_copy(update=measured))
-    scorer = room.bench.scorer(loaded, job.batch)
+    scorer = room.bench.scorer(loaded, job.batch, job.tier)
     for offset, task in enumerate(missing, start=1):
         key, plan = job.keys[task], job.plans[task]
         started = time.monotonic()
@@ -261,13 +314,13 @@ def execute(job: Job, missing: Sequence[str], room: Room, *, before: int, total:
 def _record(store: Store, job: Job) -> None:
     """Name the current cells of a checkpoint; what an earlier run measured of the same weights stays."""
     old = store.checkpoint(job.checkpoint.id)
-    same = old is not None and old.fingerprint == job.fingerprint
+    same = old is not None and old.fingerprint == job.source.fingerprint
     store.write_checkpoint(
         CheckpointRecord(
             checkpoint=job.checkpoint,
-            fingerprint=job.fingerprint,
+            fingerprint=job.source.fingerprint,
             tokenizer_fingerprint=job.tokenizer_fingerprint,
-            source_fingerprint=job.source_fingerprint if job.checkpoint.recipe else None,
+            source_fingerprint=job.source.folder_fingerprint if job.checkpoint.recipe else None,
             simulated=old.simulated if old and same else (),
             description=old.description if old and same else None,
             cells={**(old.cells if old and same else {}), **job.keys},
@@ -275,18 +328,27 @@ def _record(store: Store, job: Job) -> None:
     )
 
 
-def _materialise(job: Job, room: Room) -> Path:
+def _load(source: Source, folder: Path, room: Room) -> "Loaded":
+    from kick.checkpoints import load
+
+    room.reporter.say(f"loading {source.checkpoint.id}")
+    trust = source.checkpoint.trust_remote_code
+    return load(folder, dtype=source.dtype, device=room.device, trust_remote_code=trust)
+
+
+def _materialise(source: Source, room: Room) -> Path:
     """The folder to load: the source itself, or the compressed copy of it, made once, kept, and checked each time."""
-    if job.checkpoint.recipe is None:
-        return job.source
+    checkpoint = source.checkpoint
+    if checkpoint.recipe is None:
+        return source.folder
     from kick.compression import make, read_made
 
-    out = room.cache / "checkpoints" / job.fingerprint[:24]
+    out = room.cache / "checkpoints" / source.fingerprint[:24]
     if out.is_dir():
         read_made(out)
     else:
-        room.reporter.say(f"making {job.checkpoint.id} from {job.checkpoint.base} into {out}")
-        make(job.checkpoint.recipe, job.source, out)
+        room.reporter.say(f"making {checkpoint.id} from {checkpoint.base} into {out}")
+        make(checkpoint.recipe, source.folder, out)
     return out
 
 

@@ -7,6 +7,7 @@ Everything that compares or reports reads results through this module and throug
     DIR/checkpoints/<id>.json                        a CheckpointRecord
     DIR/cells/<checkpoint>/<task>/<key>/cell.json    a Cell, beside items.parquet: one row an item
     DIR/journal/<checkpoint>-<key>.jsonl               responses of a cell that is not finished
+    DIR/tiers/<key>.json                             a TierChoice: how the suite's checkpoints are scored
 """
 
 import hashlib
@@ -26,7 +27,7 @@ from pydantic import ValidationError
 
 from kick.errors import InputError
 from kick.files import file_sha256, sync
-from kick.types import Cell, CellIdentity, CheckpointRecord, Record
+from kick.types import Cell, CellIdentity, CheckpointRecord, Record, TierChoice
 
 # Columns of items.parquet beside one column a metric. `response` is empty for likelihood tasks and
 # `choice_logprobs` (natural log, float64, one a choice) for generated ones.
@@ -53,6 +54,12 @@ def noise_id(reference: str) -> str:
 def cell_key(identity: CellIdentity) -> str:
     """The key of the cell with this identity: 16 hex digits of a SHA-256."""
     text = json.dumps(identity.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def tier_key(fingerprint: str, dtype: str, device: str, versions: dict[str, str]) -> str:
+    """The key of the tier that is chosen for a reference as it is loaded: 16 hex digits of a SHA-256."""
+    text = json.dumps([fingerprint, dtype, device, versions], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -124,6 +131,18 @@ class Store:
         """Every checkpoint scored here, in the order of their ids."""
         paths = sorted((self.root / "checkpoints").glob("*.json"))
         return [_read_record(path, CheckpointRecord) for path in paths]
+
+    # --- tiers ---
+
+    def write_tier(self, key: str, choice: TierChoice) -> None:
+        path = self.root / "tiers" / f"{key}.json"
+        path.parent.mkdir(exist_ok=True)
+        _write_atomically(path, choice.model_dump_json(indent=1))
+
+    def tier(self, key: str) -> TierChoice | None:
+        """What was chosen for a reference as it is loaded (`key`), or None if nothing was yet."""
+        path = self.root / "tiers" / f"{key}.json"
+        return _read_record(path, TierChoice) if path.exists() else None
 
     # --- cells ---
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from kick.catalog import Catalog, read_catalog
 from kick.compression import validate as validate_recipe
 from kick.errors import InputError, explain, nearest
-from kick.types import Checkpoint, Dtype, Recipe
+from kick.types import Checkpoint, Dtype, Recipe, Tier
 
 PerplexityDataset = Literal["wikitext2", "wikitext2_words", "c4", "world"]
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -84,6 +84,7 @@ class SuiteKeys(_Keys):
     perplexity: Perplexity | None = None
     divergence: Literal[False] = False  # reserved: divergence to the reference is not measured yet
     noise_floor: bool = True  # score the reference again in other batches: what a difference must exceed
+    tier: Tier | Literal["auto"] = "auto"  # the path of scoring; auto: the fastest that is right for the reference
     limit: Annotated[int, Field(ge=1)] | None = None
     seed: int = 1234
     include_path: tuple[str, ...] = ()  # folders with further lm-eval task YAML
@@ -107,6 +108,7 @@ class Suite(BaseModel):
     tasks: tuple[str, ...]
     perplexity: Perplexity | None = None
     noise_floor: bool = True
+    tier: Tier | Literal["auto"] = "auto"
     limit: int | None = None
     seed: int
     include_path: tuple[str, ...] = ()
@@ -163,6 +165,7 @@ class Suite(BaseModel):
             tasks=tasks,
             perplexity=keys.perplexity,
             noise_floor=keys.noise_floor,
+            tier=keys.tier,
             limit=keys.limit,
             seed=keys.seed,
             include_path=tuple(str(path) for path in include),

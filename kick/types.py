@@ -20,6 +20,7 @@ Family = Literal[
 ]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Axis = Literal["sparsity", "bits"]
+Tier = Literal["tree", "prefix", "plain"]  # how much of what requests share is computed once: see kick.harness.layout
 
 
 class Record(BaseModel):
@@ -146,6 +147,13 @@ class Skipped(Record):
 
     doc_id: int
     reason: str
+
+
+class TierChoice(Record):
+    """How all checkpoints of a suite are scored, decided by a self-test of its reference."""
+
+    tier: Tier
+    refused: dict[str, str] = Field(default_factory=dict)  # faster tier -> why the reference is not scored by it
 
 
 class CellIdentity(Record):

@@ -22,6 +22,7 @@ from kick.runner import RunSummary, run
 from kick.store import Store
 from kick.suite import Suite
 from tests.data_root import make_data_root
+from tests.tiny import save_model
 
 TASKS = ["kick_squad", "kick_mmlu"]
 
@@ -112,6 +113,31 @@ def test_no_noise_floor_is_claimed_where_other_batches_come_out_the_same(bed: Be
     store = bed.run(tasks=["kick_squad"]).store
     assert store.cell("dense@noise", "kick_squad") is None
     assert compare(store, "dense", "magnitude-0.5", "kick_squad").noise_floor is None
+
+
+def test_all_checkpoints_are_scored_by_the_tier_that_the_reference_passes(bed: Bed) -> None:
+    store = bed.run(tasks=["kick_mmlu"]).store
+    tiers = {cell.identity.tier for cell in store.cells()}
+    assert tiers == {"tree/8192x16"}
+    bed.keys.update(tier="plain")
+    assert bed.run(tasks=["kick_mmlu"]).scored == 2
+    assert {cell.identity.tier for cell in store.cells()} == {"tree/8192x16", "plain/8192x16"}
+
+
+def test_a_candidate_that_its_reference_s_tier_does_not_fit_is_refused_and_the_others_are_scored(
+    bed: Bed,
+) -> None:
+    save_model(bed.folder / "recurrent", "mamba")
+    bed.keys["checkpoints"].append({"id": "recurrent", "model": "recurrent"})
+    with pytest.raises(
+        InputError, match="recurrent: it cannot be scored as its reference is: .*`tier: plain`"
+    ):
+        bed.run(tasks=["kick_mmlu"])
+    store = Store(bed.folder / "results")
+    assert store.cell("magnitude-0.5", "kick_mmlu") is not None
+    assert store.cell("recurrent", "kick_mmlu") is None
+    bed.keys.update(tier="plain")
+    assert bed.run(tasks=["kick_mmlu"]).scored == 3
 
 
 def test_a_second_run_loads_no_model_and_makes_none(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,13 @@ from transformers import (
     Gemma3TextConfig,
     GPT2Config,
     LlamaConfig,
+    MambaConfig,
+    MixtralConfig,
     OPTConfig,
+    PhiConfig,
     PretrainedConfig,
     PreTrainedTokenizerFast,
+    Qwen3Config,
 )
 
 VOCABULARY = 384
@@ -52,6 +56,21 @@ CONFIGS: dict[str, PretrainedConfig] = {
     ),
 }
 
+_SMALL = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": CONTEXT,
+}
+MORE_CONFIGS: dict[str, PretrainedConfig] = {  # that scoring has to be right for, too
+    "qwen3": Qwen3Config(**_SMALL, num_key_value_heads=2, head_dim=8, tie_word_embeddings=True),
+    "phi": PhiConfig(**_SMALL),
+    "mixtral": MixtralConfig(**_SMALL, num_key_value_heads=2, num_local_experts=4, sliding_window=16),
+    "mamba": MambaConfig(vocab_size=VOCABULARY, hidden_size=32, state_size=4, num_hidden_layers=2),
+}
+
 
 def tokenizer() -> PreTrainedTokenizerFast:
     """A byte-level BPE of `VOCABULARY` tokens that puts a BOS before every text, as Llama's does."""
@@ -74,12 +93,13 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 def save_model(folder: Path, architecture: str = "llama", seed: int = 0, scale: float = 1.0) -> Path:
-    """Save a random float32 model of `CONFIGS[architecture]` with the tokenizer; the same seed, the same weights.
+    """Save a random float32 model of `CONFIGS` or `MORE_CONFIGS` with the tokenizer; the same seed, the same weights.
 
     `scale` multiplies the initialiser's standard deviation: above 1 the model's answers differ more between inputs.
     """
     torch.manual_seed(seed)
-    config = CONFIGS[architecture].__class__(**CONFIGS[architecture].to_dict())
+    pattern = {**CONFIGS, **MORE_CONFIGS}[architecture]
+    config = pattern.__class__(**pattern.to_dict())
     tok = tokenizer()
     config.bos_token_id, config.eos_token_id, config.pad_token_id = (
         tok.bos_token_id,

@@ -9,8 +9,10 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from kick.catalog import Catalog
 from kick.checkpoints import Loaded
+from kick.errors import InputError
 from kick.harness.checks import check_task, rendered, stop_if_unfit
 from kick.harness.corpora import Corpus, load_corpus
+from kick.harness.memory import Memory
 from kick.harness.model import KickLM, batches
 from kick.harness.perplexity import (
     PerplexityPlan,
@@ -22,9 +24,10 @@ from kick.harness.plan import Plan, context_window, make_plan
 from kick.harness.rolling import RollingPlan, make_rolling_plan, score_pages
 from kick.harness.scoring import mean_scores, score_task
 from kick.harness.tasks import LoadedTask, load_tasks
+from kick.harness.tiers import why_not
 from kick.store import Journal
 from kick.suite import Suite
-from kick.types import BatchSize, PlanInfo, Skipped, TaskInfo
+from kick.types import BatchSize, PlanInfo, Skipped, TaskInfo, Tier
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,12 @@ class TaskPlan:
     work: tuple[LoadedTask, Plan] | PerplexityPlan
     notes: tuple[str, ...] = ()  # what the checks of its prompts found in the data
 
-    def batched_alike(self, one: BatchSize, other: BatchSize) -> bool:
+    def batched_alike(self, one: BatchSize, other: BatchSize, tier: Tier) -> bool:
         """Whether two sizes cut the plan into the same batches."""
         if isinstance(self.work, PerplexityPlan):
             return True
         requests = self.work[1].requests
-        return [*batches(requests, one)] == [*batches(requests, other)]
+        return [*batches(requests, one, tier)] == [*batches(requests, other, tier)]
 
 
 @dataclass
@@ -53,6 +56,7 @@ class Bench:
     tasks: list[LoadedTask]
     corpora: list[Corpus]
     _plans: dict[tuple[str, int | None], dict[str, TaskPlan]] = field(default_factory=dict)
+    _memory: Memory = field(default_factory=Memory)
 
     @classmethod
     def load(
@@ -116,8 +120,19 @@ class Bench:
             plans[windows.task.name] = TaskPlan(windows.task, windows.info, (), len(windows.windows), windows)
         return plans
 
-    def scorer(self, loaded: Loaded, batch: BatchSize) -> "Scorer":
-        return Scorer(loaded, KickLM(loaded, batch))
+    def scorer(self, loaded: Loaded, batch: BatchSize, tier: Tier) -> "Scorer":
+        """A scorer of a checkpoint by the tier of its suite.
+
+        Raises:
+            InputError: the checkpoint is not scored rightly by that tier.
+        """
+        reason = why_not(loaded, tier)
+        if reason is not None:
+            raise InputError(
+                f"it cannot be scored as its reference is: {reason}. Set `tier: plain` in the suite, so that all "
+                "checkpoints are scored by a plain forward."
+            )
+        return Scorer(loaded, KickLM(loaded, batch, tier, self._memory))
 
 
 @dataclass(frozen=True)

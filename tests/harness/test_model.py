@@ -9,16 +9,19 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from kick.checkpoints import Loaded, load
-from kick.harness.model import KickLM, batches
-from kick.harness.plan import Encoder, Generate, Plan, Score, encode_requests
+from kick.harness.model import KickLM
+from kick.harness.plan import Encoder, Plan, encode_requests
+from kick.harness.tiers import choose_tier
 from kick.store import Journal
-from kick.types import BatchSize, PlanInfo
-from tests.tiny import CONFIGS, save_model
+from kick.types import BatchSize, PlanInfo, Tier
+from tests.tiny import CONFIGS, MORE_CONFIGS, save_model
 
+HEADER = "".join(f"Question {n}: is the answer in the text?\nAnswer: the answer is {n}\n\n" for n in range(6))
 CONTEXTS = (
     "Who kept the lighthouse?\nAnswer:",
     "the answer to the question is in the text, and the text is long enough to fill more than one window:",
     "a",
+    *(f"{HEADER}Question: {word}?\nAnswer:" for word in ("who", "who is in the text", "what", "where")),
 )
 CHOICES = (" the", " in", " the answer", " in the text, or not")  # the first two are one token each
 
@@ -27,7 +30,7 @@ def size(tokens: int, rows: int = 16) -> BatchSize:
     return BatchSize(tokens=tokens, rows=rows)
 
 
-@pytest.fixture(scope="module", params=sorted(CONFIGS))
+@pytest.fixture(scope="module", params=[*CONFIGS, *MORE_CONFIGS])
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
     folder = save_model(tmp_path_factory.mktemp("models") / request.param, request.param, scale=10)
     return load(folder, dtype="float32", device="cpu")
@@ -38,19 +41,21 @@ def llama(tiny_llama: Path) -> Loaded:
     return load(tiny_llama, dtype="float32", device="cpu")
 
 
-def _scored() -> list[Instance]:
+def _scored(contexts: Sequence[str] = CONTEXTS) -> list[Instance]:
     return [
         Instance("loglikelihood", {}, (context, choice), index, ("test", doc, 1))
-        for doc, context in enumerate(CONTEXTS)
+        for doc, context in enumerate(contexts)
         for index, choice in enumerate(CHOICES)
     ]
 
 
-def _generated(budget: int = 12, until: Sequence[str] = ("e",)) -> list[Instance]:
+def _generated(
+    budget: int = 12, until: Sequence[str] = ("e",), contexts: Sequence[str] = CONTEXTS
+) -> list[Instance]:
     settings = {"until": list(until), "max_gen_toks": budget, "do_sample": False}
     return [
         Instance("generate_until", {}, (context, settings), 0, ("test", doc, 1))
-        for doc, context in enumerate(CONTEXTS)
+        for doc, context in enumerate(contexts)
     ]
 
 
@@ -60,17 +65,29 @@ def _hflm(loaded: Loaded) -> HFLM:
     )
 
 
-@pytest.mark.parametrize("batch_tokens", [1, 64, 4096])
-def test_log_likelihoods_are_those_of_hflm(loaded: Loaded, batch_tokens: int) -> None:
-    ours = KickLM(loaded, size(batch_tokens)).loglikelihood(_scored())
-    theirs = _hflm(loaded).loglikelihood(_scored(), disable_tqdm=True)
-    assert [greedy for _, greedy in ours] == [greedy for _, greedy in theirs]
-    assert [value for value, _ in ours] == pytest.approx([value for value, _ in theirs], abs=1e-4)
+@pytest.fixture(scope="module")
+def by_hflm(loaded: Loaded) -> list[tuple[float, bool]]:
+    return _hflm(loaded).loglikelihood(_scored(), disable_tqdm=True)
+
+
+@pytest.mark.parametrize("tier", ["chosen", "prefix", "plain"])
+@pytest.mark.parametrize("batch_tokens", [1, 100, 4096])
+def test_log_likelihoods_are_those_of_hflm(
+    loaded: Loaded, by_hflm: list[tuple[float, bool]], batch_tokens: int, tier: Tier
+) -> None:
+    recurrent = loaded.model.config.model_type == "mamba"
+    chosen = choose_tier(loaded).tier
+    assert chosen == ("plain" if recurrent else "tree")
+    if recurrent and tier == "prefix":
+        pytest.skip("a recurrent model has no keys and values")
+    ours = KickLM(loaded, size(batch_tokens), chosen if tier == "chosen" else tier).loglikelihood(_scored())
+    assert [greedy for _, greedy in ours] == [greedy for _, greedy in by_hflm]
+    assert [value for value, _ in ours] == pytest.approx([value for value, _ in by_hflm], abs=1e-4)
 
 
 def test_log_likelihoods_are_computed_in_float32_for_a_bfloat16_model(tiny_llama: Path) -> None:
     loaded = load(tiny_llama, dtype="bfloat16", device="cpu")
-    values = [value for value, _ in KickLM(loaded, size(64)).loglikelihood(_scored())]
+    values = [value for value, _ in KickLM(loaded, size(64), "tree").loglikelihood(_scored())]
     representable = [float(torch.tensor(value).to(torch.bfloat16)) == value for value in values]
     assert not all(representable)
 
@@ -78,7 +95,7 @@ def test_log_likelihoods_are_computed_in_float32_for_a_bfloat16_model(tiny_llama
 @pytest.mark.parametrize("batch_tokens", [1, 4096])
 def test_generations_are_those_of_generate_row_by_row(loaded: Loaded, batch_tokens: int) -> None:
     requests = _generated(budget=12, until=())
-    texts = KickLM(loaded, size(batch_tokens)).generate_until(requests)
+    texts = KickLM(loaded, size(batch_tokens), choose_tier(loaded).tier).generate_until(requests)
     for request, text in zip(encode_requests(requests, Encoder(loaded.tokenizer)), texts, strict=True):
         context = torch.tensor([request.context])
         output = loaded.model.generate(context, do_sample=False, max_new_tokens=12)
@@ -86,21 +103,20 @@ def test_generations_are_those_of_generate_row_by_row(loaded: Loaded, batch_toke
 
 
 def test_generations_equal_those_of_hflm(loaded: Loaded) -> None:
-    assert KickLM(loaded, size(4096)).generate_until(_generated()) == _hflm(loaded).generate_until(
-        _generated(), disable_tqdm=True
-    )
+    ours = KickLM(loaded, size(4096), choose_tier(loaded).tier).generate_until(_generated())
+    assert ours == _hflm(loaded).generate_until(_generated(), disable_tqdm=True)
 
 
 def test_a_row_that_ends_early_does_not_change_its_neighbours(llama: Loaded) -> None:
-    free = KickLM(llama, size(4096)).generate_until(_generated(24, until=()))
+    free = KickLM(llama, size(4096), "tree").generate_until(_generated(24, until=()))
     stop = free[0][2:4]
-    stopped = KickLM(llama, size(4096)).generate_until(_generated(24, until=(stop,)))
+    stopped = KickLM(llama, size(4096), "tree").generate_until(_generated(24, until=(stop,)))
     assert stopped == [text.split(stop)[0] for text in free]
     assert stopped[0] != free[0]
 
 
 def test_rows_stop_as_soon_as_each_has_met_its_own_stop_string(llama: Loaded) -> None:
-    free = KickLM(llama, size(4096)).generate_until(_generated(64, until=()))
+    free = KickLM(llama, size(4096), "tree").generate_until(_generated(64, until=()))
     stops = [text[1:3] for text in free]
     steps = 0
 
@@ -108,64 +124,43 @@ def test_rows_stop_as_soon_as_each_has_met_its_own_stop_string(llama: Loaded) ->
         nonlocal steps
         steps += 1
 
-    handle = llama.model.register_forward_hook(count)
-    KickLM(llama, size(4096)).generate_until(_generated(64, until=stops))
+    handle = llama.model.base_model.register_forward_hook(count)
+    KickLM(llama, size(4096), "tree").generate_until(_generated(64, until=stops))
     handle.remove()
-    assert steps < 20
-
-
-def test_choices_of_one_token_share_one_forward(llama: Loaded) -> None:
-    requests = encode_requests(_scored(), Encoder(llama.tokenizer))
-    rows = [row for batch in batches(requests, size(4096)) for row in batch.rows]
-    words = {position for position, request in enumerate(requests) if len(request.continuation) == 1}
-    assert len(words) == 2 * len(CONTEXTS), "the test needs two choices of one token"
-    assert {position for row in rows if len(row) > 1 for position in row} == words
-    assert sorted(position for row in rows for position in row) == list(range(len(requests)))
-
-
-def test_batches_keep_to_their_budget_and_begin_with_the_longest() -> None:
-    requests = [Score(tuple(range(n)), (1, n)) for n in range(5, 50)]
-    planned = list(batches(requests, size(100)))
-    spans = [[requests[row[0]].span for row in batch.rows] for batch in planned]
-    assert all(max(batch) * len(batch) <= 100 for batch in spans)
-    assert [span for batch in spans for span in batch] == sorted((s for b in spans for s in b), reverse=True)
-    assert [len(batch.rows) for batch in batches([Generate((1,) * 500, (), 8)], size(100))] == [1]
+    assert 0 < steps < 20
 
 
 def test_generation_settings_of_the_checkpoint_are_not_applied(tiny_llama: Path) -> None:
     plain, penal = (load(tiny_llama, dtype="float32", device="cpu") for _ in range(2))
     penal.model.generation_config.repetition_penalty = 5.0
-    assert KickLM(plain, size(4096)).generate_until(_generated(24, ())) == KickLM(
-        penal, size(4096)
+    assert KickLM(plain, size(4096), "tree").generate_until(_generated(24, ())) == KickLM(
+        penal, size(4096), "tree"
     ).generate_until(_generated(24, ()))
 
 
-def test_journaled_responses_are_not_computed_again(llama: Loaded, tmp_path: Path) -> None:
+def test_journaled_responses_are_not_computed_again(
+    llama: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     requests = tuple(encode_requests(_scored(), Encoder(llama.tokenizer)))
     plan = Plan(_info(len(requests)), requests, tuple(range(len(CONTEXTS))), ())
     journal = Journal(tmp_path / "journal.jsonl")
-    lm = KickLM(llama, size(64))
+    lm = KickLM(llama, size(64), "tree")
     lm.follow(plan, journal, lambda _: None)
     first = lm.loglikelihood(_scored())
     lines = journal.path.read_bytes().splitlines(keepends=True)
     journal.path.write_bytes(b"".join(lines[:2]) + lines[2][:5])  # killed while writing the third batch
-    calls = 0
-
-    def count(*_: object) -> None:
-        nonlocal calls
-        calls += 1
-
-    handle = llama.model.register_forward_hook(count)
+    ran = []
+    run = KickLM._run
+    monkeypatch.setattr(KickLM, "_run", lambda lm, batch, asked: ran.append(batch) or run(lm, batch, asked))
     again = lm.loglikelihood(_scored())
-    handle.remove()
     assert again == first
-    assert calls == len(lines) - 2
+    assert len(ran) == len(lines) - 2
     assert journal.path.read_bytes() == b"".join(lines)
 
 
 def test_other_requests_than_the_plan_holds_are_refused(llama: Loaded, tmp_path: Path) -> None:
     requests = tuple(encode_requests(_scored(), Encoder(llama.tokenizer)))
-    lm = KickLM(llama, size(64))
+    lm = KickLM(llama, size(64), "tree")
     lm.follow(Plan(_info(1), requests[:1], (0,), ()), Journal(tmp_path / "j"), lambda _: None)
     with pytest.raises(RuntimeError, match="other requests"):
         lm.loglikelihood(_scored())

@@ -37,7 +37,7 @@ def ours(
     tasks: dict[str, LoadedTask], tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, pd.DataFrame]:
     journals = tmp_path_factory.mktemp("journals")
-    lm = KickLM(load(tiny_llama, dtype="float32", device="cpu"), BATCH)
+    lm = KickLM(load(tiny_llama, dtype="float32", device="cpu"), BATCH, "tree")
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
     frames = {}
     for name, task in tasks.items():
@@ -104,6 +104,6 @@ def test_an_item_whose_likelihood_is_not_a_number_is_wrong(
         broken.model.model.norm.weight.fill_(math.nan)
     plan = make_plan(tasks["kick_mmlu"], broken.tokenizer, window=4096, limit=None, seed=SEED)
     items = score_task(
-        KickLM(broken, BATCH), tasks["kick_mmlu"], plan, Journal(tmp_path / "j"), lambda _: None
+        KickLM(broken, BATCH, "tree"), tasks["kick_mmlu"], plan, Journal(tmp_path / "j"), lambda _: None
     )
     assert items["acc"].tolist() == [0.0] * len(items)

@@ -1,0 +1,226 @@
+"""How scored requests go through a model: what they share is computed once.
+
+Requests are token sequences that share beginnings: the few-shot header of a task, the passage of a document, the
+context of an item's choices. A `Row` is a tree of such sequences, written one branch after the other; a `ScoreBatch` is
+a few rows behind a prefix whose keys and values are computed once for all of them. Everything here is a function of
+the requests, the size and the tier alone, so that a run that was interrupted cuts the same batches as one that was not.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kick.harness.plan import Score
+from kick.types import BatchSize, Tier
+
+WIDTH = (
+    512  # tokens of a row in which small trees stand side by side: the wider, the more attention is wasted
+)
+MIN_SHARED = 32  # tokens that are worth a forward of their own
+PREFIX_WEIGHT = 4  # a position of a prefix takes this much less of a batch's budget than a token
+
+Counts = NDArray[np.int64]
+Paths = Sequence["_Path"]
+Run = tuple[int, int]  # consecutive paths, from the first to before the last
+
+
+@dataclass(frozen=True)
+class Branch:
+    """Consecutive tokens of a row: they begin at `start` and follow the token at `parent`, or the prefix (-1)."""
+
+    start: int
+    parent: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Where a request's log-probabilities are: the logits at `nodes` of the row predict its continuation."""
+
+    position: int  # of the request in the plan
+    nodes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A tree of tokens, one branch after the other."""
+
+    tokens: tuple[int, ...]
+    depths: tuple[int, ...]  # of each token, 0 right after the prefix
+    branches: tuple[Branch, ...]
+    answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True)
+class ScoreBatch:
+    """Rows that go through the model together, behind a prefix that they share (it may be empty)."""
+
+    prefix: tuple[int, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def positions(self) -> list[int]:
+        return [answer.position for row in self.rows for answer in row.answers]
+
+
+@dataclass(frozen=True)
+class _Path:
+    """One input of the model: a context with a continuation but its last token."""
+
+    tokens: tuple[int, ...]
+    requests: tuple[tuple[int, Score], ...]  # by position in the plan
+
+    @property
+    def context(self) -> int:
+        """Tokens before the first one whose logits are needed."""
+        return min(len(request.context) for _, request in self.requests) - 1
+
+
+def score_batches(
+    requests: Mapping[int, Score], size: BatchSize, tier: Tier, width: int = WIDTH
+) -> Iterator[ScoreBatch]:
+    """Cut requests, given by their position in the plan, into batches, longest first.
+
+    Args:
+        requests: what to score. Those with the same input take one path: equal ones, and choices of one token.
+        size: the budget of a batch in padded tokens; at least one row goes through, however long it is.
+        tier: `tree` shares whatever is shared, `prefix` shares prefixes alone, `plain` nothing but equal inputs.
+        width: tokens of a row in which small trees stand side by side.
+    """
+    if not requests:
+        return
+    paths = _paths(requests)
+    shared = _shared(paths)
+    width = min(width, size.tokens) if tier == "tree" else 0
+    groups = (
+        {(): [(i, i + 1) for i in range(len(paths))]} if tier == "plain" else _groups(paths, shared, width)
+    )
+    built = [(prefix, _rows(paths, shared, runs, len(prefix), width)) for prefix, runs in groups.items()]
+    built.sort(key=lambda group: -len(group[0]) - len(group[1][0].tokens))
+    for prefix, rows in built:
+        start = 0
+        while start < len(rows):
+            length = len(rows[start].tokens)
+            most = min(size.tokens // length, PREFIX_WEIGHT * size.tokens // (len(prefix) + length))
+            yield ScoreBatch(prefix, tuple(rows[start : start + max(1, most)]))
+            start += max(1, most)
+
+
+def shared_prefixes(prompts: Sequence[tuple[int, ...]]) -> list[int]:
+    """How many tokens at the beginning of each prompt are worth computing once, for all prompts that share them."""
+    paths = _paths({index: Score(prompt, (0,)) for index, prompt in enumerate(prompts)})
+    lengths = [0] * len(prompts)
+    for prefix, runs in _groups(paths, _shared(paths), width=0).items():
+        for first, _ in runs:
+            for index, _ in paths[first].requests:
+                lengths[index] = len(prefix)
+    return lengths
+
+
+def straight(tokens: Sequence[int]) -> Row:
+    """A row of one branch, of which nothing is asked."""
+    return Row(tuple(tokens), tuple(range(len(tokens))), (Branch(0, -1),), ())
+
+
+def padded_tokens(rows: Sequence[Row]) -> int:
+    return len(rows) * max(len(row.tokens) for row in rows)
+
+
+def _paths(requests: Mapping[int, Score]) -> list[_Path]:
+    """The distinct inputs, in the order of their tokens, so that those that share a beginning are neighbours."""
+    inputs: dict[tuple[int, ...], list[tuple[int, Score]]] = {}
+    for position, request in requests.items():
+        inputs.setdefault((*request.context, *request.continuation[:-1]), []).append((position, request))
+    return [_Path(tokens, tuple(members)) for tokens, members in sorted(inputs.items())]
+
+
+def _shared(paths: Paths) -> Counts:
+    """How many tokens each path begins with like the one before it."""
+    return np.array([0] + [_common(a.tokens, b.tokens) for a, b in pairwise(paths)])
+
+
+def _common(one: tuple[int, ...], other: tuple[int, ...]) -> int:
+    """How many tokens two sequences begin with alike."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _groups(paths: Paths, shared: Counts, width: int) -> dict[tuple[int, ...], list[Run]]:
+    """Prefixes that are worth computing apart, each with the runs of paths that stand behind it.
+
+    A run goes through as one tree. It is split where its paths part until what lies below its common beginning fits
+    `width` tokens (0: one path a run); the beginning becomes a prefix where more tokens are saved than it costs.
+    """
+    own = (
+        np.array([len(path.tokens) for path in paths]) - shared
+    )  # tokens that a path adds to those before it
+    groups: dict[tuple[int, ...], list[Run]] = {}
+    waiting = [(0, len(paths), 0)]  # first path, the one after the last, length of their prefix
+    while waiting:
+        first, last, depth = waiting.pop()
+        prefix = paths[first].tokens[:depth]
+        if last - first == 1:
+            groups.setdefault(prefix, []).append((first, last))
+            continue
+        inner = shared[first + 1 : last]
+        parting = int(inner.min())
+        common = min(parting, min(path.context for path in paths[first:last]))
+        below = len(paths[first].tokens) + int(own[first + 1 : last].sum()) - common
+        if below <= width:
+            groups.setdefault(prefix, []).append((first, last))
+            continue
+        rows = -(-below // width) if width else last - first
+        if common - depth >= MIN_SHARED and rows * (common - depth) > common:
+            depth = common
+        cuts = [first, *(first + 1 + np.flatnonzero(inner == parting)).tolist(), last]
+        waiting += [(a, b, depth) for a, b in pairwise(cuts)]
+    return groups
+
+
+def _rows(paths: Paths, shared: Counts, runs: Sequence[Run], depth: int, width: int) -> list[Row]:
+    """Runs as rows, longest first; small ones share a row of up to `width` tokens."""
+    sizes = {
+        run: len(paths[run[0]].tokens)
+        - depth
+        + sum(len(paths[i].tokens) - int(shared[i]) for i in range(run[0] + 1, run[1]))
+        for run in runs
+    }
+    packed: list[list[Run]] = []
+    room = 0
+    for run in sorted(runs, key=lambda run: (-sizes[run], run)):
+        if sizes[run] > room:
+            packed.append([])
+            room = max(width, sizes[run])
+        packed[-1].append(run)
+        room -= sizes[run]
+    rows = [_row(paths, shared, together, depth) for together in packed]
+    return sorted(rows, key=lambda row: -len(row.tokens))
+
+
+def _row(paths: Paths, shared: Counts, runs: Sequence[Run], depth: int) -> Row:
+    tokens: list[int] = []
+    depths: list[int] = []
+    branches: list[Branch] = []
+    answers: list[Answer] = []
+    for first, last in runs:
+        trail: list[int] = []  # the node of each token of the current path behind the prefix
+        for index in range(first, last):
+            path = paths[index]
+            kept = int(shared[index]) - depth if index > first else 0
+            fresh = path.tokens[depth + kept :]
+            branches.append(Branch(len(tokens), trail[kept - 1] if kept else -1))
+            trail = [*trail[:kept], *range(len(tokens), len(tokens) + len(fresh))]
+            tokens += fresh
+            depths += range(kept, kept + len(fresh))
+            for position, request in path.requests:
+                nodes = trail[len(request.context) - 1 - depth : request.length - depth]
+                answers.append(Answer(position, tuple(nodes)))
+    return Row(tuple(tokens), tuple(depths), tuple(branches), tuple(answers))
