@@ -1,0 +1,44 @@
+"""kick's model class inside plain lm-eval."""
+
+from pathlib import Path
+
+import lm_eval
+import pytest
+import torch
+from lm_eval.models.huggingface import HFLM
+
+import kick.harness.registered  # noqa: F401
+from kick.catalog import read_catalog
+from kick.errors import InputError
+from kick.harness.tasks import load_tasks
+from tests.data_root import make_data_root
+
+
+def test_lm_eval_finds_the_model_by_its_name_and_scores_as_with_its_own(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    names = ["kick_mmlu", "kick_squad"]
+    tasks = [task.task for task in load_tasks(names, read_catalog(), data_root=make_data_root(tmp_path))]
+    settings = {"tasks": tasks, "limit": 3, "bootstrap_iters": 0, "batch_size": 2}
+    own = HFLM(
+        pretrained=str(tiny_llama), device="cpu", dtype="float32", batch_size=2, softmax_dtype=torch.float32
+    )
+    arguments = f"pretrained={tiny_llama},dtype=float32"
+    ours = lm_eval.simple_evaluate(model="kick", model_args=arguments, device="cpu", **settings)
+    theirs = lm_eval.simple_evaluate(model=own, **settings)
+    for name in names:
+        ours_by_item, theirs_by_item = (
+            {s["doc_id"]: s for s in found["samples"][name]} for found in (ours, theirs)
+        )
+        assert ours_by_item.keys() == theirs_by_item.keys()
+        for item, sample in theirs_by_item.items():
+            if name == "kick_squad":
+                assert ours_by_item[item]["filtered_resps"] == sample["filtered_resps"]
+            else:
+                found = [value for value, _ in ours_by_item[item]["filtered_resps"]]
+                assert found == pytest.approx([value for value, _ in sample["filtered_resps"]], abs=1e-4)
+
+
+def test_an_unknown_tier_is_an_error(tiny_llama: Path) -> None:
+    with pytest.raises(InputError, match="tier 'fast' is unknown"):
+        lm_eval.api.registry.get_model("kick")(pretrained=str(tiny_llama), tier="fast")
