@@ -8,7 +8,7 @@ import functools
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
     from kick.checkpoints import Loaded
-    from kick.harness.bench import Bench, TaskPlan
+    from kick.harness.bench import Bench, KeptStates, TaskPlan
 
+KEPT = "kept"  # the divergence of a reference's cell: its states are kept
 GENERATED_ROWS = 16  # completions that are decoded together
 NOISE_DIVISOR = 4  # the noise floor's batches are smaller by this
 
@@ -89,6 +90,7 @@ class Job:
     tokenizer_fingerprint: str
     plans: Mapping[str, "TaskPlan"]
     identities: Mapping[str, CellIdentity]
+    not_diverged: Mapping[str, str]  # task -> why no divergence from the reference is measured
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -100,6 +102,15 @@ class Job:
 
     def missing(self, store: Store) -> list[str]:
         return [task for task, key in self.keys.items() if not store.has(self.checkpoint.id, task, key)]
+
+    def without_states(self, store: Store) -> list[str]:
+        """Of a reference: tasks whose states, which candidates' divergence is measured by, are not there (any more)."""
+        return [
+            task
+            for task, key in self.keys.items()
+            if self.identities[task].divergence == KEPT
+            and not store.states_path(key).with_suffix(".json").is_file()
+        ]
 
 
 def run(
@@ -192,10 +203,18 @@ def _plan_jobs(orders: Sequence[Order], tier: Tier, room: Room) -> list[Job]:
     """Plan everything before anything is scored, so that what cannot work is known at once."""
     jobs = []
     with room.reporter.stage("reading checkpoints and planning", len(orders)) as progress:
+        reference = plan_job(_reference_order(orders, room), tier, room) if room.suite.divergence else None
         for order in orders:
-            jobs.append(plan_job(order, tier, room))
+            jobs.append(plan_job(order, tier, room, reference))
             progress(1)
-    return jobs
+    return sorted(jobs, key=lambda job: job.checkpoint.id != room.suite.reference)
+
+
+def _reference_order(orders: Sequence[Order], room: Room) -> Order:
+    """What the reference is asked for, so that divergence from it can be measured."""
+    reference = room.suite.checkpoint(room.suite.reference)
+    tasks = {task for order in orders for task in order.tasks}
+    return Order(reference, tuple(tasks), next(order.batch for order in orders if order.unlike is None))
 
 
 def read_source(checkpoint: Checkpoint, room: Room) -> Source:
@@ -210,13 +229,14 @@ def read_source(checkpoint: Checkpoint, room: Room) -> Source:
     return Source(checkpoint, folder, weights, made, config)
 
 
-def plan_job(order: Order, tier: Tier, room: Room) -> Job:
+def plan_job(order: Order, tier: Tier, room: Room, reference: Job | None = None) -> Job:
     """Plans and keys of a checkpoint's cells, from its files alone.
 
     Args:
         order: the checkpoint and what is asked of it.
         tier: how all checkpoints of the suite are scored.
         room: what the jobs of a run share.
+        reference: where divergence is measured: the job of the checkpoint that it is measured from.
     """
     from kick.checkpoints import read_tokenizer, tokenizer_fingerprint
 
@@ -246,7 +266,29 @@ def plan_job(order: Order, tier: Tier, room: Room) -> Job:
         )
         for name, plan in asked.items()
     }
-    return Job(source, order.batch, tier, words, asked, identities)
+    job = Job(source, order.batch, tier, words, asked, identities, {})
+    return _with_divergence(job, reference, room) if room.suite.divergence else job
+
+
+def _with_divergence(job: Job, reference: Job | None, room: Room) -> Job:
+    """The same job with what its divergence is measured from, or why it is not."""
+    reasons: dict[str, str] = {}
+    identities = {}
+    for task, identity in job.identities.items():
+        origin = KEPT
+        if not job.plans[task].has_tokens:
+            reasons[task] = "the text is not cut into windows, but scored page by page"
+        elif job.checkpoint.id != room.suite.reference:
+            assert reference is not None
+            theirs = reference.identities.get(task)
+            origin = reference.keys.get(task, "")
+            if theirs is None or reference.tokenizer_fingerprint != job.tokenizer_fingerprint:
+                reasons[task] = "its tokenizer is not that of the reference: compare bits per byte"
+            elif theirs.plan.hash != identity.plan.hash:
+                reasons[task] = "its prompts are not those of the reference"
+        measured = None if task in reasons else origin
+        identities[task] = identity.model_copy(update={"divergence": measured})
+    return replace(job, identities=identities, not_diverged=reasons)
 
 
 @functools.cache
@@ -259,9 +301,13 @@ def _execute_all(jobs: Sequence[Job], room: Room) -> RunSummary:
     total = sum(len(job.keys) for job in jobs)
     scored = done = 0
     failed: list[str] = []
+    needed = {
+        task for job in jobs if job.checkpoint.id != room.suite.reference for task in job.missing(room.store)
+    }
     for job in jobs:
         with room.store.lock(job.checkpoint.id):
             missing = job.missing(room.store)
+            missing += [task for task in job.without_states(room.store) if task in needed - set(missing)]
             try:
                 execute(job, missing, room, before=done + len(job.keys) - len(missing), total=total)
                 scored += len(missing)
@@ -294,21 +340,35 @@ def execute(job: Job, missing: Sequence[str], room: Room, *, before: int, total:
         with room.reporter.stage(
             f"[{before + offset}/{total}] {checkpoint.id} · {task}", plan.steps
         ) as progress:
-            items = scorer.score(plan, Journal(room.store.journal_path(checkpoint.id, key)), progress)
+            journal = Journal(room.store.journal_path(checkpoint.id, key))
+            scored = scorer.score(plan, journal, progress, _states(job, task, room))
         cell = Cell(
             checkpoint=checkpoint.id,
             task=plan.task,
             key=key,
             identity=job.identities[task],
-            scores=scorer.scores(plan, items),
-            items=len(items),
+            scores=scorer.scores(plan, scored.items),
+            items=len(scored.items),
             skipped=plan.skipped,
             notes=plan.notes,
             seconds=round(time.monotonic() - started, 3),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             items_sha256="",
+            divergence=scored.divergence,
+            not_diverged=job.not_diverged.get(task),
         )
-        room.store.write_cell(cell, items)
+        room.store.write_cell(cell, scored.items)
+
+
+def _states(job: Job, task: str, room: Room) -> "KeptStates | None":
+    """The reference's states that divergence is measured by, if it is."""
+    from kick.harness.bench import KeptStates
+
+    origin = job.identities[task].divergence
+    if origin is None:
+        return None
+    own = origin == KEPT
+    return KeptStates(room.store.states_path(job.keys[task] if own else origin), room.suite.reference, own)
 
 
 def _record(store: Store, job: Job) -> None:

@@ -7,6 +7,7 @@ Everything that compares or reports reads results through this module and throug
     DIR/checkpoints/<id>.json                        a CheckpointRecord
     DIR/cells/<checkpoint>/<task>/<key>/cell.json    a Cell, beside items.parquet: one row an item
     DIR/journal/<checkpoint>-<key>.jsonl               responses of a cell that is not finished
+    DIR/states/<key>.bin, .json, .head.safetensors   what divergence from a reference's cell is measured by; a cache
     DIR/tiers/<key>.json                             a TierChoice: how the suite's checkpoints are scored
 """
 
@@ -53,8 +54,8 @@ def noise_id(reference: str) -> str:
 
 def cell_key(identity: CellIdentity) -> str:
     """The key of the cell with this identity: 16 hex digits of a SHA-256."""
-    text = json.dumps(identity.model_dump(mode="json"), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    fields = identity.model_dump(mode="json", exclude=None if identity.divergence else {"divergence"})
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def tier_key(fingerprint: str, dtype: str, device: str, versions: dict[str, str]) -> str:
@@ -212,6 +213,9 @@ class Store:
         sync(final.parent)
         self.journal_path(cell.checkpoint, cell.key).unlink(missing_ok=True)
         return cell
+
+    def states_path(self, key: str) -> Path:
+        return self.root / "states" / f"{key}.bin"
 
     def journal_path(self, checkpoint: str, key: str) -> Path:
         return self.root / "journal" / f"{checkpoint}-{key}.jsonl"

@@ -82,7 +82,7 @@ class SuiteKeys(_Keys):
     series: tuple[SeriesKeys, ...] = ()
     tasks: tuple[str, ...] = ()
     perplexity: Perplexity | None = None
-    divergence: Literal[False] = False  # reserved: divergence to the reference is not measured yet
+    divergence: bool = False  # measure how far the candidates' distributions are from the reference's
     noise_floor: bool = True  # score the reference again in other batches: what a difference must exceed
     tier: Tier | Literal["auto"] = "auto"  # the path of scoring; auto: the fastest that is right for the reference
     limit: Annotated[int, Field(ge=1)] | None = None
@@ -107,6 +107,7 @@ class Suite(BaseModel):
     checkpoints: tuple[Checkpoint, ...]
     tasks: tuple[str, ...]
     perplexity: Perplexity | None = None
+    divergence: bool = False
     noise_floor: bool = True
     tier: Tier | Literal["auto"] = "auto"
     limit: int | None = None
@@ -164,6 +165,7 @@ class Suite(BaseModel):
             checkpoints=checkpoints,
             tasks=tasks,
             perplexity=keys.perplexity,
+            divergence=keys.divergence,
             noise_floor=keys.noise_floor,
             tier=keys.tier,
             limit=keys.limit,

@@ -167,6 +167,25 @@ class CellIdentity(Record):
     device: str
     tier: str  # the scoring path
     versions: dict[str, str]
+    divergence: str | None = None  # the reference's cell that divergence is measured from, or `kept` in that cell
+
+
+class Divergence(Record):
+    """How far a candidate's next-token distributions are from its reference's, over all tokens; in nats."""
+
+    reference: str  # checkpoint id
+    tokens: int
+    kl: float  # mean of KL(reference || candidate)
+    kl_error: float  # standard error of the mean, tokens taken as independent
+    kl_max: float
+    kl_percentiles: dict[str, float]
+    reverse_kl: float  # mean of KL(candidate || reference)
+    log_perplexity_ratio: float  # ln(perplexity of the candidate / that of the reference)
+    log_perplexity_ratio_error: float  # standard error, of paired differences
+    delta_p: float  # mean change in the probability of the right token
+    delta_p_rms: float
+    same_top: float  # share of tokens for which both find the same token most probable
+    nll_correlation: float | None  # of the losses of the tokens; None where one of them does not vary
 
 
 class Cell(Record):
@@ -183,6 +202,8 @@ class Cell(Record):
     seconds: float
     finished: str  # ISO 8601, UTC
     items_sha256: str
+    divergence: Divergence | None = None  # None: not measured
+    not_diverged: str | None = None  # why divergence was asked for and not measured
 
 
 # --- what is said about it ------------------------------------------------------------------------------------

@@ -140,6 +140,60 @@ def test_a_candidate_that_its_reference_s_tier_does_not_fit_is_refused_and_the_o
     assert bed.run(tasks=["kick_mmlu"]).scored == 3
 
 
+def test_divergence_from_the_reference_is_measured_on_every_task_and_text(bed: Bed) -> None:
+    bed.keys.update(divergence=True, perplexity={"datasets": ["world"], "window": 64, "windows": 2})
+    bed.keys["checkpoints"].insert(0, {"id": "same", "model": "model"})  # listed before the reference
+    store = bed.run().store
+    for task in (*TASKS, "perplexity_world"):
+        own, same, pruned = (store.cell(name, task) for name in ("dense", "same", "magnitude-0.5"))
+        assert own is not None
+        assert same is not None
+        assert same.divergence is not None
+        assert pruned is not None
+        assert pruned.divergence is not None
+        assert own.divergence is None
+        assert "kl" not in store.items(own)
+        assert same.divergence.kl == pytest.approx(0, abs=1e-5)
+        assert pruned.divergence.kl > 1e-3
+        kl = store.items(pruned)["kl"]
+        assert len(kl) == pruned.items
+        assert kl.min() > 0
+        plain = store.items(own)[list(own.task.metrics)]
+        pd.testing.assert_frame_equal(plain, store.items(same)[list(own.task.metrics)])
+    assert store.verify() == []
+    assert bed.run().scored == 0
+
+
+def test_divergence_is_measured_from_the_reference_s_states_and_they_are_made_again_if_need_be(
+    bed: Bed,
+) -> None:
+    bed.keys.update(divergence=True)
+    with pytest.raises(InputError, match="the states of dense are not in"):
+        bed.run(only="magnitude-0.5", tasks=["kick_mmlu"])
+    first = bed.run(tasks=["kick_mmlu"]).store.cell("magnitude-0.5", "kick_mmlu")
+    shutil.rmtree(bed.folder / "results" / "states")
+    assert bed.run(tasks=["kick_mmlu"]).scored == 0
+    shutil.rmtree(bed.folder / "results" / "cells" / "magnitude-0.5")
+    summary = bed.run(tasks=["kick_mmlu"])
+    assert summary.scored == 2
+    again = summary.store.cell("magnitude-0.5", "kick_mmlu")
+    assert first is not None
+    assert again is not None
+    assert first.divergence == again.divergence
+
+
+def test_divergence_between_other_tokenizers_is_refused_with_the_reason(bed: Bed) -> None:
+    shutil.copytree(bed.folder / "model", bed.folder / "other")
+    path = bed.folder / "other" / "tokenizer.json"
+    path.write_text(path.read_text().replace('"add_prefix_space": false', '"add_prefix_space": true', 1))
+    bed.keys.update(divergence=True)
+    bed.keys["checkpoints"].append({"id": "other", "model": "other"})
+    cell = bed.run(tasks=["kick_mmlu"]).store.cell("other", "kick_mmlu")
+    assert cell is not None
+    assert cell.divergence is None
+    assert "its tokenizer is not that of the reference" in str(cell.not_diverged)
+
+
 def test_a_second_run_loads_no_model_and_makes_none(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
     bed.run()
     shutil.rmtree(bed.folder / "cache")

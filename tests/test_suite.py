@@ -112,7 +112,6 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"series": [{"from": "dense", "method": "rtn"}]}, "series.0: give either `sparsity`"),
     ({"series": [{"from": "dense", "method": "rtn", "bits": [4, 4]}]}, "series.0: the id 'rtn-4' is taken"),
     ({"include_path": ["nowhere"]}, "nowhere is not a folder of tasks"),
-    ({"divergence": True}, "divergence"),
 ]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
@@ -12,6 +13,8 @@ from kick.checkpoints import Loaded
 from kick.errors import InputError
 from kick.harness.checks import check_task, rendered, stop_if_unfit
 from kick.harness.corpora import Corpus, load_corpus
+from kick.harness.divergence import States, TokenPass, TokenScores, columns, right_answers, summarise
+from kick.harness.forward import Forward
 from kick.harness.memory import Memory
 from kick.harness.model import KickLM, batches
 from kick.harness.perplexity import (
@@ -20,14 +23,14 @@ from kick.harness.perplexity import (
     perplexity_scores,
     score_windows,
 )
-from kick.harness.plan import Plan, context_window, make_plan
+from kick.harness.plan import Plan, Score, context_window, make_plan
 from kick.harness.rolling import RollingPlan, make_rolling_plan, score_pages
 from kick.harness.scoring import mean_scores, score_task
 from kick.harness.tasks import LoadedTask, load_tasks
 from kick.harness.tiers import why_not
 from kick.store import Journal
 from kick.suite import Suite
-from kick.types import BatchSize, PlanInfo, Skipped, TaskInfo, Tier
+from kick.types import BatchSize, Divergence, PlanInfo, Skipped, TaskInfo, Tier
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,11 @@ class TaskPlan:
     steps: int  # what progress counts: requests or windows
     work: tuple[LoadedTask, Plan] | PerplexityPlan
     notes: tuple[str, ...] = ()  # what the checks of its prompts found in the data
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether its tokens are predicted one by one, so that divergence can be measured."""
+        return not isinstance(self.work, RollingPlan)
 
     def batched_alike(self, one: BatchSize, other: BatchSize, tier: Tier) -> bool:
         """Whether two sizes cut the plan into the same batches."""
@@ -136,19 +144,90 @@ class Bench:
 
 
 @dataclass(frozen=True)
+class KeptStates:
+    """The final states of a reference on the tokens of one task."""
+
+    path: Path
+    reference: str  # its id
+    own: bool  # the checkpoint that is scored is the reference itself, and keeps them
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a checkpoint made of a plan."""
+
+    items: pd.DataFrame
+    divergence: Divergence | None
+
+
+@dataclass(frozen=True)
 class Scorer:
     """A loaded checkpoint that answers plans."""
 
     loaded: Loaded
     lm: KickLM
 
-    def score(self, plan: TaskPlan, journal: Journal, progress: Callable[[int], None]) -> pd.DataFrame:
-        """The items of a plan, one row each."""
+    def score(
+        self,
+        plan: TaskPlan,
+        journal: Journal,
+        progress: Callable[[int], None],
+        states: KeptStates | None = None,
+    ) -> Scored:
+        """The items of a plan, one row each.
+
+        Args:
+            plan: what to score.
+            journal: of the responses.
+            progress: called with the number of steps as they are done.
+            states: of the reference, where divergence from it is measured.
+        """
+        divergence, added = None, {}
+        if states is not None:
+            tokens = self._predict_tokens(plan.work, journal, states)
+            if not states.own:
+                divergence, added = summarise(tokens, states.reference), columns(tokens)
         if isinstance(plan.work, RollingPlan):
-            return score_pages(self.loaded, plan.work, journal, progress)
-        if isinstance(plan.work, PerplexityPlan):
-            return score_windows(self.loaded, plan.work, journal, progress)
-        return score_task(self.lm, *plan.work, journal, progress)
+            items = score_pages(self.loaded, plan.work, journal, progress)
+        elif isinstance(plan.work, PerplexityPlan):
+            items = score_windows(self.loaded, plan.work, journal, progress)
+        else:
+            items = score_task(self.lm, *plan.work, journal, progress)
+        return Scored(items.assign(**added), divergence)
+
+    def _predict_tokens(
+        self, work: tuple[LoadedTask, Plan] | PerplexityPlan, journal: Journal, kept: KeptStates
+    ) -> list[TokenScores]:
+        """The scores of all tokens of a text's windows, or of the right answers to a task's items."""
+        lm = self.lm
+        forward, tier = lm.forward, lm.tier
+        if isinstance(work, PerplexityPlan):
+            requests = [Score(window[:1], window[1:]) for window in work.windows]
+            forward, tier, offset = Forward(self.loaded.model, "plain"), "plain", len(requests)
+        else:
+            requests = right_answers(*work, lm.encoder, context_window(self.loaded.model.config))
+            offset = len(work[1].requests)
+        states = States(kept.path, requests)
+        if not kept.own and not states.complete:
+            raise InputError(
+                f"its divergence from {kept.reference} cannot be measured: the states of {kept.reference} are not "
+                f"in {kept.path.parent}. Run the suite without --only, so that it is scored first."
+            )
+        scoring = TokenPass(
+            forward,
+            tier,
+            lm.batch,
+            lm.memory,
+            keep=states if kept.own else None,
+            against=None if kept.own else states,
+        )
+        tokens = scoring.run(requests, journal, offset)
+        if kept.own:
+            states.finish()
+        if isinstance(work, PerplexityPlan):
+            losses = [float(score.nll.mean(dtype=np.float64)) for score in tokens]
+            journal.append(range(len(losses)), losses)
+        return tokens
 
     def scores(self, plan: TaskPlan, items: pd.DataFrame) -> dict[str, float]:
         """The scores of a plan's items, by metric."""

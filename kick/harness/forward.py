@@ -170,18 +170,22 @@ class Forward:
     def __init__(self, model: PreTrainedModel, tier: Tier) -> None:
         self.model = model
         self.head = find_head(model)
+        self._last: tuple[tuple[int, ...], Prefix] | None = None
         self.masks = Masks(model) if tier == "tree" else None
         self._takes_positions = "position_ids" in inspect.signature(model.base_model.forward).parameters
 
     def prefix(self, tokens: Sequence[int]) -> Prefix:
-        """Keys and values of a prefix.
+        """Keys and values of a prefix; those of the last one are kept.
 
         Raises:
             UnsupportedTierError: the model keeps no keys and values, or takes no positions.
         """
         if not tokens:
             return NOTHING
-        return Prefix(len(tokens), self.prefill([straight(tokens)])[1])
+        if self._last is None or self._last[0] != tuple(tokens):
+            self._last = None
+            self._last = tuple(tokens), Prefix(len(tokens), self.prefill([straight(tokens)])[1])
+        return self._last[1]
 
     def states(self, rows: Sequence[Row], prefix: Prefix = NOTHING) -> torch.Tensor:
         """Final states [rows, tokens of the longest row, d]; those behind a row's end mean nothing."""

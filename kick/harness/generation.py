@@ -18,7 +18,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from kick.harness.forward import NOTHING, Forward, Prefix, Slots
+from kick.harness.forward import Forward, Slots
 from kick.harness.layout import shared_prefixes, straight
 from kick.harness.plan import Generate
 from kick.types import BatchSize, Tier
@@ -118,7 +118,6 @@ class Completer:
         self.forward, self.tokenizer = forward, tokenizer
         ends = forward.model.generation_config.eos_token_id
         self.ends = set(ends if isinstance(ends, list) else [ends])
-        self._prefix: tuple[tuple[int, ...], Prefix] = ((), NOTHING)
 
     def complete(self, requests: Sequence[Generate], shared: Sequence[int], count: int) -> list[str]:
         """Completions of requests, without the prompt and cut before the first stop string.
@@ -149,9 +148,7 @@ class Completer:
 
     def _prefill(self, begun: Sequence[_Completion], prefix: tuple[int, ...], room: _Round) -> None:
         """Run prompts through the model, take their first tokens, and give them slots."""
-        if self._prefix[0] != prefix:
-            self._prefix = (prefix, self.forward.prefix(prefix))
-        before = self._prefix[1]
+        before = self.forward.prefix(prefix)
         rows = [straight(completion.request.context[len(prefix) :]) for completion in begun]
         states, fresh = self.forward.prefill(rows, before)
         ends = torch.tensor([len(row.tokens) - 1 for row in rows], device=states.device)

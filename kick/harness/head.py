@@ -4,12 +4,14 @@ A model's own forward may cap or scale what its output embedding gives. The rule
 that forward; where it does not give the same logits, the model's own forward is used for all positions instead.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
+
+from kick.errors import InputError
 
 LOGITS_AT_A_TIME = 2**25  # values: 128 MiB in float32
 
@@ -29,6 +31,30 @@ class Head:
     vocabulary: int
     rule: str | None = None  # the key of the config that says what is done to the output of `embedding`
     constant: float = 1.0
+    dtype: torch.dtype = torch.float32  # of the states that it takes
+
+    @classmethod
+    def linear(cls, weights: Mapping[str, torch.Tensor], rule: str | None, constant: float) -> "Head":
+        """A head from what `weights` gave."""
+
+        def embedding(states: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.linear(states, weights["weight"], weights.get("bias"))
+
+        return cls(embedding, len(weights["weight"]), rule, constant, weights["weight"].dtype)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Weight [vocabulary, d] and bias of the output embedding.
+
+        Raises:
+            InputError: the model's logits are made in another way.
+        """
+        if not isinstance(self.embedding, torch.nn.Linear):
+            raise InputError(
+                "the reference's logits are not made by a linear head from its final states, so that no divergence "
+                "from it can be measured. Set divergence: false."
+            )
+        found = {"weight": self.embedding.weight, "bias": self.embedding.bias}
+        return {name: tensor.detach().contiguous() for name, tensor in found.items() if tensor is not None}
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
         if self.embedding is None:
@@ -62,7 +88,8 @@ def find_head(model: PreTrainedModel) -> Head:
         config = model.config.get_text_config()
         stated = [rule for rule in _RULES if rule is not None and getattr(config, rule, None)]
         rule = stated[0] if stated else None
-        head = Head(embedding, logits.shape[-1], rule, float(getattr(config, rule)) if rule else 1.0)
+        constant = float(getattr(config, rule)) if rule else 1.0
+        head = Head(embedding, logits.shape[-1], rule, constant, logits.dtype)
         own = head(head.states(model, input_ids=probe)[0])
         tolerance = 1e-5 if logits.dtype == torch.float32 else 1e-2
         if torch.allclose(own, logits, rtol=tolerance, atol=tolerance):

@@ -14,7 +14,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from kick.checkpoints import Loaded
-from kick.harness.forward import NOTHING, Forward, Prefix
+from kick.harness.forward import Forward
 from kick.harness.generation import Completer, GenerateBatch, Prompt, complete, generate_batches, set_greedy
 from kick.harness.layout import ScoreBatch, padded_tokens, score_batches
 from kick.harness.likelihood import log_likelihoods
@@ -48,10 +48,6 @@ class KickLM(HFLM):  # type: ignore[misc]
         self.forward = Forward(loaded.model, tier)
         self._completer = Completer(self.forward, self.tokenizer)
         self.batch, self.tier, self.memory = batch, tier, memory or Memory()
-        self._prefix: tuple[tuple[int, ...], Prefix] = (
-            (),
-            NOTHING,
-        )  # the last one, for the batches that share it
         self._plan: Plan | None = None
         self._journal: Journal | None = None
         self._progress: Progress = lambda _items: None
@@ -71,7 +67,7 @@ class KickLM(HFLM):  # type: ignore[misc]
         if self._plan is not None and tuple(requests) != self._plan.requests:
             raise RuntimeError("lm-eval sent other requests than the plan holds")
         answered: dict[int, Any] = self._journal.read() if self._journal else {}
-        self._progress(len(answered))
+        self._progress(sum(position in answered for position in range(len(requests))))
         for batch in batches(requests, self.batch, self.tier):
             if all(position in answered for position in batch.positions):
                 continue
@@ -95,13 +91,12 @@ class KickLM(HFLM):  # type: ignore[misc]
                 ),
                 work=lambda rows: self._complete(rows, batch.slots, requests),
             )
-        if batch.prefix != self._prefix[0]:
-            self._prefix = (batch.prefix, self.forward.prefix(batch.prefix))
+        prefix = self.forward.prefix(batch.prefix)
         scored = {p: request for p in batch.positions if isinstance(request := requests[p], Score)}
         return self.memory.run(
             batch.rows,
             size=padded_tokens,
-            work=lambda rows: log_likelihoods(self.forward, rows, self._prefix[1], scored),
+            work=lambda rows: log_likelihoods(self.forward, rows, prefix, scored),
         )
 
     def _complete(

@@ -90,7 +90,7 @@ def score_windows(
     A loss that is not finite is kept as it is: it is what the model says.
     """
     answered = journal.read()
-    progress(len(answered))
+    progress(sum(index in answered for index in range(len(plan.windows))))
     for index, tokens in enumerate(plan.windows):
         if index not in answered:
             answered[index] = window_nll(loaded, tokens)
