@@ -108,6 +108,9 @@ def _check(
     as_json: bool,
 ) -> None:
     from kick.errors import InputError
+    from kick.quiet import quiet_libraries
+
+    quiet_libraries()
     from kick.harness.inspection import inspect
 
     checks: list[TaskCheck] = []
