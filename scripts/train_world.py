@@ -53,7 +53,7 @@ class Size:
     rows: int
 
 
-SIZES = {"4m": Size(256, 4, 4, 768, 134_400), "1m": Size(128, 4, 4, 384, 67_200)}
+SIZES = {"4m": Size(256, 4, 4, 768, 87_040), "1m": Size(128, 4, 4, 384, 87_040)}
 
 
 def make_model(size: Size, words: int) -> LlamaForCausalLM:
@@ -84,7 +84,8 @@ def look_back(model: LlamaForCausalLM) -> None:
     A fixed sketch of a word (`sketch`, orthonormal rows) is what heads pass on. Head h of layer 0 attends h + 1 words
     back, by the fast frequencies of the rotary positions, and writes the sketch seen there into a space of its own
     (`spaces`). Head h of layer 1 attends, by the slow frequencies, to where the sketch h + 1 words back is the own one h
-    words back, and copies the word found.
+    words back, and copies the word found. One head of layer 2 looks, a little, for where the own word stands two words
+    back: the second of two steps.
     """
     config = model.config
     hidden, heads = config.hidden_size, config.num_attention_heads
@@ -119,15 +120,20 @@ def look_back(model: LlamaForCausalLM) -> None:
         value[:size] = sketch
         output[:, :size] = spaces[head] * SPREAD * spread / 1.5
     seen = [sketch, *(space.T for space in spaces)]
-    for head in range(reach):
-        query, key, value, output = part(1, head)
+
+    def match(layer: int, head: int, asked: torch.Tensor, held: torch.Tensor, strength: float) -> None:
+        query, key, value, output = part(layer, head)
         query.zero_()
         key.zero_()
-        query[slow] = MATCH * spread * seen[head]
-        key[slow] = MATCH * seen[head + 1]
+        query[slow] = MATCH * spread * asked
+        key[slow] = MATCH * held
         copied = torch.linalg.qr(torch.randn(hidden, width))[0]
         value.copy_(copied.T)
-        output.copy_(COPY * SPREAD * copied)
+        output.copy_(strength * SPREAD * copied)
+
+    for head in range(reach):
+        match(1, head, seen[head], seen[head + 1], COPY)
+    match(2, 0, seen[0], seen[2], COPY / 3)
 
 
 def batches(
