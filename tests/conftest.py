@@ -4,10 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+settings.register_profile("kick", deadline=None)  # how long an example takes is the machine's affair
+settings.load_profile("kick")
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,8 @@ The rules and where they come from:
 - zero..ten are digits: the VQA script (Antol et al., 2015);
 - yes and no match as whole answers only: HotpotQA's script (Yang et al., 2018);
 - kick's own: compatibility forms (NFKD) and accents on letters are folded (Beyoncé = Beyonce), `&` is `and`,
-  and an article stays where nothing else is left (The The).
+  an article stays where nothing else is left (The The), and a + or # stays that ends a word of one or two letters
+  (C++; the grade A+ is not the article a, which TriviaQA's script makes of it).
 """
 
 import re
@@ -62,6 +63,7 @@ _COMBINING = re.compile("[\u0300-\u036f]")  # accents; the vowel signs of other 
 _DASHES = re.compile("[\u2010-\u2015\u2212]")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _JOINING = re.compile(r"['\u2018\u2019`\u00b4\u02bb\u02bc]|(?<!\d)\.|\.(?!\d)")
+_SIGNED = re.compile(r"(?<!\w)[^\W\d_]{1,2}([+#]+)(?!\w)")  # A+, AB+, C++, F#
 _FRACTION = re.compile(r"(-?\d+)\.(\d*?)0*")
 
 
@@ -166,8 +168,12 @@ def _all_words(text: str) -> list[str]:
 
 
 def _words(piece: str) -> list[str]:
-    """Split a piece at what is neither letter, mark nor digit, but keep the signs and points of numbers."""
-    kept = "".join(char if char in "-." or unicodedata.category(char)[0] in "LMN" else " " for char in piece)
+    """Split a piece at what is neither letter, mark nor digit, but keep the signs and points of numbers and names."""
+    signs = {at for match in _SIGNED.finditer(piece) for at in range(*match.span(1))}
+    kept = "".join(
+        char if char in "-." or at in signs or unicodedata.category(char)[0] in "LMN" else " "
+        for at, char in enumerate(piece)
+    )
     words = []
     for part in kept.split():
         sign = "-" if re.match(r"-\d", part) else ""
@@ -218,9 +224,12 @@ def nq_open(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
 
 
 def triviaqa(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
-    """Score a document of TriviaQA: `answer` holds the value, its aliases and their normal forms."""
+    """Score a document of TriviaQA: `answer` holds the value and its aliases.
+
+    Their published normal forms are left out: some are empty or a lone letter, which the aliases themselves are not.
+    """
     answer = doc["answer"]
-    aliases = dict.fromkeys([answer["value"], *answer["aliases"], *answer["normalized_aliases"]])
+    aliases = dict.fromkeys([answer["value"], *answer["aliases"]])
     return score(results[0], list(aliases), doc["question"])
 
 

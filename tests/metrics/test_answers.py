@@ -1,23 +1,35 @@
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kick.metrics.answers import (
+    ARTICLES,
     contains_alias,
     exact_match,
+    freebaseqa,
     gold_in_question,
     hotpotqa,
     is_abstention,
     is_empty,
+    musique,
     normalize,
+    nq_open,
     score,
     squad,
     token_f1,
     tokens,
+    triviaqa,
 )
 
+Adapter = Callable[..., dict[str, float]]
+
 texts = st.text(max_size=40)
-words = st.text(alphabet="abcdeé .,-'&0123The", max_size=25)
+words = st.text(alphabet="abcdeé .,-'&+#0123The", max_size=25)
+unicode = st.text(alphabet=st.characters(categories=("L", "M", "N", "P", "S", "Z", "C")), max_size=40)
+STRICT = ("exact_match", "f1", "contains")
 
 
 @pytest.mark.parametrize(
@@ -52,6 +64,12 @@ words = st.text(alphabet="abcdeé .,-'&0123The", max_size=25)
         ("Simon & Garfunkel", "simon and garfunkel"),
         ("The The", "the the"),
         ("Vitamin A", "vitamin"),
+        ("A+", "a+"),
+        ("an A+ student", "a+ student"),
+        ("C++, F#", "c++ f#"),
+        ("New+Zealand", "new zealand"),
+        ("Canal+", "canal"),
+        ("1+1", "1 1"),
         ("A", "a"),
         ("हिन्दी", "हिन्दी"),
         ("한국", "한국"),
@@ -68,6 +86,7 @@ def test_the_normal_form_of(text: str, expected: str) -> None:
 @example("ΐ")
 @example("A\u0345")
 @example("1.2.30-4.0")
+@example("A+ A+b C++. +a")
 def test_normalising_twice_is_normalising_once(text: str) -> None:
     assert normalize(normalize(text)) == normalize(text)
 
@@ -97,7 +116,7 @@ def test_white_space_and_punctuation_score_nothing(answer: str, aliases: list[st
     assert scores["empty"] == 1.0
 
 
-@given(texts, st.lists(texts, max_size=4), texts)
+@given(unicode, st.lists(unicode, max_size=4), unicode)
 def test_any_unicode_is_scored_within_0_and_1(answer: str, aliases: list[str], question: str) -> None:
     assert all(0.0 <= value <= 1.0 for value in score(answer, aliases, question).values())
 
@@ -133,7 +152,37 @@ def test_an_alias_longer_than_the_answer_is_not_contained() -> None:
 def test_the_letter_a_is_an_answer_only_where_it_is_the_gold_answer() -> None:
     assert score("a", ["Apollo", "a heron", "the A road"], "Which?")["exact_match"] == 0.0
     assert score("a", ["Apollo", "a heron", "A road"], "Which?")["contains"] == 0.0
+    assert score("a", ["A+", "AB+"], "Which grade?")["f1"] == 0.0
     assert exact_match("a", ["A"]) == 1.0
+
+
+@given(st.sampled_from(sorted(ARTICLES)), st.lists(texts, max_size=4))
+def test_an_article_alone_answers_nothing_that_has_another_word(article: str, aliases: list[str]) -> None:
+    aliases = [alias for alias in aliases if set(tokens(alias)) - ARTICLES]
+    assert all(score(article, aliases, "Which?")[metric] == 0.0 for metric in STRICT)
+
+
+TRIVIA = {"value": "ʻaʻa", "aliases": ["'a'ā", "Aa lava"], "normalized_aliases": ["", "ā", "aa lava"]}
+
+
+@pytest.mark.parametrize("answer", ["", "a", " a\n", "the", " ", "."])
+@pytest.mark.parametrize(
+    ("adapter", "fields"),
+    [
+        (freebaseqa, {"answers": ["A+", "a heron", "The A Team"]}),
+        (nq_open, {"answer": ["A+", "AB+"]}),
+        (triviaqa, {"answer": TRIVIA}),
+        (squad, {"answers": {"text": ["an a-frame"], "answer_start": [0]}}),
+        (hotpotqa, {"answer": "a yes"}),
+        (hotpotqa, {"answer": "no"}),
+        (musique, {"answer": "Vitamin A", "answer_aliases": ["the A road"]}),
+    ],
+)
+def test_models_that_always_say_nothing_or_an_article_score_nothing(
+    adapter: Adapter, fields: dict[str, Any], answer: str
+) -> None:
+    scores = adapter({"question": "Which?", **fields}, [answer])
+    assert [scores[metric] for metric in STRICT] == [0.0, 0.0, 0.0]
 
 
 def test_the_decimal_point_separates_3_5_from_35() -> None:
