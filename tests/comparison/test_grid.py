@@ -1,10 +1,11 @@
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from kick.comparison import compare_all, series_curves
-from kick.comparison.curves import matching_rate
+from kick.comparison.curves import crossing, matching_rate
 from kick.errors import InputError
 from kick.store import noise_id
 from kick.types import Curve
@@ -105,3 +106,35 @@ def test_a_series_without_its_reference_has_no_matching_rate(tmp_path: Path) -> 
     assert only.points == ()
     assert len(only.refusals) == 2
     assert matching_rate(only) is None
+
+
+def test_a_curve_crosses_the_loss_on_the_straight_line_between_two_points(tmp_path: Path) -> None:
+    damage = {"dense": 0.0, "magnitude-0.1": 0.0, "magnitude-0.3": 0.2, "magnitude-0.5": 0.6}
+    curves = series_curves(make_results(tmp_path, items=2000, tasks=[FACTS], damage=damage))
+    facts = curve(curves, "magnitude", FACTS)
+    recoveries = [point.comparison.ratio.value for point in facts.points if point.comparison.ratio]
+    crossed = crossing(facts)
+    assert crossed is not None
+    assert crossed.rate == pytest.approx(
+        np.interp(0.05, [1 - recovery for recovery in recoveries], [0, 0.1, 0.3, 0.5])
+    )
+    assert crossed.earliest is not None
+    assert crossed.latest is not None
+    assert 0.1 < crossed.earliest < crossed.rate < crossed.latest < 0.3
+
+
+def test_bits_are_crossed_downwards_and_perplexity_upwards(tmp_path: Path) -> None:
+    curves = series_curves(make_results(tmp_path, items=600, windows=20))
+    crossed = crossing(curve(curves, "rtn", "perplexity_wikitext2"))
+    assert crossed is not None
+    assert crossed.rate is not None
+    assert 3 < crossed.rate < 4
+    assert crossed.latest is not None
+    assert crossed.latest <= crossed.rate <= (crossed.earliest or 0)
+
+
+def test_a_loss_that_is_not_reached_is_crossed_nowhere(tmp_path: Path) -> None:
+    damage = {"dense": 0.0, "rtn-8": 0.0, "rtn-4": 0.0}
+    crossed = crossing(series_curves(make_results(tmp_path, items=2000, tasks=[FACTS], damage=damage))[0])
+    assert crossed is not None
+    assert (crossed.rate, crossed.latest, crossed.last) == (None, None, 4)
