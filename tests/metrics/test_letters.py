@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kick.metrics.letters import letter, mmlu
 
@@ -17,3 +19,10 @@ def test_a_wrong_letter_is_no_format_failure() -> None:
     assert mmlu({"answer": 1}, [" C"]) == {"acc": 0.0, "format_failure": 0.0}
     assert mmlu({"answer": 1}, [" B"]) == {"acc": 1.0, "format_failure": 0.0}
     assert mmlu({"answer": 1}, [" Paris"]) == {"acc": 0.0, "format_failure": 1.0}
+
+
+@given(st.text(alphabet=st.characters(categories=("L", "M", "N", "P", "S", "Z", "C")), max_size=30))
+def test_any_unicode_is_a_letter_or_a_format_failure(answer: str) -> None:
+    scores = mmlu({"answer": 0}, [answer])
+    assert (letter(answer) is None) == (scores["format_failure"] == 1.0)
+    assert scores["acc"] + scores["format_failure"] <= 1.0
