@@ -7,10 +7,11 @@ a group before they are squared (cluster-robust variance; Miller, "Adding Error 
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special, stats
 
 Array = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -115,6 +116,7 @@ def degrees_of_freedom(shares: Array) -> float:
     return float(1 / (np.sum(shares**2) + np.sum(r) ** 2 - np.sum(r**2)))
 
 
+@lru_cache(maxsize=4096)
 def critical_value(df: float, confidence: float = CONFIDENCE) -> float:
     """Two-sided quantile of Student's t; infinite where there are no degrees of freedom."""
     return float(stats.t.ppf((1 + confidence) / 2, df)) if df > 0 else float("inf")
@@ -122,7 +124,7 @@ def critical_value(df: float, confidence: float = CONFIDENCE) -> float:
 
 def upper_tail(statistic: float, df: float) -> float:
     """P(T >= statistic) of Student's t; 0.5, no evidence either way, without degrees of freedom."""
-    return float(stats.t.sf(statistic, df)) if df > 0 else 0.5
+    return float(special.stdtr(df, -statistic)) if df > 0 else 0.5
 
 
 def effective_n(values: Array, groups: Codes | None) -> tuple[float, float]:

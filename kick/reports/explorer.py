@@ -94,6 +94,8 @@ class _Task:
         items = pairs.reference_items
         keys = list(zip(*(items[name].take(rows).tolist() for name in ("doc_id", "prompt")), strict=True))
         new = [place for place, key in enumerate(keys) if key not in self._places]
+        if not new:
+            return [self._places[key] for key in keys]
         fresh = rows[new]
         texts = zip(
             *(items[name].take(fresh).tolist() for name in ("group", "prompt", "target")), strict=True
