@@ -11,6 +11,7 @@ from kick.comparison.families import TaskMoments, compare_family
 from kick.comparison.grid import attempt, suite_checkpoints, task_names
 from kick.comparison.items import losses_by_category
 from kick.comparison.paired import MARGIN
+from kick.comparison.readouts import Readout, read_readouts
 from kick.comparison.records import CategoryLoss, FamilyComparison, MatchingRate
 from kick.errors import InputError
 from kick.reports.text import is_share
@@ -82,6 +83,7 @@ class Findings(Record):
     losses: dict[
         str, dict[str, Losses]
     ]  # task -> candidate; tasks that are right or wrong and keep categories
+    readouts: tuple[Readout, ...] = ()  # of what was read in several ways
 
     def entry(self, task: TaskInfo, checkpoint: str) -> Entry:
         return self.entries[task.name][checkpoint]
@@ -162,6 +164,7 @@ def gather(store: Store, see: Callable[[Pairs], object] | None = None) -> Findin
         reach={task.name: _reach(store, reference, task, groups, entries[task.name]) for task in tasks},
         families=items.families(tasks),
         losses=items.losses,
+        readouts=read_readouts(store, checkpoints),
     )
 
 

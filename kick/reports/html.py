@@ -6,7 +6,7 @@ item explorer. Everything foreign goes through Jinja's escape or into `textConte
 
 from collections.abc import Mapping, Sequence
 
-from kick.reports import losses, provenance, summary, tables
+from kick.reports import losses, provenance, readouts, summary, tables
 from kick.reports.cost import cost
 from kick.reports.explorer import Pack
 from kick.reports.figures import CAPTIONS, SIZES
@@ -42,6 +42,8 @@ def page(findings: Findings, figures: Mapping[str, bytes], packs: Sequence[Pack]
             }
             for group in findings.groups
         ],
+        "readouts_note": readouts.NOTE,
+        "readouts": readouts.readouts(findings),
         "changes": [(task.name, tables.changes(findings, task)) for task in findings.tasks],
         "flips": (CAPTIONS["flips"], data_uri(figures.get("flips"))),
         "categories_note": losses.NOTE,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from kick.reports import losses, provenance, summary, tables
+from kick.reports import losses, provenance, readouts, summary, tables
 from kick.reports.cost import cost
 from kick.reports.figures import CAPTIONS, SIZES, curve_caption
 from kick.reports.findings import Findings
@@ -48,6 +48,9 @@ def page(findings: Findings, figures: Mapping[str, str]) -> str:
         for scores in tables.scores(findings, group):
             parts += _tables(scores)
         parts += picture(f"curve-{group.name}", curve_caption(group))
+    if side_by_side := readouts.readouts(findings):
+        parts.append(latex(readouts.NOTE, None))
+        parts += [line for content in side_by_side for line in _tables(content)]
     parts += picture("flips")
     for task in findings.tasks:
         parts += _tables(tables.changes(findings, task))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from kick.reports import losses, provenance, summary, tables
+from kick.reports import losses, provenance, readouts, summary, tables
 from kick.reports.cost import cost
 from kick.reports.figures import CAPTIONS, SIZES, curve_caption
 from kick.reports.findings import Findings
@@ -36,6 +36,9 @@ def page(findings: Findings, figures: Mapping[str, str]) -> str:
         for scores in tables.scores(findings, group):
             parts += section(scores, 3)
         parts += picture(f"curve-{group.name}", curve_caption(group))
+    if side_by_side := readouts.readouts(findings):
+        parts += ["## The same knowledge, read in several ways", readouts.NOTE]
+        parts += [line for content in side_by_side for line in section(content, 3)]
     parts.append("## Item by item: differences, flips, knowledge loss")
     parts += picture("flips")
     for task in findings.tasks:

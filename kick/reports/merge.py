@@ -134,6 +134,9 @@ def _renamed(part: Findings, ids: dict[str, str], series: dict[str, str]) -> Fin
             "losses": {
                 task: {ids[one]: found for one, found in row.items()} for task, row in part.losses.items()
             },
+            "readouts": tuple(
+                each.model_copy(update={"checkpoint": ids[each.checkpoint]}) for each in part.readouts
+            ),
         }
     )
 
@@ -175,6 +178,7 @@ def _joined(parts: Sequence[Findings], names: Sequence[str]) -> Findings:
         reach=reach,
         families={family: kept for family, kept in families.items() if _same_tasks(parts, family)},
         losses=losses,
+        readouts=tuple(each for part in parts for each in part.readouts),
     )
 
 
