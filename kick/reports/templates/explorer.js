@@ -108,7 +108,7 @@ class Explorer {
     const said = this.answer(response, margin);
     const gist = make("span", "gist", margin === null ? `${target} → ${said}` : prompt.trim().slice(-200));
     gist.dir = "auto";
-    const side = `${group ? `${group} · ` : ""}item ${id} · ${metric} ${referenceScore} → ${score}`;
+    const side = `${group && group !== String(id) ? `${group} · ` : ""}item ${id} · ${metric} ${referenceScore} → ${score}`;
     summary.append(make("span", `badge ${kind.split(" ")[0]}`, kind), gist, make("span", "sub", side));
     details.append(summary);
     details.addEventListener("toggle", () => {
