@@ -19,7 +19,7 @@ from kick.harness.generation import Completer, GenerateBatch, Prompt, complete, 
 from kick.harness.layout import ScoreBatch, padded_tokens, score_batches
 from kick.harness.likelihood import log_likelihoods
 from kick.harness.memory import Memory
-from kick.harness.plan import Encoder, Generate, Plan, Request, Score, encode_requests
+from kick.harness.plan import Encoder, Generate, Plan, Request, Score, asked_hash, encode_requests
 from kick.store import Journal
 from kick.types import BatchSize, Tier
 
@@ -63,8 +63,11 @@ class KickLM(HFLM):  # type: ignore[misc]
         return self._answer(requests)
 
     def _answer(self, instances: Sequence[Instance]) -> list[Response]:
-        requests = encode_requests(instances, self.encoder)
-        if self._plan is not None and tuple(requests) != self._plan.requests:
+        if self._plan is None:
+            requests: Sequence[Request] = encode_requests(instances, self.encoder)
+        elif asked_hash(instances) == self._plan.asked:
+            requests = self._plan.requests
+        else:
             raise RuntimeError("lm-eval sent other requests than the plan holds")
         answered: dict[int, Any] = self._journal.read() if self._journal else {}
         self._progress(sum(position in answered for position in range(len(requests))))

@@ -5,6 +5,7 @@ continuation are encoded together and split), with one difference: a continuatio
 token spans the join keeps that token, where lm-eval stops with an assertion in the middle of a run.
 """
 
+import functools
 import hashlib
 import json
 import random
@@ -70,6 +71,7 @@ class Plan:
     requests: tuple[Request, ...]
     doc_ids: tuple[int, ...]  # ascending, one an item
     skipped: tuple[Skipped, ...]
+    asked: str  # hash of the requests' texts as lm-eval sends them
 
 
 class Encoder:
@@ -85,6 +87,7 @@ class Encoder:
                 "stand before an empty context. Set one in its tokenizer_config.json."
             )
         self.prefix_token = int(prefix)
+        self._encode_context = functools.lru_cache(maxsize=8)(self.encode)  # that of an item's choices
 
     def encode(self, text: str, add_special_tokens: bool | None = None) -> tuple[int, ...]:
         """Token ids; special tokens as the tokenizer's own default, unless the text already begins with BOS."""
@@ -100,7 +103,7 @@ class Encoder:
             return Score((self.prefix_token,), ids)
         stripped = context.rstrip()
         continuation = context[len(stripped) :] + continuation
-        head, whole = self.encode(stripped), self.encode(stripped + continuation)
+        head, whole = self._encode_context(stripped), self.encode(stripped + continuation)
         split = min(len(head), len(whole) - 1)
         return Score(whole[:split] or (self.prefix_token,), whole[split:])
 
@@ -177,7 +180,7 @@ def make_plan(
         Skipped(doc_id=position, reason=f"needs {tokens} tokens, the model's window is {window}")
         for position, tokens in sorted(too_long.items())
     )
-    return Plan(info, tuple(requests), doc_ids, skipped)
+    return Plan(info, tuple(requests), doc_ids, skipped, asked_hash(instances))
 
 
 def draw(total: int, limit: int | None, seed: int) -> list[int]:
@@ -214,6 +217,16 @@ def encode_requests(instances: Sequence[Instance], encoder: Encoder) -> list[Req
                 "Use a task whose output_type is multiple_choice, loglikelihood or generate_until."
             )
     return requests
+
+
+def asked_hash(instances: Sequence[Instance]) -> str:
+    """Of lm-eval's requests: what tells whether a plan was made from the same ones."""
+    return _digest(
+        [
+            json.dumps([i.request_type, i.args], sort_keys=True, default=handle_non_serializable)
+            for i in instances
+        ]
+    )
 
 
 def context_window(config: PretrainedConfig) -> int | None:

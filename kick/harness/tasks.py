@@ -1,5 +1,6 @@
 """lm-eval task objects, loaded once and serving every checkpoint of a suite."""
 
+import functools
 import hashlib
 import json
 import logging
@@ -10,6 +11,7 @@ from typing import Any
 
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
+from lm_eval.utils import env as templates
 
 from kick.catalog import Catalog, CatalogTask, FunctionName, packaged_tasks
 from kick.types import TaskInfo
@@ -47,6 +49,7 @@ def load_tasks(
         InputError: the data are not there (from `kick.harness.datasets`).
     """
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    _keep_templates()
     if not names:
         return []
     metadata = {"tokenizer": str(tokenizer)} if tokenizer else None
@@ -56,6 +59,12 @@ def load_tasks(
     entries = [{"task": name, **_data_overrides(catalog.tasks[name].config, data_root)} for name in names]
     loaded = manager.load([{"group": "kick_suite", "task": entries}])["tasks"]
     return [_loaded(catalog, name, loaded[name]) for name in names]
+
+
+def _keep_templates() -> None:
+    """Let lm-eval compile a template once and not for each document: that took longer than to score a small model."""
+    if not hasattr(templates.from_string, "cache_info"):
+        templates.from_string = functools.lru_cache(maxsize=4096)(templates.from_string)
 
 
 def _loaded(catalog: Catalog, name: str, task: ConfigurableTask) -> LoadedTask:

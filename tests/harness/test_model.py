@@ -10,7 +10,7 @@ from lm_eval.models.huggingface import HFLM
 
 from kick.checkpoints import Loaded, load
 from kick.harness.model import KickLM
-from kick.harness.plan import Encoder, Plan, encode_requests
+from kick.harness.plan import Encoder, Plan, asked_hash, encode_requests
 from kick.harness.tiers import choose_tier
 from kick.store import Journal
 from kick.types import BatchSize, PlanInfo, Tier
@@ -142,7 +142,7 @@ def test_journaled_responses_are_not_computed_again(
     llama: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     requests = tuple(encode_requests(_scored(), Encoder(llama.tokenizer)))
-    plan = Plan(_info(len(requests)), requests, tuple(range(len(CONTEXTS))), ())
+    plan = Plan(_info(len(requests)), requests, tuple(range(len(CONTEXTS))), (), asked_hash(_scored()))
     journal = Journal(tmp_path / "journal.jsonl")
     lm = KickLM(llama, size(64), "tree")
     lm.follow(plan, journal, lambda _: None)
@@ -161,7 +161,11 @@ def test_journaled_responses_are_not_computed_again(
 def test_other_requests_than_the_plan_holds_are_refused(llama: Loaded, tmp_path: Path) -> None:
     requests = tuple(encode_requests(_scored(), Encoder(llama.tokenizer)))
     lm = KickLM(llama, size(64), "tree")
-    lm.follow(Plan(_info(1), requests[:1], (0,), ()), Journal(tmp_path / "j"), lambda _: None)
+    lm.follow(
+        Plan(_info(1), requests[:1], (0,), (), asked_hash(_scored()[:1])),
+        Journal(tmp_path / "j"),
+        lambda _: None,
+    )
     with pytest.raises(RuntimeError, match="other requests"):
         lm.loglikelihood(_scored())
 
