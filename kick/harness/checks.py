@@ -150,7 +150,7 @@ def _item(loaded: LoadedTask, doc_id: int, requests: Sequence[Instance]) -> Rend
     prompt = str(requests[0].args[0])
     own = loaded.task.doc_to_text(document)
     question = document.get("question")
-    scored = [request.args[1] for request in requests if isinstance(request.args[1], str)]
+    scored = [part for request in requests for part in request.args[1:2] if isinstance(part, str)]
     return RenderedItem(
         doc_id=doc_id,
         prompt=prompt,
