@@ -12,23 +12,31 @@ NOTE = (
     "✗ marks p < 0.05. The worst of many small categories look worse than they are: what is not marked is where to "
     "look, and no finding."
 )
+MAX_CANDIDATES = 24  # rows of a table
 
 
 def categories(findings: Findings, task: TaskInfo) -> Table:
     """A row a candidate with its hardest hit categories; without rows where the task keeps none."""
     losses = findings.losses.get(task.name, {})
+    candidates = [one for one in findings.checkpoints[1:] if one in losses]
+    left_out = len(candidates) - MAX_CANDIDATES
+    if left_out > 0:
+        worst = sorted(candidates, key=lambda one: _worst(losses[one]))[:MAX_CANDIDATES]
+        candidates = [one for one in candidates if one in worst]
     most = max((len(found.hardest_hit) for found in losses.values()), default=0)
     header = (
         plain("candidate"),
         number("categories"),
         *(plain("hardest hit" if rank == 0 else f"{rank + 1}.") for rank in range(most)),
     )
-    rows = tuple(
-        (name(candidate), *_row(losses[candidate], most, task))
-        for candidate in findings.checkpoints[1:]
-        if candidate in losses
-    )
-    return Table(f"categories-{task.name}", f"{task.name}: what was lost by category", header, rows)
+    rows = tuple((name(candidate), *_row(losses[candidate], most, task)) for candidate in candidates)
+    note = f"Left out: {left_out} candidates, whose hardest hit category lost less." if left_out > 0 else ""
+    return Table(f"categories-{task.name}", f"{task.name}: what was lost by category", header, rows, note)
+
+
+def _worst(losses: Losses) -> float:
+    """The difference in the category that lost most."""
+    return min(loss.delta.value for loss in losses.hardest_hit)
 
 
 def _row(losses: Losses, most: int, task: TaskInfo) -> list[Field]:

@@ -54,6 +54,7 @@ def flips_against_delta(findings: Findings) -> Figure | None:
                 linestyle="",
                 label=family.replace("_", " "),
                 zorder=3,
+                rasterized=len(compared) > style.MANY,
             )
         noise = {one.task: one.noise_floor for one in compared if one.noise_floor and one.noise_floor.flips}
         if noise:

@@ -46,6 +46,7 @@ RC = {
 INK = "#1a1a1a"
 NOTE = "#555555"
 FLOOR = "#d9d9d9"
+MANY = 300  # marks in a figure, from which they are stored as pixels
 
 
 class Look(NamedTuple):

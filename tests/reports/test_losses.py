@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
+from kick.reports import losses
 from kick.reports.findings import gather
 from kick.reports.losses import categories
 from kick.reports.tables import Table
-from tests.results import binary_task, write_pair
+from tests.results import binary_task, make_results, write_pair
 
 SIZES = {"history": 40, "physics": 40, "law": 40, "music": 3}
 
@@ -47,3 +50,15 @@ def test_no_loss_is_said(tmp_path: Path) -> None:
 def test_a_task_without_categories_has_no_table(tmp_path: Path) -> None:
     findings = gather(write_pair(tmp_path, [1.0, 0.0] * 20, [1.0, 1.0] * 20))
     assert categories(findings, findings.tasks[0]).rows == ()
+
+
+def test_of_many_candidates_those_hit_hardest_are_shown_and_the_others_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(losses, "MAX_CANDIDATES", 1)
+    tasks = ["kick_mmlu"]
+    damage = {"dense": 0.0, "light": 0.05, "heavy": 0.9}
+    findings = gather(make_results(tmp_path, items=200, tasks=tasks, damage=damage))
+    shown = categories(findings, findings.tasks[0])
+    assert [row[0].lines[0] for row in shown.rows] == ["heavy"]
+    assert shown.note.startswith("Left out: 1 candidates")
