@@ -128,13 +128,13 @@ def losses_by_category(
         lost, gained = (np.bincount(codes, side)[tested] for side in (whole.a > whole.b, whole.a < whole.b))
         p_values = mcnemar(lost, gained).tolist()
     else:
-        tests = [difference_test(sample(code))[0] for code in tested]
+        tests = [difference_test(sample(code))[0] for code in tested.tolist()]
         p_values = [1.0 if p is None else p for p in tests]
     adjusted = adjust(p_values, "benjamini-hochberg")
     order = np.argsort(sign * gains[tested], kind="stable")[:most]
     records = []
     for index in order:
-        one = sample(tested[index])
+        one = sample(int(tested[index]))
         records.append(
             CategoryLoss(
                 category=str(names[tested[index]]),
