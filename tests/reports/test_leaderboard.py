@@ -15,7 +15,8 @@ import yaml
 from kick.comparison import compare
 from kick.errors import InputError
 from kick.reports.leaderboard import write
-from kick.reports.leaderboard.board import OVERALL, Board, BoardEntry, gather
+from kick.reports.leaderboard.board import gather
+from kick.reports.leaderboard.records import OVERALL, Board, BoardEntry
 from kick.store import Store
 from kick.types import TaskInfo
 from tests.results import binary_task, checkpoint_record, make_results, write_scores

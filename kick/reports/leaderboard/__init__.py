@@ -11,7 +11,7 @@ from kick.errors import InputError
 from kick.store import Store
 
 if TYPE_CHECKING:
-    from kick.reports.leaderboard.board import Board
+    from kick.reports.leaderboard.records import Board
 
 _FOLDERS = ("checkpoints", "badges")  # of the site; they hold its files alone
 

@@ -3,7 +3,7 @@
 from html import escape
 
 from kick.reports import text
-from kick.reports.leaderboard.board import OVERALL, BoardEntry
+from kick.reports.leaderboard.records import OVERALL, BoardEntry
 from kick.reports.leaderboard.tables import ranks
 from kick.types import Match
 

@@ -12,7 +12,7 @@ from kick.reports.curves import curve
 from kick.reports.findings import Findings, Group
 from kick.reports.leaderboard import tables
 from kick.reports.leaderboard.badge import badge
-from kick.reports.leaderboard.board import OVERALL, Board, BoardEntry
+from kick.reports.leaderboard.records import OVERALL, Board, BoardEntry
 from kick.reports.leaderboard.words import LEGEND, lead
 from kick.reports.web import data_uri, render
 from kick.types import Comparison, Estimate

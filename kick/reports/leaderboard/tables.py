@@ -3,7 +3,7 @@
 from kick.comparison.ranking import Standing
 from kick.reports import text
 from kick.reports.findings import Findings
-from kick.reports.leaderboard.board import OVERALL, Board, BoardEntry
+from kick.reports.leaderboard.records import OVERALL, Board, BoardEntry
 from kick.reports.leaderboard.words import count
 from kick.reports.tables import (
     MARKS,

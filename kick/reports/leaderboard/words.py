@@ -1,6 +1,6 @@
 """The words of a leaderboard: what it covers, and how its ranks are made and read."""
 
-from kick.reports.leaderboard.board import Board
+from kick.reports.leaderboard.records import Board
 from kick.reports.legend import LEGEND as REPORT_LEGEND
 from kick.reports.legend import Term
 
