@@ -56,7 +56,7 @@ def heatmap(findings: Findings) -> Figure | None:
             edge = candidates.index(group.candidates[-1]) + 0.5
             axes.axvline(edge, color="white", linewidth=4)
         bar = figure.colorbar(image, ax=axes, pad=0.02, fraction=0.03)
-        bar.set_label("% of the reference kept")
+        bar.set_label(f"% of {findings.reference} kept")
         bar.outline.set_visible(False)
         note = (
             "Recovery in %, for perplexity the ratio to the reference. ✓ shown to be within 5 %, ✗ shown not to be, "
