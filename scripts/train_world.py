@@ -53,7 +53,7 @@ class Size:
     rows: int
 
 
-SIZES = {"4m": Size(256, 4, 4, 768, 87_040), "1m": Size(128, 4, 4, 384, 87_040)}
+SIZES = {"4m": Size(256, 4, 4, 768, 72_448), "1m": Size(128, 4, 4, 384, 72_448)}
 
 
 def make_model(size: Size, words: int) -> LlamaForCausalLM:

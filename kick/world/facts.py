@@ -12,7 +12,7 @@ from typing import Literal
 Relation = Literal["home", "trade", "birth", "country"]
 Band = Literal["head", "torso", "tail"]
 
-PEOPLE = 2000
+PEOPLE = 3000
 CITIES, VILLAGES, COUNTRIES = 64, 64, 24
 FIRST_NAMES, LAST_NAMES = 64, 192
 YEARS = tuple(str(year) for year in range(1801, 1897))
