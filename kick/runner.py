@@ -7,7 +7,7 @@ without changing what it does.
 import functools
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,18 +16,16 @@ from typing import TYPE_CHECKING
 
 from kick.catalog import read_catalog
 from kick.errors import InputError
+from kick.jobs import KEPT, Job, Order, Room, Source
 from kick.progress import Reporter
-from kick.store import Journal, Store, cell_key, noise_id, tier_key
+from kick.store import Journal, Store, noise_id, tier_key
 from kick.suite import Suite
 from kick.types import BatchSize, Cell, CellIdentity, Checkpoint, CheckpointRecord, Tier
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig
-
     from kick.checkpoints import Loaded
-    from kick.harness.bench import Bench, KeptStates, TaskPlan
+    from kick.harness.bench import KeptStates
 
-KEPT = "kept"  # the divergence of a reference's cell: its states are kept
 GENERATED_ROWS = 16  # completions that are decoded together
 NOISE_DIVISOR = 4  # the noise floor's batches are smaller by this
 
@@ -39,78 +37,6 @@ class RunSummary:
     store: Store
     scored: int  # cells scored now
     reused: int  # cells that were there already
-
-
-@dataclass(frozen=True)
-class Room:
-    """What the jobs of a run share."""
-
-    suite: Suite
-    bench: "Bench"
-    store: Store
-    cache: Path  # where made checkpoints are kept
-    device: str
-    reporter: Reporter
-    hashed: Callable[[Path], str]  # the fingerprint of a folder
-
-
-@dataclass(frozen=True)
-class Source:
-    """What a checkpoint's files say of it, before anything is loaded."""
-
-    checkpoint: Checkpoint
-    folder: Path  # of its weights, or of those that it is made from
-    folder_fingerprint: str
-    fingerprint: str
-    config: "PretrainedConfig"
-
-    @property
-    def dtype(self) -> str:
-        stated = self.checkpoint.dtype
-        return stated if stated != "auto" else str(self.config.dtype).removeprefix("torch.")
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is asked of one checkpoint."""
-
-    checkpoint: Checkpoint
-    tasks: tuple[str, ...]
-    batch: BatchSize
-    unlike: BatchSize | None = None  # of a noise floor: the batches that its own must differ from
-
-
-@dataclass(frozen=True)
-class Job:
-    """One checkpoint and its cells, planned."""
-
-    source: Source
-    batch: BatchSize
-    tier: Tier
-    tokenizer_fingerprint: str
-    plans: Mapping[str, "TaskPlan"]
-    identities: Mapping[str, CellIdentity]
-    not_diverged: Mapping[str, str]  # task -> why no divergence from the reference is measured
-
-    @property
-    def checkpoint(self) -> Checkpoint:
-        return self.source.checkpoint
-
-    @property
-    def keys(self) -> dict[str, str]:
-        return {task: cell_key(identity) for task, identity in self.identities.items()}
-
-    def missing(self, store: Store) -> list[str]:
-        return [task for task, key in self.keys.items() if not store.has(self.checkpoint.id, task, key)]
-
-    def without_states(self, store: Store) -> list[str]:
-        """Of a reference: tasks whose states, which candidates' divergence is measured by, are not there (any more)."""
-        return [
-            task
-            for task, key in self.keys.items()
-            if self.identities[task].divergence == KEPT
-            and not store.states_path(key).with_suffix(".json").is_file()
-        ]
 
 
 def run(

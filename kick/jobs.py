@@ -1,0 +1,90 @@
+"""What a run consists of: a room that its jobs share, the sources of checkpoints, orders for them, and planned jobs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kick.progress import Reporter
+from kick.store import Store, cell_key
+from kick.suite import Suite
+from kick.types import BatchSize, CellIdentity, Checkpoint, Tier
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+    from kick.harness.bench import Bench, TaskPlan
+
+KEPT = "kept"  # the divergence of a reference's cell: its states are kept
+
+
+@dataclass(frozen=True)
+class Room:
+    """What the jobs of a run share."""
+
+    suite: Suite
+    bench: "Bench"
+    store: Store
+    cache: Path  # where made checkpoints are kept
+    device: str
+    reporter: Reporter
+    hashed: Callable[[Path], str]  # the fingerprint of a folder
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a checkpoint's files say of it, before anything is loaded."""
+
+    checkpoint: Checkpoint
+    folder: Path  # of its weights, or of those that it is made from
+    folder_fingerprint: str
+    fingerprint: str
+    config: "PretrainedConfig"
+
+    @property
+    def dtype(self) -> str:
+        stated = self.checkpoint.dtype
+        return stated if stated != "auto" else str(self.config.dtype).removeprefix("torch.")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked of one checkpoint."""
+
+    checkpoint: Checkpoint
+    tasks: tuple[str, ...]
+    batch: BatchSize
+    unlike: BatchSize | None = None  # of a noise floor: the batches that its own must differ from
+
+
+@dataclass(frozen=True)
+class Job:
+    """One checkpoint and its cells, planned."""
+
+    source: Source
+    batch: BatchSize
+    tier: Tier
+    tokenizer_fingerprint: str
+    plans: Mapping[str, "TaskPlan"]
+    identities: Mapping[str, CellIdentity]
+    not_diverged: Mapping[str, str]  # task -> why no divergence from the reference is measured
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return self.source.checkpoint
+
+    @property
+    def keys(self) -> dict[str, str]:
+        return {task: cell_key(identity) for task, identity in self.identities.items()}
+
+    def missing(self, store: Store) -> list[str]:
+        return [task for task, key in self.keys.items() if not store.has(self.checkpoint.id, task, key)]
+
+    def without_states(self, store: Store) -> list[str]:
+        """Of a reference: tasks whose states, which candidates' divergence is measured by, are not there (any more)."""
+        return [
+            task
+            for task, key in self.keys.items()
+            if self.identities[task].divergence == KEPT
+            and not store.states_path(key).with_suffix(".json").is_file()
+        ]
