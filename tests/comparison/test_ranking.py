@@ -33,7 +33,8 @@ def draws(seed: int, candidates: int, tasks: int, items: int) -> list[list[Paire
 
 def rank(tasks: Sequence[Sequence[PairedSample]], weights: Sequence[float]) -> list[Standing]:
     """The standings of candidates that are called 0, 1, ..."""
-    return list(standings([str(index) for index in range(len(tasks[0]))], tasks, weights).values())
+    names = [str(index) for index in range(len(tasks[0]))]
+    return list(standings(names, tasks, np.tile(np.array(weights)[:, None], len(names))).values())
 
 
 def equal(tasks: int) -> list[float]:
@@ -109,6 +110,17 @@ def test_the_mean_over_tasks_weighs_them_as_asked() -> None:
     (ranked,) = rank(tasks, [0.5, 0.25, 0.25])
     assert ranked.kept.value == pytest.approx(0.5 + 0.125)
     assert ranked.kept.n == 60
+
+
+def test_a_task_that_counts_for_nothing_changes_nothing_and_may_have_a_reference_of_0() -> None:
+    reference, nothing = np.arange(40) < 30, np.zeros(40)
+    one, two = sample(reference, reference), sample(reference, np.arange(40) < 20)
+    weights = np.array([[1.0, 1.0], [0.0, 0.0]])
+    ranked = standings(["one", "two"], [[one, two], [sample(nothing, reference)] * 2], weights)
+    alone = standings(["one", "two"], [[one, two]], weights[:1])
+    for name in alone:
+        assert ranked[name].kept.low == pytest.approx(alone[name].kept.low)
+        assert ranked[name].tied == alone[name].tied == ()
 
 
 def test_one_group_shows_nothing() -> None:
