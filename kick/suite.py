@@ -84,7 +84,9 @@ class SuiteKeys(_Keys):
     perplexity: Perplexity | None = None
     divergence: bool = False  # measure how far the candidates' distributions are from the reference's
     noise_floor: bool = True  # score the reference again in other batches: what a difference must exceed
-    tier: Tier | Literal["auto"] = "auto"  # the path of scoring; auto: the fastest that is right for the reference
+    tier: Tier | Literal["auto"] = (
+        "auto"  # the path of scoring; auto: the fastest that is right for the reference
+    )
     limit: Annotated[int, Field(ge=1)] | None = None
     seed: int = 1234
     include_path: tuple[str, ...] = ()  # folders with further lm-eval task YAML

@@ -20,7 +20,9 @@ Family = Literal[
 ]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Axis = Literal["sparsity", "bits"]
-Tier = Literal["tree", "prefix", "plain"]  # how much of what requests share is computed once: see kick.harness.layout
+Tier = Literal[
+    "tree", "prefix", "plain"
+]  # how much of what requests share is computed once: see kick.harness.layout
 
 
 class Record(BaseModel):
@@ -153,7 +155,9 @@ class TierChoice(Record):
     """How all checkpoints of a suite are scored, decided by a self-test of its reference."""
 
     tier: Tier
-    refused: dict[str, str] = Field(default_factory=dict)  # faster tier -> why the reference is not scored by it
+    refused: dict[str, str] = Field(
+        default_factory=dict
+    )  # faster tier -> why the reference is not scored by it
 
 
 class CellIdentity(Record):
@@ -167,7 +171,9 @@ class CellIdentity(Record):
     device: str
     tier: str  # the scoring path
     versions: dict[str, str]
-    divergence: str | None = None  # the reference's cell that divergence is measured from, or `kept` in that cell
+    divergence: str | None = (
+        None  # the reference's cell that divergence is measured from, or `kept` in that cell
+    )
 
 
 class Divergence(Record):
