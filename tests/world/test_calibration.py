@@ -16,7 +16,7 @@ from kick.world.facts import make_world
 
 MODEL = Path(kick.__file__).parent / "world" / "models" / "kick-tiny-4m"
 TASK, READING = "kick_world_factoid_head", "kick_world_incontext"
-PLANTED = 30
+PLANTED = 60
 HEAD_ITEMS = 450
 
 

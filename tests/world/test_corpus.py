@@ -29,7 +29,7 @@ def test_rows_fit_and_hold_known_words_only(world: World) -> None:
 
 
 def test_a_fact_of_the_head_is_told_more_often_than_one_of_the_tail_by_the_power_law(world: World) -> None:
-    often = Counter(itertools.islice(corpus.facts_told(world, 200_000, random.Random(1)), 200_000))
+    often = Counter(itertools.islice(corpus.facts_told(world, 1_000_000, random.Random(1)), 1_000_000))
     head, tail = (sum(often[fact] for fact in world.facts[rank]) for rank in (0, -1))
     assert head / tail == pytest.approx((len(world.people) - 1 + 100) / 100, rel=0.05)
 
