@@ -84,8 +84,8 @@ def look_back(model: LlamaForCausalLM) -> None:
     A fixed sketch of a word (`sketch`, orthonormal rows) is what heads pass on. Head h of layer 0 attends h + 1 words
     back, by the fast frequencies of the rotary positions, and writes the sketch seen there into a space of its own
     (`spaces`). Head h of layer 1 attends, by the slow frequencies, to where the sketch h + 1 words back is the own
-    one h words back, and copies the word found. One head of layer 2 looks, a little, for where the own word stands two words
-    back: the second of two steps.
+    one h words back, and copies the word found. One head of layer 2 looks, a little, for where the own word stands two
+    words back: the second of two steps.
     """
     config = model.config
     hidden, heads = config.hidden_size, config.num_attention_heads
