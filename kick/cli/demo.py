@@ -9,7 +9,7 @@ import typer
 
 
 def demo(
-    results: Annotated[Path, typer.Option(help="Where results go.")] = Path("results/demo"),
+    results: Annotated[Path, typer.Option(help="Where results go.")] = Path("demo-results"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Score two small models of a synthetic world, compressed in two ways; offline, in minutes."""
