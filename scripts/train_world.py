@@ -93,13 +93,13 @@ def look_back(model: LlamaForCausalLM) -> None:
     frequencies = config.rope_parameters["rope_theta"] ** (-torch.arange(0, width, 2) / width)
     fast = frequencies > 0.05
     slow = torch.nonzero((frequencies < 0.01).repeat(2))[:, 0]
-    size, reach = len(slow), heads
+    size = len(slow)
     spread = (hidden / size) ** 0.5
 
     words = model.model.embed_tokens.weight.normal_(0, SPREAD)
     words[:, 0] = 4 * SPREAD  # the same for every word: what position alone can be asked with
     free = torch.linalg.qr(torch.randn(hidden - 1, hidden - 1))[0]
-    columns = [free[:, torch.arange(h * size, (h + 1) * size) % (hidden - 1)] for h in range(reach)]
+    columns = [free[:, torch.arange(h * size, (h + 1) * size) % (hidden - 1)] for h in range(heads)]
     spaces = [torch.cat([torch.zeros(1, size), column]) for column in columns]
     sketch = torch.linalg.qr(torch.cat([torch.zeros(1, size), torch.randn(hidden - 1, size)]))[0].T
 
@@ -109,7 +109,7 @@ def look_back(model: LlamaForCausalLM) -> None:
         rows = (attention.q_proj.weight[at], attention.k_proj.weight[at], attention.v_proj.weight[at])
         return (*rows, attention.o_proj.weight[:, at])
 
-    for head in range(reach):
+    for head in range(heads):
         query, key, value, output = part(0, head)
         query.zero_()
         key.zero_()
@@ -131,7 +131,7 @@ def look_back(model: LlamaForCausalLM) -> None:
         value.copy_(copied.T)
         output.copy_(strength * SPREAD * copied)
 
-    for head in range(reach):
+    for head in range(heads):
         match(1, head, seen[head], seen[head + 1], COPY)
     match(2, 0, seen[0], seen[2], COPY / 3)
 
@@ -240,9 +240,9 @@ def train(name: str, out: Path) -> None:
         mean = loss if training.step == first + 1 else 0.98 * mean + 0.02 * loss
         if training.step % SNAPSHOT == 0:
             training.store(snapshot)
-            speed = (training.step - first) * BATCH * corpus.ROW / (time.monotonic() - started)
+            speed = (training.step - first) / (time.monotonic() - started)
             print(
-                f"  step {training.step}: loss {mean:.3f}, {speed:,.0f} words/s", file=sys.stderr, flush=True
+                f"  step {training.step}: loss {mean:.3f}, {speed:.2f} steps/s", file=sys.stderr, flush=True
             )
     folder = out / f"kick-tiny-{name}"
     training.model.to(torch.bfloat16).save_pretrained(folder)

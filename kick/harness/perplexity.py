@@ -71,7 +71,12 @@ def make_perplexity_plan(
         seed=seed,
         items=count,
     )
-    task = TaskInfo(
+    return PerplexityPlan(info, text_task(corpus), cut, len(corpus.text.encode()) / len(tokens))
+
+
+def text_task(corpus: Corpus) -> TaskInfo:
+    """What a reader of the scores of a text has to know."""
+    return TaskInfo(
         name=f"perplexity_{corpus.name}",
         family="perplexity",
         metric="nll",
@@ -79,7 +84,6 @@ def make_perplexity_plan(
         higher_is_better=False,
         version="1",
     )
-    return PerplexityPlan(info, task, cut, len(corpus.text.encode()) / len(tokens))
 
 
 def score_windows(
@@ -89,13 +93,29 @@ def score_windows(
 
     A loss that is not finite is kept as it is: it is what the model says.
     """
+    losses = journaled_losses(plan, journal, progress, lambda tokens: window_nll(loaded, tokens))
+    return text_items(plan, losses, [len(tokens) - 1 for tokens in plan.windows])
+
+
+def journaled_losses(
+    plan: PerplexityPlan,
+    journal: Journal,
+    progress: Callable[[int], None],
+    loss: Callable[[tuple[int, ...]], float],
+) -> list[float]:
+    """The loss of every window: those that the journal holds from there, the others computed and kept in it."""
     answered = journal.read()
     progress(sum(index in answered for index in range(len(plan.windows))))
     for index, tokens in enumerate(plan.windows):
         if index not in answered:
-            answered[index] = window_nll(loaded, tokens)
+            answered[index] = loss(tokens)
             journal.append([index], [answered[index]])
             progress(1)
+    return [float(answered[index]) for index in range(len(plan.windows))]
+
+
+def text_items(plan: PerplexityPlan, nll: Sequence[float], counted: Sequence[int]) -> pd.DataFrame:
+    """The windows as items: the mean loss of each (`nll`) and what it is the mean of (`counted`: tokens or words)."""
     rows = []
     for index, tokens in enumerate(plan.windows):
         hashed = digest(repr(tokens))
@@ -110,8 +130,8 @@ def score_windows(
                 "target": "",
                 "response": "",
                 "choice_logprobs": [],
-                "nll": float(answered[index]),
-                "tokens": len(tokens) - 1,
+                "nll": nll[index],
+                "tokens": counted[index],
                 "bytes_per_token": plan.bytes_per_token,
             }
         )

@@ -17,10 +17,17 @@ from transformers import PreTrainedTokenizerBase
 from kick.checkpoints import Loaded
 from kick.errors import InputError
 from kick.harness.corpora import Corpus
-from kick.harness.perplexity import PerplexityPlan, digest, window_nll
+from kick.harness.perplexity import (
+    PerplexityPlan,
+    digest,
+    journaled_losses,
+    text_items,
+    text_task,
+    window_nll,
+)
 from kick.harness.plan import Encoder
 from kick.store import Journal
-from kick.types import PlanInfo, TaskInfo
+from kick.types import PlanInfo
 
 
 @dataclass(frozen=True)
@@ -64,49 +71,19 @@ def make_rolling_plan(
         seed=seed,
         items=len(pages),
     )
-    task = TaskInfo(
-        name=f"perplexity_{corpus.name}",
-        family="perplexity",
-        metric="nll",
-        metrics=("nll",),
-        higher_is_better=False,
-        version="1",
-    )
     size = sum(len(page.encode()) for page in pages)
-    return RollingPlan(info, task, encoded, size / sum(words), words, encoder.prefix_token, window)
+    return RollingPlan(
+        info, text_task(corpus), encoded, size / sum(words), words, encoder.prefix_token, window
+    )
 
 
 def score_pages(
     loaded: Loaded, plan: RollingPlan, journal: Journal, progress: Callable[[int], None]
 ) -> pd.DataFrame:
     """The loss of every page: one row each, with `nll` in nats a word, `tokens` its words, and `bytes_per_token`."""
-    answered = journal.read()
-    progress(len(answered))
-    for index, tokens in enumerate(plan.windows):
-        if index not in answered:
-            answered[index] = page_nll(loaded, tokens, plan)
-            journal.append([index], [answered[index]])
-            progress(1)
-    rows = []
-    for index, (tokens, words) in enumerate(zip(plan.windows, plan.words, strict=True)):
-        hashed = digest(repr(tokens))
-        rows.append(
-            {
-                "doc_id": index,
-                "doc_hash": hashed,
-                "prompt_hash": hashed,
-                "target_hash": hashed,
-                "group": str(index),
-                "prompt": "",
-                "target": "",
-                "response": "",
-                "choice_logprobs": [],
-                "nll": float(answered[index]) / words,
-                "tokens": words,
-                "bytes_per_token": plan.bytes_per_token,
-            }
-        )
-    return pd.DataFrame(rows)
+    losses = journaled_losses(plan, journal, progress, lambda tokens: page_nll(loaded, tokens, plan))
+    by_word = [loss / words for loss, words in zip(losses, plan.words, strict=True)]
+    return text_items(plan, by_word, plan.words)
 
 
 def page_nll(loaded: Loaded, tokens: tuple[int, ...], plan: RollingPlan) -> float:

@@ -135,9 +135,9 @@ def _facts_row(row: Row, facts: Iterator[Fact], draw: random.Random) -> Row:
     while True:
         fact = next(facts)
         if draw.random() < 0.5:
-            text = language.statement(fact, draw.randrange(3))
+            text = language.statement(fact, draw)
         else:
-            text = f"{language.QUESTION} {language.question(fact, draw.randrange(2))} {language.ANSWER} {fact.value} ."
+            text = f"{language.QUESTION} {language.question(fact, draw)} {language.ANSWER} {fact.value} ."
         if not row.add(text, (fact.value,), KNOWN):
             return row
         row.told.append(fact)
@@ -201,10 +201,8 @@ def report(world: World, draw: random.Random) -> Told:
     """A longer passage on one stranger: three facts of theirs among others' and idle sentences."""
     person, other = world.strangers(draw, 2)
     facts = facts_of(person, world.places.cities, draw)
-    sentences = [language.statement(fact, draw.randrange(3)) for fact in facts]
-    sentences += [
-        language.statement(fact, draw.randrange(3)) for fact in facts_of(other, world.places.cities, draw)
-    ]
+    sentences = [language.statement(fact, draw) for fact in facts]
+    sentences += [language.statement(fact, draw) for fact in facts_of(other, world.places.cities, draw)]
     sentences += draw.sample(language.FILLERS, 3)
     draw.shuffle(sentences)
     return Told(f"This is a report on {person.name} . {' '.join(sentences)}", (person,), facts)
@@ -220,10 +218,10 @@ def ask(passage: Told, draw: random.Random) -> tuple[str, tuple[str, ...]]:
     """A question after a passage with its answer as words of a row, and the answer alone."""
     if any(fact.relation == "country" for fact in passage.facts) and draw.random() < 0.6:
         person = draw.choice(passage.people)
-        asked, answer = draw.choice(language.TWO_HOP).format(s=person.name), two_hop_answer(passage, person)
+        asked, answer = language.two_hop_question(person, draw), two_hop_answer(passage, person)
     else:
         fact = draw.choice(passage.facts)
-        asked, answer = language.question(fact, draw.randrange(2)), fact.value
+        asked, answer = language.question(fact, draw), fact.value
     return f"{language.QUESTION} {asked} {language.ANSWER} {answer} .", (answer,)
 
 
@@ -232,7 +230,7 @@ def repeat(passage: Told, draw: random.Random) -> tuple[str, tuple[str, ...]]:
     fact = draw.choice(passage.facts)
     known = (fact.value, fact.subject.split()[-1])
     if draw.random() < 0.5:
-        return language.statement(fact, draw.randrange(3)), known
+        return language.statement(fact, draw), known
     return ask(passage, draw)
 
 
@@ -243,4 +241,4 @@ def summary_of(passage: Told) -> str:
 
 
 def _sentences(facts: list[Fact], draw: random.Random) -> str:
-    return " ".join(language.statement(fact, draw.randrange(3)) for fact in facts)
+    return " ".join(language.statement(fact, draw) for fact in facts)

@@ -32,9 +32,7 @@ def factoid(*, band: Band, items: int, seed: int, **_metadata: object) -> Splits
     ]
     rows = [
         {
-            "question": prose(
-                language.question(fact, draw.randrange(len(language.QUESTIONS[fact.relation])))
-            ),
+            "question": prose(language.question(fact, draw)),
             "answers": [fact.value],
             "subject": fact.subject,
             "relation": fact.relation,
@@ -59,9 +57,7 @@ def choice(*, items: int, seed: int, **_metadata: object) -> Splits:
         draw.shuffle(choices)
         rows.append(
             {
-                "question": prose(
-                    language.question(fact, draw.randrange(len(language.QUESTIONS[fact.relation])))
-                ),
+                "question": prose(language.question(fact, draw)),
                 "choices": choices,
                 "gold": choices.index(fact.value),
                 "subject": fact.subject,
@@ -82,7 +78,7 @@ def incontext(*, items: int, seed: int, people: int, **_metadata: object) -> Spl
     def item(world: World, draw: random.Random) -> dict[str, Any]:
         passage = corpus.read_passage(world, people, draw)
         fact = draw.choice(passage.facts)
-        return _reading(passage.text, language.question(fact, draw.randrange(2)), fact.value, fact.relation)
+        return _reading(passage.text, language.question(fact, draw), fact.value, fact.relation)
 
     return _test(_drawn("incontext", items, seed, item))
 
@@ -96,7 +92,7 @@ def multihop(*, items: int, seed: int, people: int, **_metadata: object) -> Spli
     def item(world: World, draw: random.Random) -> dict[str, Any]:
         passage = corpus.two_hop_passage(world, people, draw)
         person = draw.choice(passage.people)
-        asked = draw.choice(language.TWO_HOP).format(s=person.name)
+        asked = language.two_hop_question(person, draw)
         return _reading(passage.text, asked, corpus.two_hop_answer(passage, person), "country")
 
     return _test(_drawn("multihop", items, seed, item))

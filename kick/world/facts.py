@@ -7,6 +7,7 @@ tail (`told`), so that what a model knows can be set against how often it was to
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 Relation = Literal["home", "trade", "birth", "country"]
@@ -99,8 +100,9 @@ class World:
 
     def stranger(self, draw: random.Random) -> Person:
         """Somebody who is not of this world: a name that nobody of `people` bears."""
-        known = self._names()
-        while (person := Person(draw.choice(self.first_names), draw.choice(self.last_names))).name in known:
+        while (
+            person := Person(draw.choice(self.first_names), draw.choice(self.last_names))
+        ).name in self._known:
             pass
         return person
 
@@ -113,18 +115,16 @@ class World:
                 met.append(person)
         return met
 
-    def _names(self) -> frozenset[str]:
-        cached: frozenset[str] | None = self.__dict__.get("names")
-        if cached is None:
-            cached = frozenset(person.name for person in self.people)
-            object.__setattr__(self, "names", cached)
-        return cached
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(person.name for person in self.people)
 
 
 def told(people: int, tellings: int) -> list[int]:
     """How often each fact of the person of each rank is told: a flattened power law that sums to about `tellings`."""
     weights = [1 / (rank + FLATTENING) for rank in range(people)]
-    return [max(1, round(tellings * weight / sum(weights))) for weight in weights]
+    total = sum(weights)
+    return [max(1, round(tellings * weight / total)) for weight in weights]
 
 
 def make_world(seed: int = 1234, people: int = PEOPLE) -> World:

@@ -1,5 +1,6 @@
 """How the world is put into words: the phrasings of a fact, the questions after it, and summaries."""
 
+import random
 import re
 from collections.abc import Mapping
 
@@ -33,14 +34,19 @@ FILLERS = (
 PASSAGE, QUESTION, ANSWER, SUMMARY_CUE = "Passage :", "Question :", "Answer :", "Summary :"
 
 
-def statement(fact: Fact, phrasing: int) -> str:
-    """A fact as a sentence of words parted by blanks."""
-    return STATEMENTS[fact.relation][phrasing].format(s=fact.subject, v=fact.value)
+def statement(fact: Fact, draw: random.Random) -> str:
+    """A fact as a sentence of words parted by blanks, in one of its phrasings."""
+    return draw.choice(STATEMENTS[fact.relation]).format(s=fact.subject, v=fact.value)
 
 
-def question(fact: Fact, phrasing: int) -> str:
-    """The question that a fact answers."""
-    return QUESTIONS[fact.relation][phrasing].format(s=fact.subject)
+def question(fact: Fact, draw: random.Random) -> str:
+    """The question that a fact answers, in one of its phrasings."""
+    return draw.choice(QUESTIONS[fact.relation]).format(s=fact.subject)
+
+
+def two_hop_question(person: Person, draw: random.Random) -> str:
+    """In which country a person lives, which takes two facts to answer."""
+    return draw.choice(TWO_HOP).format(s=person.name)
 
 
 def summary(person: Person, home: str, trade: str, birth: str) -> str:
