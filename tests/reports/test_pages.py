@@ -220,6 +220,12 @@ def explore(visit: Visit, candidate: str, task: str) -> None:
     visit.page.locator("#explorer-list .item").first.wait_for()
 
 
+def unfold(item: "playwright.Locator") -> None:
+    """Open an item of the explorer; it is filled in a moment after the click."""
+    item.locator("summary").click()
+    item.locator("dt").first.wait_for()
+
+
 def test_the_explorer_filters_to_the_items_that_flipped_and_opens_one(visit: Visit, report: Path) -> None:
     visit.page.goto(report.as_uri())
     explore(visit, "rtn-2", FACTS.name)
@@ -230,7 +236,7 @@ def test_the_explorer_filters_to_the_items_that_flipped_and_opens_one(visit: Vis
     assert count.inner_text().startswith("17 of ")
     assert set(visit.texts("#explorer-list .badge")) == {"lost"}
     item = visit.page.locator("#explorer-list .item").first
-    item.locator("summary").click()
+    unfold(item)
     labels = item.locator("dt").all_inner_texts()
     assert labels[:2] == ["Prompt", "Gold answer"]
     assert labels[2].startswith("dense: em 1")
@@ -245,12 +251,12 @@ def test_the_explorer_shows_what_models_wrote_as_text(visit: Visit, report: Path
     visit.page.get_by_label("Contains", exact=True).fill("HYPERLINK")
     items = visit.page.locator("#explorer-list .item")
     assert items.count() == 3
-    items.first.locator("summary").click()
+    unfold(items.first)
     assert items.first.locator("pre").last.text_content() == HOSTILE[1]
     visit.page.get_by_label("Contains", exact=True).fill("<script>")
     assert items.count() == 3
     for index in range(3):
-        items.nth(index).locator("summary").click()
+        unfold(items.nth(index))
     assert visit.page.locator("#explorer-list script, #explorer-list img").count() == 0
     assert visit.page.title() == title
 
@@ -261,7 +267,7 @@ def test_an_open_item_fits_a_phone(visit: Visit, report: Path) -> None:
     explore(visit, "rtn-2", FACTS.name)
     visit.page.get_by_label("Contains", exact=True).fill("xxxxxxxx")  # a word of 20,000 letters
     item = visit.page.locator("#explorer-list .item").first
-    item.locator("summary").click()
+    unfold(item)
     assert item.locator("pre").last.is_visible()
     assert visit.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
@@ -273,7 +279,7 @@ def test_an_empty_answer_is_not_taken_for_a_likelihood(visit: Visit, tmp_path: P
     for task in (FACTS.name, "kick_mmlu"):
         explore(visit, "rtn-2", task)
         item = visit.page.locator("#explorer-list .item").first
-        item.locator("summary").click()
+        unfold(item)
         said[task] = item.locator("pre").last.inner_text()
     assert said[FACTS.name] == "(an empty answer)"
     assert said["kick_mmlu"].startswith("(no text: scored by the likelihood")
