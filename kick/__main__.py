@@ -1,0 +1,5 @@
+"""`python -m kick`: the command line."""
+
+from kick.cli import main
+
+main()
