@@ -255,8 +255,8 @@ class Journal:
     """The responses of a cell as they come, so that a killed run goes on where it was.
 
     One JSON line a batch: `{"rows": [...], "responses": [...]}` with the positions of the requests in the plan. A line
-    that a crash cut short is dropped, and with it nothing but that batch. Lines are handed to the operating system, which
-    keeps them when the process is killed; waiting for the disk after each would cost more than the batch of a small model.
+    that a crash cut short is dropped, and with it nothing but that batch. Lines are handed to the operating system,
+    which keeps them when the process is killed; waiting for the disk would cost more than a small model's batch.
     """
 
     def __init__(self, path: Path) -> None:

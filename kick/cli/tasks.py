@@ -112,14 +112,17 @@ def _check(
 
     quiet_libraries()
     from kick.harness.inspection import inspect
+    from kick.progress import Reporter
 
     checks: list[TaskCheck] = []
     unchecked: dict[str, str] = {}
-    for name in names:
-        try:
-            checks.append(inspect(name, catalog, include=include, data_root=data_root, model=model))
-        except InputError as error:
-            unchecked[name] = str(error)
+    with Reporter().stage("checking tasks", len(names)) as advance:
+        for name in names:
+            try:
+                checks.append(inspect(name, catalog, include=include, data_root=data_root, model=model))
+            except InputError as error:
+                unchecked[name] = str(error)
+            advance(1)
     failed = any(check.failures for check in checks)
     if as_json:
         documents = [{**check.model_dump(mode="json"), "notes": check.notes} for check in checks]
