@@ -82,7 +82,7 @@ def _same_size(findings: Findings) -> Iterator[str]:
         if twin is None:
             continue
         lines = [
-            f"{small} ({text.size(sizes[small])} parameters) beside {twin} ({text.size(sizes[twin])} non-zero ones):"
+            f"{small} ({text.size(sizes[small])} non-zero parameters) beside {twin} ({text.size(sizes[twin])}):"
         ]
         for task in _tasks(findings):
             one, two = (findings.entry(task, name).score for name in (small, twin))
