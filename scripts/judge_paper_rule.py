@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """How often LLM-KICK's rule for Factoid-QA counts what is no answer: the same responses, judged by it and strictly.
 
-    python scripts/judge_paper_rule.py results/gemma-270m-knowledge [--data-root DIR] [--show 10]
+    python scripts/judge_paper_rule.py results/gemma-270m-freebaseqa [--data-root DIR] [--show 10]
 
 A hit of the paper's rule is false if the completion holds no alias of the answer as whole words. Two models that know
 nothing are judged beside the stored ones: one that says nothing, one that always says "a".
