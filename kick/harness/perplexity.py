@@ -139,7 +139,8 @@ class TextScorer:
 
     def _run(self, stretches: Sequence[tuple[int, Stretch]]) -> dict[int, float]:
         states = self.forward.states([straight(stretch.tokens[:-1]) for _, stretch in stretches])
-        needed, targets = [], []
+        needed: list[torch.Tensor] = []
+        targets: list[int] = []
         for row, (_, stretch) in zip(states, stretches, strict=True):
             end = len(stretch.tokens) - 1
             needed.append(row[end - stretch.counted : end])
@@ -152,7 +153,7 @@ class TextScorer:
             ]
         ).double()
         counts = [stretch.counted for _, stretch in stretches]
-        sums = [part.sum().item() for part in losses.split(counts)]
+        sums = [part.sum().item() for part in torch.split(losses, counts)]
         return {place: total for (place, _), total in zip(stretches, sums, strict=True)}
 
 
