@@ -1,10 +1,11 @@
 """How much faster kick scores than lm-eval's HFLM, with which memory, and how alike the answers are.
 
-    python scripts/bench_scorer.py MODEL --data-root DIR [--items N] [--workloads letters options ...] [--json]
+    python scripts/bench_scorer.py MODEL --data-root DIR [--only letters short ...] [--items short=64 ...] [--json]
 
-Both score the same requests in one process, one after the other: HFLM at the fastest of its batch sizes and with a
-float32 softmax, kick by the tier that its self-test chooses. Times are medians of the repeats; items are neighbours, as
-in a run over a whole task. `--profile` shows where kick's time goes.
+Both answer the same requests in one process, by turns: HFLM at its fastest batch size (found on half of the items) and
+with a float32 softmax, kick by the tier that its self-test chooses; medians of the repeats. The KL of two models is
+compared with its direct computation. The floor is the time of kick's matrix products alone: the linear layers, run
+again on as many tokens as in kick's pass and with nothing between them. `--profile` says where kick's time goes.
 """
 
 import argparse
@@ -14,34 +15,44 @@ import logging
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import asdict, dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import torch
-from lm_eval.api.instance import Instance
-from lm_eval.models.huggingface import HFLM
+from scorer_workloads import ITEMS, Answers, Workload, make_workload
+from torch.overrides import TorchFunctionMode
 
-from kick.catalog import read_catalog
-from kick.checkpoints import Loaded, load
-from kick.harness.corpora import load_corpus
+from kick.checkpoints import load
+from kick.harness.head import Head
 from kick.harness.model import KickLM
-from kick.harness.perplexity import window_nll
-from kick.harness.plan import Generate, build_requests, encode_requests
-from kick.harness.tasks import load_tasks
 from kick.harness.tiers import TIERS, choose_tier
 from kick.quiet import quiet_libraries
 from kick.types import BatchSize
 
-TASKS = {
-    "letters": "kick_mmlu",
-    "options": "kick_mmlu_text",
-    "short": "kick_freebaseqa",
-    "squad": "kick_squad",
+KINDS = {  # of operators, by what their names begin with
+    "matrix products": (
+        "aten::mm",
+        "aten::addmm",
+        "aten::bmm",
+        "aten::linear",
+        "aten::matmul",
+        "aten::mkldnn",
+    ),
+    "attention": ("aten::_scaled_dot_product", "aten::_flash", "aten::_efficient"),
+    "softmax and choice": (
+        "aten::_log_softmax",
+        "aten::logsumexp",
+        "aten::argmax",
+        "aten::max",
+        "aten::amax",
+    ),
+    "copies": ("aten::copy_", "aten::cat", "aten::index", "aten::slice", "aten::clone", "aten::gather"),
 }
-Answers = list[Any]
 
 
 @dataclass(frozen=True)
@@ -59,55 +70,107 @@ class Comparison:
 
     workload: str
     items: int
-    tokens: int  # of all prompts and continuations, as HFLM runs them
-    hflm_batch: int
-    hflm_seconds: float
+    tokens: int  # of all prompts and continuations, each by itself
+    plain_batch: int | None  # None: a direct computation
+    plain_seconds: float
     kick_seconds: float
     ratio: float
+    floor_seconds: float  # of kick's matrix products alone
+    ratio_at_floor: float  # what no packing of the same tokens could exceed
+    plain_tokens_per_second: float
     kick_tokens_per_second: float
-    hflm_mebibytes: float
+    plain_mebibytes: float
     kick_mebibytes: float
-    largest_difference: float | None  # nats, of a log-likelihood; None for text
-    equal_answers: float  # share of the items
+    largest_difference: float | None  # nats, of a log-likelihood or a KL; None for text
+    equal_answers: float  # share of the items (of the tokens, for KL)
     overhead: float  # share of kick's time that is spent outside the model
-
-
-@dataclass(frozen=True)
-class Workload:
-    """Requests, and how either side answers them; `choice` turns the answers into one for each item."""
-
-    name: str
-    items: int
-    tokens: int
-    hflm: Callable[[int], Answers]
-    kick: Callable[[], Answers]
-    choice: Callable[[Answers], list[Any]]
-    sizes: Sequence[int]
+    tried: dict[int, float]  # seconds of plain at each batch size, on half of the items
+    note: str
 
 
 class Clock:
-    """Time spent in the forward passes of a model and of its head."""
+    """Time spent in a model's forward passes and in its head."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self) -> None:
         self.inside = 0.0
+        self._depth = 0
         self._started = 0.0
-        for module in (model.base_model, model.get_output_embeddings()):
-            module.register_forward_pre_hook(self._start)
-            module.register_forward_hook(self._stop)
 
-    def _start(self, *_: object) -> None:
-        self._started = time.perf_counter()
+    @contextmanager
+    def watch(self, models: Sequence[Any]) -> Iterator[None]:
+        self.inside = 0.0
+        hooks = []
+        for model in models:
+            for module in (model.base_model, model.get_output_embeddings()):
+                hooks.append(module.register_forward_pre_hook(lambda *_: self._start()))
+                hooks.append(module.register_forward_hook(lambda *_: self._stop()))
+        call = Head.__call__
 
-    def _stop(self, *_: object) -> None:
-        self.inside += time.perf_counter() - self._started
+        def timed(head: Head, states: torch.Tensor) -> torch.Tensor:
+            self._start()
+            logits = call(head, states)
+            self._stop()
+            return logits
+
+        Head.__call__ = timed  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            Head.__call__ = call  # type: ignore[method-assign]
+            for hook in hooks:
+                hook.remove()
+
+    def _start(self) -> None:
+        if self._depth == 0:
+            finish()
+            self._started = time.perf_counter()
+        self._depth += 1
+
+    def _stop(self) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            finish()
+            self.inside += time.perf_counter() - self._started
+
+
+class Products(TorchFunctionMode):
+    """Notes every linear layer that runs, with the shape of its input, so that they can be run again alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[torch.Size, torch.Tensor, torch.Tensor | None]] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.nn.functional.linear:
+            given = dict(zip(("input", "weight", "bias"), args, strict=False)) | (kwargs or {})
+            self.calls.append((given["input"].shape, given["weight"], given.get("bias")))
+        return func(*args, **(kwargs or {}))
+
+    @torch.inference_mode()
+    def seconds(self) -> float:
+        """The time of all of them, one after the other."""
+        inputs: dict[torch.Size, torch.Tensor] = {}
+        for shape, weight, _ in self.calls:
+            if shape not in inputs:
+                inputs[shape] = torch.randn(shape, dtype=weight.dtype, device=weight.device)
+        finish()
+        started = time.perf_counter()
+        for shape, weight, bias in self.calls:
+            torch.nn.functional.linear(inputs[shape], weight, bias)
+        finish()
+        return time.perf_counter() - started
+
+
+def finish() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def measure(work: Callable[[], Answers]) -> Run:
-    with peak_memory() as mebibytes:
+    with peak_memory() as mebibytes, redirect_stderr(StringIO()):  # HFLM draws progress bars unasked
         started = time.perf_counter()
         answers = work()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        finish()
         seconds = time.perf_counter() - started
     return Run(seconds, mebibytes[0], answers)
 
@@ -124,152 +187,166 @@ def peak_memory() -> Iterator[list[float]]:
         return
     ctypes.CDLL("libc.so.6").malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
-    before = _status("VmRSS")
+    before = read_kibibytes("/proc/self/status", "VmRSS") / 1024
     yield found
-    found.append(_status("VmHWM") - before)
+    found.append(read_kibibytes("/proc/self/status", "VmHWM") / 1024 - before)
 
 
-def _status(key: str) -> float:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key))
-    return int(line.split()[1]) / 1024
+def read_kibibytes(file: str, key: str) -> int:
+    line = next(line for line in Path(file).read_text().splitlines() if line.startswith(key))
+    return int(line.split()[1])
 
 
-def compare(workload: Workload, repeats: int, clock: Clock) -> Comparison:
-    tried = {size: measure(lambda size=size: workload.hflm(size)) for size in workload.sizes}
-    best = min(tried, key=lambda size: tried[size].seconds)
-    for size, run in tried.items():
-        say(f"  HFLM at batch size {size}: {run.seconds:.2f} s, {run.mebibytes:,.0f} MiB")
-    theirs, ours, inside = [tried[best]], [], []
-    for repeat in range(repeats):
-        clock.inside = 0.0
-        ours.append(measure(workload.kick))
+def free_bytes() -> int:
+    if torch.cuda.is_available():
+        return torch.cuda.mem_get_info()[0]
+    return read_kibibytes("/proc/meminfo", "MemAvailable") * 1024
+
+
+def try_sizes(workload: Workload, sizes: Sequence[int], vocabulary: int) -> dict[int, float]:
+    """Seconds of plain lm-eval on the first half of the items at every batch size that fits the memory."""
+    half = max(1, workload.items // 2)
+    tried: dict[int, float] = {}
+    for size in sizes:
+        needed = 2 * 4 * size * workload.longest * vocabulary  # logits and their log-softmax, in float32
+        if workload.full_logits and tried and needed > 0.8 * free_bytes():
+            say(f"  HFLM at batch size {size}: not tried, its logits would take {needed / 2**30:.0f} GiB")
+            continue
+        run = measure(lambda size=size: workload.plain(size, half))  # type: ignore[misc]
+        tried[size] = run.seconds
+        say(f"  HFLM at batch size {size}: {run.seconds:.2f} s for {half} items, {run.mebibytes:,.0f} MiB")
+    return tried
+
+
+def compare(workload: Workload, options: argparse.Namespace, vocabulary: int) -> Comparison:
+    tried = try_sizes(workload, options.batch_sizes, vocabulary) if workload.batched else {}
+    best = min(tried, key=tried.__getitem__) if tried else None
+    clock = Clock()
+    theirs, ours, inside = [], [], []
+    for _ in range(options.repeats):
+        theirs.append(measure(lambda: workload.plain(best or 1, workload.items)))
+        with clock.watch(workload.models):
+            ours.append(measure(workload.kick))
         inside.append(clock.inside / ours[-1].seconds)
-        if repeat < repeats - 1:
-            theirs.append(measure(lambda: workload.hflm(best)))
-        say(f"  kick: {ours[-1].seconds:.2f} s, {ours[-1].mebibytes:,.0f} MiB")
-    hflm_seconds = statistics.median(run.seconds for run in theirs)
+        say(
+            f"  {'HFLM' if workload.batched else 'direct'} {theirs[-1].seconds:.2f} s, "
+            f"{theirs[-1].mebibytes:,.0f} MiB; kick {ours[-1].seconds:.2f} s, {ours[-1].mebibytes:,.0f} MiB"
+        )
+    products = Products()
+    with products:
+        workload.kick()
+    floor = statistics.median(products.seconds() for _ in range(options.repeats))
+    plain_seconds = statistics.median(run.seconds for run in theirs)
     kick_seconds = statistics.median(run.seconds for run in ours)
     chosen = [workload.choice(runs[-1].answers) for runs in (theirs, ours)]
-    equal = sum(a == b for a, b in zip(*chosen, strict=True)) / len(chosen[0])
     return Comparison(
         workload=workload.name,
         items=workload.items,
         tokens=workload.tokens,
-        hflm_batch=best,
-        hflm_seconds=hflm_seconds,
+        plain_batch=best,
+        plain_seconds=plain_seconds,
         kick_seconds=kick_seconds,
-        ratio=hflm_seconds / kick_seconds,
+        ratio=plain_seconds / kick_seconds,
+        floor_seconds=floor,
+        ratio_at_floor=plain_seconds / floor,
+        plain_tokens_per_second=workload.tokens / plain_seconds,
         kick_tokens_per_second=workload.tokens / kick_seconds,
-        hflm_mebibytes=max(run.mebibytes for run in theirs),
+        plain_mebibytes=max(run.mebibytes for run in theirs),
         kick_mebibytes=max(run.mebibytes for run in ours),
         largest_difference=largest_difference(theirs[-1].answers, ours[-1].answers),
-        equal_answers=equal,
+        equal_answers=sum(a == b for a, b in zip(*chosen, strict=True)) / len(chosen[0]),
         overhead=1 - statistics.median(inside),
+        tried=tried,
+        note=workload.note(theirs[-1].answers, ours[-1].answers),
     )
 
 
 def largest_difference(theirs: Answers, ours: Answers) -> float | None:
     if isinstance(ours[0], str):
         return None
-    return max(abs(a[0] - b[0]) for a, b in zip(theirs, ours, strict=True))
+    return float(max(abs(a[0] - b[0]) for a, b in zip(theirs, ours, strict=True)))
 
 
-def task_workload(name: str, loaded: Loaded, lm: KickLM, options: argparse.Namespace) -> Workload:
-    (task,) = load_tasks([TASKS[name]], read_catalog(), data_root=options.data_root)
-    documents = range(min(options.items, len(task.task.eval_docs)))  # neighbours, as in a whole run
-    instances = build_requests(task, documents, seed=1234)
-    requests = encode_requests(instances, lm.encoder)
-    if isinstance(requests[0], Generate):
-        return Workload(
-            name,
-            len(documents),
-            sum(request.length for request in requests),
-            lambda size: hflm(loaded, size).generate_until(instances, disable_tqdm=True),
-            lambda: lm.generate_until(instances),
-            lambda answers: answers,
-            options.batch_sizes,
+def profile(workload: Workload) -> str:
+    """Shares of kick's time by kind of operator, and the costliest operators."""
+    started = time.perf_counter()
+    with torch.profiler.profile() as profiled:
+        workload.kick()
+    wall = time.perf_counter() - started
+    found = profiled.key_averages()
+    seconds: Counter[str] = Counter()
+    for operator in found:
+        kinds = [kind for kind, names in KINDS.items() if operator.key.startswith(names)]
+        seconds[kinds[0] if kinds else "norms, activations and the rest"] += (
+            operator.self_cpu_time_total / 1e6
         )
-    return Workload(
-        name,
-        len(documents),
-        sum(request.length for request in requests),
-        lambda size: hflm(loaded, size).loglikelihood(instances, disable_tqdm=True),
-        lambda: lm.loglikelihood(instances),
-        lambda answers: best_choices(instances, answers),
-        options.batch_sizes,
-    )
-
-
-def best_choices(instances: Sequence[Instance], answers: Answers) -> list[int]:
-    by_item: dict[int, list[float]] = {}
-    for instance, (value, _) in zip(instances, answers, strict=True):
-        by_item.setdefault(instance.doc_id, []).append(value)
-    return [max(range(len(values)), key=values.__getitem__) for values in by_item.values()]
-
-
-def perplexity_workload(loaded: Loaded, options: argparse.Namespace) -> Workload:
-    ids = loaded.tokenizer(load_corpus("wikitext2", options.data_root).text, verbose=False)["input_ids"]
-    length = options.window
-    windows = [
-        tuple(ids[n * length : (n + 1) * length]) for n in range(min(options.windows, len(ids) // length))
-    ]
-    asked = [(("", str(n)), [window[0]], list(window[1:])) for n, window in enumerate(windows)]
-    return Workload(
-        "wikitext",
-        len(windows),
-        sum(map(len, windows)),
-        lambda size: hflm(loaded, size)._loglikelihood_tokens(asked, disable_tqdm=True),
-        lambda: [(-window_nll(loaded, window) * (len(window) - 1), False) for window in windows],
-        lambda answers: [round(value / (length - 1), 2) for value, _ in answers],
-        [size for size in options.batch_sizes if size <= max(1, 8192 // length)],
-    )
-
-
-def hflm(loaded: Loaded, batch_size: int) -> HFLM:
-    return HFLM(
-        pretrained=loaded.model,
-        tokenizer=loaded.tokenizer,
-        batch_size=batch_size,
-        softmax_dtype=torch.float32,
-    )
+    seconds["outside of operators"] = wall - sum(seconds.values())
+    lines = [f"  {kind}: {spent:.2f} s, {spent / wall:.0%}" for kind, spent in seconds.most_common()]
+    table = found.table(sort_by="self_cpu_time_total", row_limit=12, max_name_column_width=40)
+    return "\n".join([f"  kick's pass under the profiler: {wall:.2f} s", *lines, table])
 
 
 def table(lines: Sequence[Comparison]) -> str:
-    """The comparisons as a Markdown table."""
-    head = ("workload", "items", "HFLM s (batch)", "kick s", "ratio", "tokens/s", "HFLM MiB", "kick MiB")
-    head += ("difference", "equal", "outside")
+    """The comparisons as a Markdown table, and the notes below it."""
+    head = (
+        "workload",
+        "items",
+        "plain s (batch)",
+        "kick s",
+        "ratio",
+        "floor s",
+        "at floor",
+        "tokens/s plain",
+    )
+    head += ("kick", "MiB plain", "kick", "difference", "equal", "outside")
     rows = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for line in lines:
         difference = "" if line.largest_difference is None else f"{line.largest_difference:.2g}"
         cells = [
             line.workload,
             f"{line.items:,}",
-            f"{line.hflm_seconds:.2f} ({line.hflm_batch})",
+            f"{line.plain_seconds:.2f} ({line.plain_batch or 'direct'})",
             f"{line.kick_seconds:.2f}",
             f"{line.ratio:.1f}",
+            f"{line.floor_seconds:.2f}",
+            f"{line.ratio_at_floor:.1f}",
+            f"{line.plain_tokens_per_second:,.0f}",
             f"{line.kick_tokens_per_second:,.0f}",
-            f"{line.hflm_mebibytes:,.0f}",
+            f"{line.plain_mebibytes:,.0f}",
             f"{line.kick_mebibytes:,.0f}",
             difference,
             f"{line.equal_answers:.1%}",
             f"{line.overhead:.1%}",
         ]
         rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows)
+    return "\n".join([*rows, *[f"\n{line.note}" for line in lines if line.note]])
 
 
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def counts(given: Sequence[str]) -> dict[str, int]:
+    """`--items`: a number for all workloads, or NAME=NUMBER for some."""
+    found = dict(ITEMS)
+    for text in given:
+        name, _, number = text.rpartition("=")
+        if not number.isdigit() or int(number) < 1 or (name and name not in ITEMS):
+            sys.exit(f"--items {text}: expected a number or NAME=NUMBER with a name of {', '.join(ITEMS)}.")
+        found.update({name: int(number)} if name else dict.fromkeys(ITEMS, int(number)))
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", type=Path, help="a checkpoint's folder")
     parser.add_argument("--data-root", type=Path, required=True, help="a local mirror of the data sets")
-    parser.add_argument("--workloads", nargs="+", default=[*TASKS, "wikitext"], choices=[*TASKS, "wikitext"])
-    parser.add_argument("--items", type=int, default=64, help="items of a task")
+    parser.add_argument("--only", nargs="+", default=[*ITEMS], choices=[*ITEMS], help="workloads")
+    parser.add_argument(
+        "--items", nargs="+", default=[], help=f"N, or NAME=N for some; windows for wikitext and kl: {ITEMS}"
+    )
     parser.add_argument("--window", type=int, default=2048, help="tokens of a window of text")
-    parser.add_argument("--windows", type=int, default=4)
+    parser.add_argument("--kl-window", type=int, default=512, help="tokens of a window whose KL is measured")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(
         "--batch-sizes", type=int, nargs="+", default=[1, 4, 8, 16, 32], help="tried for HFLM"
@@ -280,40 +357,29 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=0, help="of torch; 0: its own choice")
     parser.add_argument("--tier", choices=[*TIERS, "auto"], default="auto")
-    parser.add_argument(
-        "--profile", action="store_true", help="the costliest operators of kick's pass, on stderr"
-    )
+    parser.add_argument("--profile", action="store_true", help="where kick's time goes, on stderr")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
     options = parser.parse_args()
     quiet_libraries()
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     if options.threads:
         torch.set_num_threads(options.threads)
+    items = counts(options.items)
     loaded = load(options.model, dtype=options.dtype, device=options.device)
     tier = choose_tier(loaded).tier if options.tier == "auto" else options.tier
-    say(
-        f"{options.model.name}, {loaded.dtype}, {options.device}, {torch.get_num_threads()} threads, tier {tier}"
-    )
+    where = f"{options.device}, {torch.get_num_threads()} threads"
+    say(f"{options.model.name}, {loaded.dtype}, {where}, tier {tier}")
     lm = KickLM(loaded, BatchSize(tokens=options.batch_tokens, rows=options.rows), tier)
-    clock = Clock(loaded.model)
     lines = []
-    for name in options.workloads:
-        say(name)
-        workload = (
-            perplexity_workload(loaded, options)
-            if name == "wikitext"
-            else task_workload(name, loaded, lm, options)
-        )
-        lines.append(compare(workload, options.repeats, clock))
+    for name in options.only:
+        say(f"{name}: {items[name]} items")
+        workload = make_workload(name, items[name], loaded, lm, options)
+        lines.append(compare(workload, options, lm.forward.head.vocabulary))
+        say(table(lines[-1:]))
         if options.profile:
-            with torch.profiler.profile() as profiled:
-                workload.kick()
-            say(
-                profiled.key_averages().table(
-                    sort_by="self_cpu_time_total", row_limit=12, max_name_column_width=40
-                )
-            )
-    settings = {name: str(value) for name, value in vars(options).items()} | {"tier": tier}
+            say(profile(workload))
+    settings = {name: str(value) for name, value in vars(options).items()}
+    settings |= {"tier": tier, "dtype": loaded.dtype, "torch": torch.__version__}
     found = {"settings": settings, "comparisons": [asdict(line) for line in lines]}
     print(json.dumps(found, indent=1) if options.json else table(lines))
 

@@ -19,6 +19,7 @@ from kick.harness.memory import Memory
 from kick.harness.model import KickLM, batches
 from kick.harness.perplexity import (
     PerplexityPlan,
+    TextScorer,
     make_perplexity_plan,
     perplexity_scores,
     score_windows,
@@ -52,7 +53,7 @@ class TaskPlan:
     def batched_alike(self, one: BatchSize, other: BatchSize, tier: Tier) -> bool:
         """Whether two sizes cut the plan into the same batches."""
         if isinstance(self.work, PerplexityPlan):
-            return True
+            return self.work.together(one) == self.work.together(other)
         requests = self.work[1].requests
         return [*batches(requests, one, tier)] == [*batches(requests, other, tier)]
 
@@ -188,12 +189,16 @@ class Scorer:
             if not states.own:
                 divergence, added = summarise(tokens, states.reference), columns(tokens)
         if isinstance(plan.work, RollingPlan):
-            items = score_pages(self.loaded, plan.work, journal, progress)
+            items = score_pages(self._text_scorer, plan.work, journal, progress)
         elif isinstance(plan.work, PerplexityPlan):
-            items = score_windows(self.loaded, plan.work, journal, progress)
+            items = score_windows(self._text_scorer, plan.work, journal, progress)
         else:
             items = score_task(self.lm, *plan.work, journal, progress)
         return Scored(items.assign(**added), divergence)
+
+    @property
+    def _text_scorer(self) -> TextScorer:
+        return TextScorer(self.lm.forward, self.lm.batch, self.lm.memory)
 
     def _predict_tokens(
         self, work: tuple[LoadedTask, Plan] | PerplexityPlan, journal: Journal, kept: KeptStates

@@ -1,9 +1,10 @@
-"""Greedy completions: what prompts share is computed once, rows stop one by one, and others take their room.
+"""Completions, greedy or drawn: what prompts share is computed once, rows stop one by one, and others take their room.
 
 Each row keeps its keys and values in a slot of its own, by position: there is no padding between them, whatever the
 positions of a model are made of. Models whose attention cannot be driven in this way complete through `generate`.
 """
 
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,8 @@ import torch
 from lm_eval.models.utils import postprocess_generated_text
 from transformers import (
     GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     StoppingCriteria,
@@ -88,13 +91,30 @@ def set_greedy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> No
     )
 
 
+def next_tokens(
+    logits: torch.Tensor, requests: Sequence[Generate], draws: Sequence[random.Random]
+) -> list[int]:
+    """The token after each row of float32 logits [n, vocabulary]: the best one, or one drawn at its temperature.
+
+    A token is drawn by inverting the cumulative distribution (float64) at one number of the row's own generator.
+    """
+    found = logits.argmax(-1).tolist()
+    for row, (request, draw) in enumerate(zip(requests, draws, strict=True)):
+        if request.temperature:
+            summed = (logits[row].double() / request.temperature).softmax(-1).cumsum(-1)
+            token = int(torch.searchsorted(summed, draw.random() * summed[-1], right=True))
+            found[row] = min(token, len(summed) - 1)
+    return found
+
+
 @dataclass
 class _Completion:
     """A prompt that is being completed; its slot holds all of its tokens but the last one."""
 
     request: Generate
     place: int  # among the requests
-    tokens: list[int]
+    draws: random.Random
+    tokens: list[int] = field(default_factory=list)
 
     @property
     def position(self) -> int:
@@ -112,7 +132,7 @@ class _Round:
 
 
 class Completer:
-    """Completes prompts greedily with a `Forward` of the tier `tree`."""
+    """Completes prompts with a `Forward` of the tier `tree`."""
 
     def __init__(self, forward: Forward, tokenizer: PreTrainedTokenizerBase) -> None:
         self.forward, self.tokenizer = forward, tokenizer
@@ -139,7 +159,10 @@ class Completer:
                     shared[end] == len(prefix) and requests[end].context[: len(prefix)] == prefix
                 ):
                     end += 1
-                begun = [_Completion(requests[place], place, []) for place in range(entered, end)]
+                begun = [
+                    _Completion(requests[place], place, random.Random(requests[place].seed))
+                    for place in range(entered, end)
+                ]
                 self._prefill(begun, prefix, room)
                 entered = end
             else:
@@ -152,7 +175,7 @@ class Completer:
         rows = [straight(completion.request.context[len(prefix) :]) for completion in begun]
         states, fresh = self.forward.prefill(rows, before)
         ends = torch.tensor([len(row.tokens) - 1 for row in rows], device=states.device)
-        found = self._best(states[torch.arange(len(rows), device=states.device), ends])
+        found = self._next(states[torch.arange(len(rows), device=states.device), ends], begun)
         for row, (completion, token) in enumerate(zip(begun, found, strict=True)):
             completion.tokens.append(token)
             if self._is_done(completion):
@@ -165,7 +188,7 @@ class Completer:
         """Add one token to every completion; where one is done, the last one moves into its slot."""
         tokens = [completion.tokens[-1] for completion in room.active]
         positions = [completion.position for completion in room.active]
-        found = self._best(self.forward.step(tokens, positions, room.slots.layers))
+        found = self._next(self.forward.step(tokens, positions, room.slots.layers), room.active)
         for completion, token in zip(room.active, found, strict=True):
             completion.tokens.append(token)
         for slot in reversed(range(len(room.active))):
@@ -177,10 +200,12 @@ class Completer:
                     room.active[slot] = last
                     room.slots.move(len(room.active), slot)
 
-    def _best(self, states: torch.Tensor) -> list[int]:
-        return [
-            token for _, logits in self.forward.head.in_chunks(states) for token in logits.argmax(-1).tolist()
-        ]
+    def _next(self, states: torch.Tensor, completions: Sequence[_Completion]) -> list[int]:
+        tokens = []
+        for part, logits in self.forward.head.in_chunks(states):
+            rows = completions[part]
+            tokens += next_tokens(logits, [row.request for row in rows], [row.draws for row in rows])
+        return tokens
 
     def _is_done(self, completion: _Completion) -> bool:
         request, tokens = completion.request, completion.tokens
@@ -218,9 +243,24 @@ def complete(
         attention_mask=mask.to(model.device),
         max_new_tokens=budget,
         stopping_criteria=StoppingCriteriaList([_RowStops(tokenizer, stop, width)]),
+        logits_processor=LogitsProcessorList([_Draws(requests)]),
     )
     texts = tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
     return [postprocess_generated_text(text, list(stop), None) for text in texts]
+
+
+class _Draws(LogitsProcessor):  # type: ignore[misc]
+    """Leaves one token possible where tokens are drawn, so that `generate` takes it as the best one."""
+
+    def __init__(self, requests: Sequence[Generate]) -> None:
+        self.requests = requests
+        self.draws = [random.Random(request.seed) for request in requests]
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        if not any(request.temperature for request in self.requests):
+            return scores
+        tokens = torch.tensor(next_tokens(scores.float(), self.requests, self.draws), device=scores.device)
+        return torch.full_like(scores, -torch.inf).scatter(1, tokens[:, None], 0.0)
 
 
 class _RowStops(StoppingCriteria):  # type: ignore[misc]

@@ -6,23 +6,21 @@ loss is the mean cross-entropy of its `window - 1` shifted tokens; perplexity is
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from weakref import WeakKeyDictionary
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from kick.checkpoints import Loaded
 from kick.errors import InputError
 from kick.harness.corpora import Corpus
+from kick.harness.forward import Forward
+from kick.harness.layout import straight
+from kick.harness.memory import Memory
 from kick.store import Journal
-from kick.types import PlanInfo, TaskInfo
-
-CHUNK = 128  # positions whose logits are held at a time
-_LINEAR_HEADS: WeakKeyDictionary[torch.nn.Module, bool] = WeakKeyDictionary()
+from kick.types import BatchSize, PlanInfo, TaskInfo
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,15 @@ class PerplexityPlan:
     task: TaskInfo
     windows: tuple[tuple[int, ...], ...]
     bytes_per_token: float  # of the whole text, UTF-8: bits per byte = nll / ln 2 / bytes_per_token
+
+    def together(self, size: BatchSize) -> int:
+        """How many windows go through in one forward: as many as fit the budget of tokens, and one at least."""
+        return min(len(self.windows), max(1, size.tokens // max(map(len, self.windows))))
+
+    def batches(self, size: BatchSize) -> Iterator[tuple[int, ...]]:
+        """Windows that go through together, by number; cut from all windows, whatever has been answered already."""
+        for start in range(0, len(self.windows), self.together(size)):
+            yield tuple(range(start, min(start + self.together(size), len(self.windows))))
 
 
 def make_perplexity_plan(
@@ -86,32 +93,104 @@ def text_task(corpus: Corpus) -> TaskInfo:
     )
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """Tokens, the last `scored` of which are predicted from those before them (all but the first if None)."""
+
+    tokens: Sequence[int]
+    scored: int | None = None
+
+    @property
+    def counted(self) -> int:
+        return len(self.tokens) - 1 if self.scored is None else self.scored
+
+
+@dataclass(frozen=True)
+class TextScorer:
+    """Predicts stretches of text, several in one forward.
+
+    Args:
+        forward: of the model.
+        size: how many tokens go through together.
+        memory: what is known of how much fits.
+    """
+
+    forward: Forward
+    size: BatchSize
+    memory: Memory = field(default_factory=Memory)
+
+    @torch.inference_mode()
+    def losses(self, stretches: Sequence[Stretch]) -> list[float]:
+        """Summed negative log-likelihood (nats; log-probabilities in float32, sums in float64) of each.
+
+        They are run together, or in as few parts as fit. Logits are held for a few positions at a time.
+        """
+        found: dict[int, float] = self.memory.run(
+            [*enumerate(stretches)],
+            size=lambda part: len(part) * max(len(stretch.tokens) for _, stretch in part),
+            work=self._run,
+        )
+        return [found[place] for place in range(len(stretches))]
+
+    def mean_loss(self, tokens: Sequence[int], scored: int | None = None) -> float:
+        """Mean negative log-likelihood (nats) of the last `scored` tokens, all but the first if None."""
+        stretch = Stretch(tokens, scored)
+        return self.losses([stretch])[0] / stretch.counted
+
+    def _run(self, stretches: Sequence[tuple[int, Stretch]]) -> dict[int, float]:
+        states = self.forward.states([straight(stretch.tokens[:-1]) for _, stretch in stretches])
+        needed: list[torch.Tensor] = []
+        targets: list[int] = []
+        for row, (_, stretch) in zip(states, stretches, strict=True):
+            end = len(stretch.tokens) - 1
+            needed.append(row[end - stretch.counted : end])
+            targets += stretch.tokens[-stretch.counted :]
+        wanted = torch.tensor(targets, device=states.device)
+        losses = torch.cat(
+            [
+                torch.nn.functional.cross_entropy(logits, wanted[part], reduction="none")
+                for part, logits in self.forward.head.in_chunks(torch.cat(needed))
+            ]
+        ).double()
+        counts = [stretch.counted for _, stretch in stretches]
+        sums = [part.sum().item() for part in torch.split(losses, counts)]
+        return {place: total for (place, _), total in zip(stretches, sums, strict=True)}
+
+
 def score_windows(
-    loaded: Loaded, plan: PerplexityPlan, journal: Journal, progress: Callable[[int], None]
+    scorer: TextScorer, plan: PerplexityPlan, journal: Journal, progress: Callable[[int], None]
 ) -> pd.DataFrame:
-    """The loss of every window: one row each, with `nll` (nats a token, float32 sums), `tokens` and `bytes_per_token`.
+    """The loss of every window: one row each, with `nll` (nats a token), `tokens` and `bytes_per_token`.
 
     A loss that is not finite is kept as it is: it is what the model says.
     """
-    losses = journaled_losses(plan, journal, progress, lambda tokens: window_nll(loaded, tokens))
-    return text_items(plan, losses, [len(tokens) - 1 for tokens in plan.windows])
+    counted = [len(tokens) - 1 for tokens in plan.windows]
+
+    def mean_losses(batch: Sequence[int]) -> list[float]:
+        sums = scorer.losses([Stretch(plan.windows[place]) for place in batch])
+        return [total / counted[place] for total, place in zip(sums, batch, strict=True)]
+
+    losses = journaled_losses(plan.batches(scorer.size), journal, progress, mean_losses)
+    return text_items(plan, losses, counted)
 
 
 def journaled_losses(
-    plan: PerplexityPlan,
+    batches: Iterable[Sequence[int]],
     journal: Journal,
     progress: Callable[[int], None],
-    loss: Callable[[tuple[int, ...]], float],
+    losses: Callable[[Sequence[int]], list[float]],
 ) -> list[float]:
-    """The loss of every window: those that the journal holds from there, the others computed and kept in it."""
+    """The loss of every window: batches that the journal holds from there, the others computed and kept in it."""
+    batches = [*batches]
     answered = journal.read()
-    progress(sum(index in answered for index in range(len(plan.windows))))
-    for index, tokens in enumerate(plan.windows):
-        if index not in answered:
-            answered[index] = loss(tokens)
-            journal.append([index], [answered[index]])
-            progress(1)
-    return [float(answered[index]) for index in range(len(plan.windows))]
+    progress(sum(place in answered for batch in batches for place in batch))
+    for batch in batches:
+        if not all(place in answered for place in batch):
+            fresh = losses(batch)
+            journal.append(batch, fresh)
+            progress(sum(place not in answered for place in batch))
+            answered.update(zip(batch, fresh, strict=True))
+    return [float(answered[place]) for batch in batches for place in batch]
 
 
 def text_items(plan: PerplexityPlan, nll: Sequence[float], counted: Sequence[int]) -> pd.DataFrame:
@@ -136,48 +215,6 @@ def text_items(plan: PerplexityPlan, nll: Sequence[float], counted: Sequence[int
             }
         )
     return pd.DataFrame(rows)
-
-
-@torch.inference_mode()
-def window_nll(loaded: Loaded, tokens: Sequence[int], scored: int | None = None) -> float:
-    """Mean negative log-likelihood (nats, float32) of the last `scored` tokens given those before them.
-
-    All but the first are scored where their number is left out.
-    """
-    ids = torch.tensor(tokens, device=loaded.device)
-    counted = len(tokens) - 1 if scored is None else scored
-    unscored = len(tokens) - 1 - counted
-    losses = []
-    for position, (logits, target) in enumerate(
-        zip(_logits_in_chunks(loaded, ids), torch.split(ids[1:], CHUNK), strict=True)
-    ):
-        skip = max(0, unscored - position * CHUNK)
-        if skip < len(target):
-            losses.append(
-                torch.nn.functional.cross_entropy(logits[skip:].float(), target[skip:], reduction="sum")
-            )
-    return float(torch.stack(losses).sum() / counted)
-
-
-def _logits_in_chunks(loaded: Loaded, ids: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Logits of all positions but the last, `CHUNK` at a time: those of a whole window may take gigabytes."""
-    if _head_is_linear(loaded):
-        head = loaded.model.get_output_embeddings()
-        hidden = loaded.model.base_model(ids[None], use_cache=False).last_hidden_state[0, :-1]
-        return (head(part) for part in torch.split(hidden, CHUNK))
-    return iter(torch.split(loaded.model(ids[None], use_cache=False).logits[0, :-1], CHUNK))
-
-
-def _head_is_linear(loaded: Loaded) -> bool:
-    """Whether the output embedding alone turns final hidden states into logits: no soft-capping, no scaling."""
-    if loaded.model not in _LINEAR_HEADS:
-        model, head = loaded.model, loaded.model.get_output_embeddings()
-        probe = torch.arange(8, device=loaded.device)[None]
-        _LINEAR_HEADS[model] = head is not None and torch.allclose(
-            head(model.base_model(probe, use_cache=False).last_hidden_state),
-            model(probe, use_cache=False).logits,
-        )
-    return _LINEAR_HEADS[loaded.model]
 
 
 def perplexity_scores(items: pd.DataFrame) -> dict[str, float]:

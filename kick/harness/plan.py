@@ -8,6 +8,7 @@ token spans the join keeps that token, where lm-eval stops with an assertion in 
 import functools
 import hashlib
 import json
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,11 +46,17 @@ class Score:
 
 @dataclass(frozen=True)
 class Generate:
-    """Greedy text after `context` (token ids), until a stop string, the end of sequence, or `budget` new tokens."""
+    """Text after `context` (token ids), until a stop string, the end of sequence, or `budget` new tokens.
+
+    It is greedy at a temperature of 0. Above, tokens are drawn with random numbers of the request's own `seed`, so that
+    they depend neither on its neighbours nor on the order, and are the same for every checkpoint.
+    """
 
     context: tuple[int, ...]
     stop: tuple[str, ...]
     budget: int
+    temperature: float = 0.0
+    seed: int = 0
 
     @property
     def length(self) -> int:
@@ -107,11 +114,14 @@ class Encoder:
         split = min(len(head), len(whole) - 1)
         return Score(whole[:split] or (self.prefix_token,), whole[split:])
 
-    def generate(self, context: str, settings: dict[str, Any]) -> Generate:
+    def generate(self, context: str, settings: dict[str, Any], seed: int = 0) -> Generate:
+        """A request for text; `seed` and the context seed its random numbers, where tokens are drawn."""
         kwargs = normalize_gen_kwargs(settings, DEFAULT_BUDGET)
-        if kwargs.get("do_sample"):
+        temperature = float(kwargs.get("temperature") or 0.0) if kwargs.get("do_sample") else 0.0
+        if kwargs.get("do_sample") and not 0 < temperature < math.inf:
             raise InputError(
-                "generation_kwargs: kick decodes greedily. Remove do_sample and temperature from the task."
+                f"generation_kwargs: do_sample: true with temperature {kwargs.get('temperature')}. Give a temperature "
+                "above 0, or set do_sample: false."
             )
         unknown = sorted(set(kwargs) - {"do_sample", "temperature", "until", "max_gen_toks"})
         if unknown:
@@ -123,7 +133,11 @@ class Encoder:
         )
         stop = handle_stop_sequences(kwargs.get("until"), eos=eos)
         return Generate(
-            self.encode(context), tuple(text for text in stop if text), int(kwargs["max_gen_toks"])
+            self.encode(context),
+            tuple(text for text in stop if text),
+            int(kwargs["max_gen_toks"]),
+            temperature,
+            int(_digest([str(seed), context]), 16) if temperature else 0,
         )
 
 
@@ -142,7 +156,7 @@ def make_plan(
         tokenizer: of the checkpoint; checkpoints whose tokenizers encode alike get the same plan.
         window: tokens that fit the model (None: any number). Items that do not fit are left out and listed.
         limit: items to draw by `seed` (None: all).
-        seed: of the draw and of lm-eval's few-shot sampler.
+        seed: of the draw of items, of lm-eval's few-shot sampler, and of tokens that are drawn.
 
     Raises:
         InputError: no item fits the window.
@@ -150,7 +164,7 @@ def make_plan(
     total = len(loaded.task.eval_docs)
     drawn = draw(total, limit, seed)
     instances = build_requests(loaded, drawn, seed)
-    requests = encode_requests(instances, Encoder(tokenizer))
+    requests = encode_requests(instances, Encoder(tokenizer), seed)
     too_long: dict[int, int] = {}
     for instance, request in zip(instances, requests, strict=True):
         if window is not None and request.span > window:
@@ -199,8 +213,8 @@ def build_requests(loaded: LoadedTask, doc_ids: Sequence[int], seed: int) -> lis
     return list(loaded.task.instances)
 
 
-def encode_requests(instances: Sequence[Instance], encoder: Encoder) -> list[Request]:
-    """Tokenise lm-eval's requests.
+def encode_requests(instances: Sequence[Instance], encoder: Encoder, seed: int = 0) -> list[Request]:
+    """Tokenise lm-eval's requests; `seed` is that of the tokens that are drawn, where a task asks for it.
 
     Raises:
         InputError: a request is of a kind that is not scored item by item (rolling log-likelihood, images).
@@ -210,7 +224,8 @@ def encode_requests(instances: Sequence[Instance], encoder: Encoder) -> list[Req
         if instance.request_type == "loglikelihood":
             requests.append(encoder.score(*instance.args))
         elif instance.request_type == "generate_until":
-            requests.append(encoder.generate(*instance.args))
+            context, settings = instance.args
+            requests.append(encoder.generate(context, settings, seed))
         else:
             raise InputError(
                 f"{instance.task_name}: kick does not score '{instance.request_type}' requests. "
@@ -247,7 +262,8 @@ def _document(loaded: LoadedTask, instance: Instance) -> str:
 def _canonical(request: Request) -> str:
     if isinstance(request, Score):
         return json.dumps(["score", request.context, request.continuation])
-    return json.dumps(["generate", request.context, request.stop, request.budget])
+    drawn = [request.temperature, request.seed] if request.temperature else []
+    return json.dumps(["generate", request.context, request.stop, request.budget, *drawn])
 
 
 def _digest(parts: Sequence[str], *more: str) -> str:

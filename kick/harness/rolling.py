@@ -14,20 +14,20 @@ from lm_eval.tasks.wikitext.preprocess_wikitext import wikitext_detokenizer
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from transformers import PreTrainedTokenizerBase
 
-from kick.checkpoints import Loaded
 from kick.errors import InputError
 from kick.harness.corpora import Corpus
 from kick.harness.perplexity import (
     PerplexityPlan,
+    Stretch,
+    TextScorer,
     digest,
     journaled_losses,
     text_items,
     text_task,
-    window_nll,
 )
 from kick.harness.plan import Encoder
 from kick.store import Journal
-from kick.types import PlanInfo
+from kick.types import BatchSize, PlanInfo
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,11 @@ class RollingPlan(PerplexityPlan):
     words: tuple[int, ...]  # of each page
     prefix: int  # the token before a page
     window: int  # tokens that a page is rolled over by
+
+    def together(self, size: BatchSize) -> int:
+        """How many windows of a page go through in one forward."""
+        most = -(-max(map(len, self.windows)) // self.window)
+        return min(most, max(1, size.tokens // self.window))
 
 
 def make_rolling_plan(
@@ -78,18 +83,25 @@ def make_rolling_plan(
 
 
 def score_pages(
-    loaded: Loaded, plan: RollingPlan, journal: Journal, progress: Callable[[int], None]
+    scorer: TextScorer, plan: RollingPlan, journal: Journal, progress: Callable[[int], None]
 ) -> pd.DataFrame:
     """The loss of every page: one row each, with `nll` in nats a word, `tokens` its words, and `bytes_per_token`."""
-    losses = journaled_losses(plan, journal, progress, lambda tokens: page_nll(loaded, tokens, plan))
+    losses = journaled_losses(
+        ((page,) for page in range(len(plan.windows))),
+        journal,
+        progress,
+        lambda batch: [page_nll(scorer, plan.windows[page], plan) for page in batch],
+    )
     by_word = [loss / words for loss, words in zip(losses, plan.words, strict=True)]
     return text_items(plan, by_word, plan.words)
 
 
-def page_nll(loaded: Loaded, tokens: tuple[int, ...], plan: RollingPlan) -> float:
+def page_nll(scorer: TextScorer, tokens: tuple[int, ...], plan: RollingPlan) -> float:
     """Negative log-likelihood of a page (nats), each of its tokens predicted once."""
-    total = 0.0
+    stretches = []
     for rolled in get_rolling_token_windows(list(tokens), plan.prefix, plan.window, context_len=1):
         context, continuation = make_disjoint_window(rolled)
-        total += window_nll(loaded, [*context, *continuation], len(continuation)) * len(continuation)
-    return total
+        stretches.append(Stretch([*context, *continuation], len(continuation)))
+    together = plan.together(scorer.size)
+    parts = [stretches[start : start + together] for start in range(0, len(stretches), together)]
+    return sum(loss for part in parts for loss in scorer.losses(part))

@@ -10,15 +10,17 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from kick.checkpoints import Loaded, load
 from kick.errors import InputError
 from kick.harness.corpora import Corpus, load_corpus
+from kick.harness.forward import Forward
 from kick.harness.perplexity import (
     PerplexityPlan,
-    _head_is_linear,
+    Stretch,
+    TextScorer,
     make_perplexity_plan,
     perplexity_scores,
     score_windows,
-    window_nll,
 )
 from kick.store import Journal
+from kick.types import BatchSize
 from tests.data_root import make_data_root
 from tests.tiny import save_model
 
@@ -30,6 +32,10 @@ def llama(tiny_llama: Path) -> Loaded:
     return load(tiny_llama, dtype="float32", device="cpu")
 
 
+def _scorer(loaded: Loaded, tokens: int = 1) -> TextScorer:
+    return TextScorer(Forward(loaded.model, "plain"), BatchSize(tokens=tokens, rows=1))
+
+
 def _plan(loaded: Loaded, **settings: int | None) -> PerplexityPlan:
     defaults: dict[str, int | None] = {"window": 300, "windows": None, "fits": 4096, "seed": 1}
     return make_perplexity_plan(Corpus("text", TEXT), loaded.tokenizer, **{**defaults, **settings})  # type: ignore[arg-type]
@@ -37,7 +43,7 @@ def _plan(loaded: Loaded, **settings: int | None) -> PerplexityPlan:
 
 def test_perplexity_is_that_of_the_definition(llama: Loaded, tiny_llama: Path, tmp_path: Path) -> None:
     plan = _plan(llama)
-    items = score_windows(llama, plan, Journal(tmp_path / "j"), lambda _: None)
+    items = score_windows(_scorer(llama), plan, Journal(tmp_path / "j"), lambda _: None)
 
     model = AutoModelForCausalLM.from_pretrained(tiny_llama)
     ids = torch.tensor(AutoTokenizer.from_pretrained(tiny_llama)(TEXT).input_ids)
@@ -66,15 +72,13 @@ def test_the_tail_that_fills_no_window_is_dropped(llama: Loaded) -> None:
     assert _plan(llama, windows=2).windows == plan.windows[:2]
 
 
-def test_a_model_whose_logits_are_soft_capped_is_scored_through_its_own_forward(
-    llama: Loaded, tmp_path: Path
-) -> None:
-    assert _head_is_linear(llama)
+def test_a_model_whose_logits_are_soft_capped_is_scored_with_its_cap(tmp_path: Path) -> None:
     capped = load(save_model(tmp_path / "gemma3", "gemma3", scale=10), dtype="float32", device="cpu")
     capped.model.config.final_logit_softcapping = 2.0
-    assert not _head_is_linear(capped)
+    scorer = _scorer(capped)
+    assert scorer.forward.head.rule == "final_logit_softcapping"
     ids = torch.arange(5, 205)[None]
-    assert window_nll(capped, tuple(range(5, 205))) == pytest.approx(
+    assert scorer.mean_loss(tuple(range(5, 205))) == pytest.approx(
         capped.model(ids, labels=ids).loss.item(), rel=1e-5
     )
 
@@ -82,17 +86,17 @@ def test_a_model_whose_logits_are_soft_capped_is_scored_through_its_own_forward(
 def test_a_loss_that_is_not_finite_is_reported_as_such(llama: Loaded, tmp_path: Path) -> None:
     broken = load(save_model(tmp_path / "m"), dtype="float32", device="cpu")
     broken.model.get_output_embeddings().weight.data[7] = math.inf
-    items = score_windows(broken, _plan(broken), Journal(tmp_path / "j"), lambda _: None)
+    items = score_windows(_scorer(broken), _plan(broken), Journal(tmp_path / "j"), lambda _: None)
     assert not math.isfinite(perplexity_scores(items)["perplexity"])
 
 
 def test_windows_answered_before_a_kill_are_not_computed_again(llama: Loaded, tmp_path: Path) -> None:
     journal, plan, steps = Journal(tmp_path / "j"), _plan(llama), []
-    whole = score_windows(llama, plan, journal, steps.append)
+    whole = score_windows(_scorer(llama), plan, journal, steps.append)
     lines = journal.path.read_text().splitlines(keepends=True)
     journal.path.write_text("".join(lines[:2]))
     steps.clear()
-    again = score_windows(llama, plan, journal, steps.append)
+    again = score_windows(_scorer(llama), plan, journal, steps.append)
     assert steps == [2] + [1] * (len(plan.windows) - 2)
     assert again.equals(whole)
 
@@ -143,5 +147,37 @@ def test_c4_is_its_first_1100_documents_joined_by_spaces_and_256_windows_at_most
 
 def test_the_loss_of_the_last_tokens_is_that_of_the_whole_less_that_of_the_first(llama: Loaded) -> None:
     tokens = llama.tokenizer(TEXT)["input_ids"][:300]
-    whole, first = window_nll(llama, tokens), window_nll(llama, tokens[:141])
-    assert window_nll(llama, tokens, 159) == pytest.approx((299 * whole - 140 * first) / 159, rel=1e-5)
+    scorer = _scorer(llama)
+    whole, first = scorer.mean_loss(tokens), scorer.mean_loss(tokens[:141])
+    assert scorer.mean_loss(tokens, 159) == pytest.approx((299 * whole - 140 * first) / 159, rel=1e-5)
+
+
+def test_windows_that_go_through_together_lose_what_they_lose_alone(llama: Loaded, tmp_path: Path) -> None:
+    plan = _plan(llama, window=100)
+    assert [len(batch) for batch in plan.batches(BatchSize(tokens=250, rows=1))][:2] == [2, 2]
+    alone = score_windows(_scorer(llama), plan, Journal(tmp_path / "alone"), lambda _: None)
+    steps: list[int] = []
+    together = score_windows(_scorer(llama, 250), plan, Journal(tmp_path / "together"), steps.append)
+    assert together["nll"].tolist() == pytest.approx(alone["nll"].tolist(), rel=1e-6)
+    assert steps[:2] == [0, 2]
+
+
+def test_stretches_of_unequal_length_do_not_change_each_other(llama: Loaded) -> None:
+    tokens = llama.tokenizer(TEXT)["input_ids"]
+    stretches = [Stretch(tokens[:9], 3), Stretch(tokens[:200]), Stretch(tokens[5:60], 1)]
+    scorer = _scorer(llama)
+    alone = [scorer.losses([stretch])[0] for stretch in stretches]
+    assert scorer.losses(stretches) == pytest.approx(alone, rel=1e-5)
+
+
+def test_logits_are_never_held_for_a_whole_window(llama: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kick.harness.head.LOGITS_AT_A_TIME", 40 * 384)
+    scorer, sizes = _scorer(llama), []
+    handle = llama.model.get_output_embeddings().register_forward_hook(
+        lambda module, given, logits: sizes.append(logits.shape[-2])
+    )
+    loss = scorer.mean_loss(llama.tokenizer(TEXT)["input_ids"][:300])
+    handle.remove()
+    assert math.isfinite(loss)
+    assert max(sizes) == 40
+    assert sum(sizes) == 299

@@ -74,8 +74,26 @@ def test_a_token_that_spans_the_join_goes_to_the_continuation(tokenizer: PreTrai
 def test_options_that_kick_does_not_apply_are_refused(tokenizer: PreTrainedTokenizerBase) -> None:
     with pytest.raises(InputError, match="repetition_penalty"):
         Encoder(tokenizer).generate("a", {"until": ["."], "repetition_penalty": 1.2})
-    with pytest.raises(InputError, match="greedily"):
-        Encoder(tokenizer).generate("a", {"until": ["."], "do_sample": True, "temperature": 0.7})
+    with pytest.raises(InputError, match="top_p"):
+        Encoder(tokenizer).generate("a", {"until": ["."], "do_sample": True, "temperature": 1, "top_p": 0.9})
+
+
+@pytest.mark.parametrize("temperature", [{}, {"temperature": 0}, {"temperature": -1.0}])
+def test_drawing_without_a_temperature_is_an_error(
+    tokenizer: PreTrainedTokenizerBase, temperature: dict[str, float]
+) -> None:
+    with pytest.raises(InputError, match="above 0"):
+        Encoder(tokenizer).generate("a", {"until": ["."], "do_sample": True, **temperature})
+
+
+def test_prompts_draw_with_seeds_of_their_own(tokenizer: PreTrainedTokenizerBase) -> None:
+    encoder, settings = Encoder(tokenizer), {"until": ["."], "do_sample": True, "temperature": 0.7}
+    one = encoder.generate("a", settings, seed=1)
+    assert one == encoder.generate("a", settings, seed=1)
+    assert (
+        len({one.seed, encoder.generate("b", settings, 1).seed, encoder.generate("a", settings, 2).seed}) == 3
+    )
+    assert encoder.generate("a", {"until": ["."]}, seed=1) == encoder.generate("a", {"until": ["."]}, seed=2)
 
 
 def test_the_same_settings_give_the_same_hash(squad: LoadedTask, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -12,9 +12,11 @@ from lm_eval.tasks.wikitext.preprocess_wikitext import wikitext_detokenizer
 from kick.checkpoints import Loaded, load
 from kick.errors import InputError
 from kick.harness.corpora import Corpus
-from kick.harness.perplexity import perplexity_scores
+from kick.harness.forward import Forward
+from kick.harness.perplexity import TextScorer, perplexity_scores
 from kick.harness.rolling import make_rolling_plan, score_pages
 from kick.store import Journal
+from kick.types import BatchSize
 
 PAGES = (
     " = Vinsted = \n \n The ferry , built in 1 @,@ 874 , lay still for the third day . \n" * 4,
@@ -28,11 +30,15 @@ def llama(tiny_llama: Path) -> Loaded:
     return load(tiny_llama, dtype="float32", device="cpu")
 
 
+@pytest.mark.parametrize("batch_tokens", [1, 120])
 @pytest.mark.parametrize("window", [50, 200])
-def test_word_perplexity_and_bits_per_byte_are_lm_evals(llama: Loaded, tmp_path: Path, window: int) -> None:
+def test_word_perplexity_and_bits_per_byte_are_lm_evals(
+    llama: Loaded, tmp_path: Path, window: int, batch_tokens: int
+) -> None:
     plan = make_rolling_plan(CORPUS, llama.tokenizer, window=window, windows=None, fits=None, seed=1)
     assert len(plan.windows[0]) > window  # windows roll, and the last one overlaps
-    items = score_pages(llama, plan, Journal(tmp_path / "journal.jsonl"), lambda _: None)
+    scorer = TextScorer(Forward(llama.model, "plain"), BatchSize(tokens=batch_tokens, rows=1))
+    items = score_pages(scorer, plan, Journal(tmp_path / "journal.jsonl"), lambda _: None)
     requests = [
         Instance("loglikelihood_rolling", {}, (wikitext_detokenizer({"page": page}),), 0) for page in PAGES
     ]
