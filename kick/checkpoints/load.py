@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kick.checkpoints.checks import (
     check_code,
     check_quantiser,
+    check_sparse_files,
     check_values,
     quant_method,
     quantization_config,
@@ -65,6 +66,7 @@ def load(
     _check_device(device)
     check_code(folder, config, trust_remote_code)
     check_quantiser(folder, config, device)
+    check_sparse_files(folder, tensors)
     dtype = _resolve_dtype(folder, config, tensors, dtype)
     check_values(folder, tensors, dtype, quantised=quant_method(config) is not None)
     tokenizer = read_tokenizer(tokenizer_folder or folder, trust_remote_code)
