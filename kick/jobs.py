@@ -36,8 +36,10 @@ class Source:
     """What a checkpoint's files say of it, before anything is loaded."""
 
     checkpoint: Checkpoint
-    folder: Path  # of its weights, or of those that it is made from
-    folder_fingerprint: str
+    origin: Path  # what the suite names: a folder, or a GGUF file
+    folder: Path  # of its weights, or of those that it is made from: the origin, or what a GGUF file is converted to
+    folder_fingerprint: str  # of the origin
+    tokenizer: Path  # the folder of its tokenizer
     fingerprint: str
     config: "PretrainedConfig"
 

@@ -75,11 +75,13 @@ def run(
     orders = [order for checkpoint in checkpoints for order in _orders(checkpoint, suite, names, batch)]
     reporter.say(f"{suite.name}: {len(checkpoints)} checkpoints x {len(names)} tasks into {results}")
     reporter.say("loading data")
-    from kick.checkpoints import fingerprint, resolve
+    from kick.checkpoints import fingerprint, resolve, resolve_tokenizer
     from kick.harness.bench import Bench
 
     catalog = read_catalog([Path(folder) for folder in suite.include_path])
-    bench = Bench.load(suite, names, catalog, data_root, resolve(suite.checkpoint(suite.reference)))
+    reference = suite.checkpoint(suite.reference)
+    words = resolve_tokenizer(reference, resolve(reference))
+    bench = Bench.load(suite, names, catalog, data_root, words)
     store = Store.create(results, suite.dump())
     room = Room(
         suite,
@@ -145,14 +147,16 @@ def _reference_order(orders: Sequence[Order], room: Room) -> Order:
 
 def read_source(checkpoint: Checkpoint, room: Room) -> Source:
     """What the files of a checkpoint say of it: no model is loaded and none is made."""
-    from kick.checkpoints import read_config, resolve
+    from kick.checkpoints import converted, read_config, resolve, resolve_tokenizer
     from kick.compression import recipe_key
 
-    folder = resolve(checkpoint)
-    weights = room.hashed(folder)
+    origin = resolve(checkpoint)
+    tokenizer = resolve_tokenizer(checkpoint, origin)
+    folder = origin if origin.is_dir() else converted(origin, checkpoint.dtype, room.cache)
+    weights = room.hashed(origin)
     made = recipe_key(checkpoint.recipe, weights) if checkpoint.recipe else weights
     config = read_config(folder, trust_remote_code=checkpoint.trust_remote_code)
-    return Source(checkpoint, folder, weights, made, config)
+    return Source(checkpoint, origin, folder, weights, tokenizer, made, config)
 
 
 def plan_job(order: Order, tier: Tier, room: Room, reference: Job | None = None) -> Job:
@@ -167,11 +171,11 @@ def plan_job(order: Order, tier: Tier, room: Room, reference: Job | None = None)
     from kick.checkpoints import read_tokenizer, tokenizer_fingerprint
 
     source = read_source(order.checkpoint, room)
-    words = tokenizer_fingerprint(source.folder)
+    words = tokenizer_fingerprint(source.tokenizer)
     plans = room.bench.plans(
         words,
         source.config,
-        lambda: read_tokenizer(source.folder, order.checkpoint.trust_remote_code),
+        lambda: read_tokenizer(source.tokenizer, order.checkpoint.trust_remote_code),
         room.suite,
     )
     asked = {
@@ -257,7 +261,8 @@ def execute(job: Job, missing: Sequence[str], room: Room, *, before: int, total:
     loaded = _load(job.source, folder, room)
     record = room.store.checkpoint(checkpoint.id)
     assert record is not None
-    measured = {"description": describe(folder, checkpoint.recipe), "simulated": loaded.simulated}
+    weights = folder if checkpoint.recipe else job.source.origin
+    measured = {"description": describe(weights, checkpoint.recipe), "simulated": loaded.simulated}
     room.store.write_checkpoint(record.model_copy(update=measured))
     scorer = room.bench.scorer(loaded, job.batch, job.tier)
     for offset, task in enumerate(missing, start=1):
@@ -318,8 +323,13 @@ def _load(source: Source, folder: Path, room: Room) -> "Loaded":
     from kick.checkpoints import load
 
     room.reporter.say(f"loading {source.checkpoint.id}")
-    trust = source.checkpoint.trust_remote_code
-    return load(folder, dtype=source.dtype, device=room.device, trust_remote_code=trust)
+    return load(
+        folder,
+        dtype=source.dtype,
+        device=room.device,
+        trust_remote_code=source.checkpoint.trust_remote_code,
+        tokenizer_folder=source.tokenizer,
+    )
 
 
 def _materialise(source: Source, room: Room) -> Path:

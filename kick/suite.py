@@ -16,7 +16,7 @@ from kick.types import Checkpoint, Dtype, Recipe, Tier
 
 PerplexityDataset = Literal["wikitext2", "wikitext2_words", "c4", "world"]
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(?P<file>/[\w./-]+\.gguf)?")
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -44,6 +44,7 @@ class CheckpointKeys(_Keys):
     revision: str | None = None
     dtype: Dtype = "auto"
     trust_remote_code: bool = False
+    tokenizer: str | None = None  # default: that of the model's folder
     base: str | None = None  # these three as a results folder keeps the points of a series
     recipe: Recipe | None = None
     series: str | None = None
@@ -276,15 +277,16 @@ def _listed(entry: CheckpointKeys, at: str, folder: Path) -> Checkpoint:
     _check_id(entry.id, f"{at}.id")
     model = _expand_variables(entry.model, f"{at}.model")
     local = _local(model, folder if model == entry.model else Path.cwd())  # a variable is the caller's
-    if local.is_dir():
+    if local.is_dir() or (local.is_file() and local.suffix == ".gguf"):
         if entry.revision is not None:
             raise InputError(
-                f"{at}.revision: {local} is a local folder, which has no revision. Remove the key."
+                f"{at}.revision: {local} is here, and what is local has no revision. Remove the key."
             )
         model = str(local)
     elif not _HUB_ID.fullmatch(model):
         raise InputError(
-            f"{at}.model: {local} is not a folder. Give the folder of a checkpoint, or a hub id (owner/name)."
+            f"{at}.model: {local} is not a folder or .gguf file. Give the folder of a checkpoint, a .gguf file, or a "
+            "hub id (owner/name, or owner/name/file.gguf)."
         )
     elif entry.revision is None:
         raise InputError(
@@ -297,10 +299,25 @@ def _listed(entry: CheckpointKeys, at: str, folder: Path) -> Checkpoint:
         revision=entry.revision,
         dtype=entry.dtype,
         trust_remote_code=entry.trust_remote_code,
+        tokenizer=_elsewhere(entry.tokenizer, folder, f"{at}.tokenizer"),
         base=entry.base,
         recipe=entry.recipe,
         series=entry.series,
     )
+
+
+def _elsewhere(text: str | None, folder: Path, at: str) -> str | None:
+    """A key that names a further folder: its path, or a hub id as owner/name@revision."""
+    if text is None:
+        return None
+    expanded = _expand_variables(text, at)
+    local = _local(expanded, folder if text == expanded else Path.cwd())
+    name, _, revision = expanded.partition("@")
+    if local.is_dir():
+        return str(local)
+    if not (_HUB_ID.fullmatch(name) and revision):
+        raise InputError(f"{at}: {local} is not a folder. Give one, or a hub id as owner/name@<commit sha>.")
+    return expanded
 
 
 def _points(series: SeriesKeys, source: Checkpoint, at: str) -> list[Checkpoint]:

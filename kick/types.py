@@ -67,10 +67,11 @@ class Checkpoint(Record):
     """One model of a suite: where its weights come from and how it is loaded and scored."""
 
     id: str
-    model: str  # a folder, or a hub id
+    model: str  # a folder, a GGUF file, or a hub id
     revision: str | None = None
     dtype: Dtype = "auto"  # auto: the dtype that the checkpoint's own config states
     trust_remote_code: bool = False
+    tokenizer: str | None = None  # a folder or hub id, where the tokenizer does not lie with the model
     base: str | None = None  # the checkpoint that the recipe starts from
     recipe: Recipe | None = None
     series: str | None = None  # the series that this checkpoint is a point of

@@ -1,6 +1,7 @@
 """What every test may ask for: a small real model on disk, and nothing from any network."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,9 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.tiny import save_model
 
     return save_model(tmp_path_factory.mktemp("models") / "tiny-llama", scale=10)
+
+
+@pytest.fixture
+def folder(tiny_llama: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny Llama that the test may change."""
+    return Path(shutil.copytree(tiny_llama, tmp_path / "model"))

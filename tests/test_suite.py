@@ -60,6 +60,24 @@ def test_paths_are_taken_from_the_folder_of_the_suite(write: Write, tmp_path: Pa
     assert Suite.read(write()).checkpoints[0].model == str(tmp_path / "model")
 
 
+def test_a_gguf_file_and_a_tokenizer_are_paths_from_the_folder_of_the_suite(
+    write: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "q4.gguf").touch()
+    entries = [
+        {"id": "dense", "model": "model"},
+        {"id": "q4", "model": "q4.gguf", "tokenizer": "model"},
+        {"id": "q8", "model": "owner/name/q8.gguf", "revision": "abc", "tokenizer": "owner/dense@def"},
+    ]
+    suite = Suite.read(write(checkpoints=entries))
+    assert suite.checkpoint("q4").model == str(tmp_path / "q4.gguf")
+    assert suite.checkpoint("q4").tokenizer == str(tmp_path / "model")
+    assert suite.checkpoint("q8").tokenizer == "owner/dense@def"
+    again = tmp_path / "again.yaml"
+    again.write_text(suite.dump())
+    assert Suite.read(again) == suite
+
+
 def test_a_suite_reads_back_from_a_results_folder(write: Write, tmp_path: Path) -> None:
     series = [{"from": "dense", "method": "rtn", "bits": [4]}]
     suite = Suite.read(write(series=series, perplexity={"datasets": ["wikitext2"], "windows": 3}, limit=5))

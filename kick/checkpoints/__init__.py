@@ -2,11 +2,13 @@
 
 from kick.checkpoints.describe import describe
 from kick.checkpoints.fingerprint import fingerprint, tokenizer_fingerprint
+from kick.checkpoints.gguf import converted
 from kick.checkpoints.load import Loaded, load, read_config, read_tokenizer
-from kick.checkpoints.spec import locate, resolve
+from kick.checkpoints.spec import locate, resolve, resolve_tokenizer
 
 __all__ = [
     "Loaded",
+    "converted",
     "describe",
     "fingerprint",
     "load",
@@ -14,5 +16,6 @@ __all__ = [
     "read_config",
     "read_tokenizer",
     "resolve",
+    "resolve_tokenizer",
     "tokenizer_fingerprint",
 ]

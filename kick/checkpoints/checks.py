@@ -67,6 +67,16 @@ def check_quantiser(folder: Path, config: dict[str, Any], device: str) -> None:
         )
 
 
+def check_sparse_files(folder: Path, tensors: list[StoredTensor]) -> None:
+    """Refuses weights that are stored as bitmasks and non-zeros, whatever the config declares."""
+    for tensor in tensors:
+        if tensor.name.endswith(".bitmask"):
+            raise InputError(
+                f"{folder}: '{tensor.name}' belongs to the storage format 'sparse-bitmask', which compressed-tensors "
+                "no longer reads since 0.15. Decompress it with an older one and save it as dense safetensors."
+            )
+
+
 def check_code(folder: Path, config: dict[str, Any], trust_remote_code: bool) -> None:
     """Refuses a model whose class transformers lacks, unless the folder brings its code and is trusted."""
     from transformers import CONFIG_MAPPING

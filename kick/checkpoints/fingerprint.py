@@ -23,14 +23,17 @@ _IGNORED = {
 
 
 def fingerprint(folder: Path) -> str:
-    """SHA-256 (hex) of weights, configs, remote code and tokenizer; names and dates do not matter.
+    """SHA-256 (hex) of a GGUF file, or of a folder's weights, configs, remote code and tokenizer.
 
-    Weights are hashed file by file, so that another shard layout is another fingerprint. JSON files are
-    hashed without the fields that only record versions and paths, and without regard to the order of keys.
+    Names and dates do not matter. Weights are hashed file by file, so that another shard layout is another
+    fingerprint. JSON files are hashed without the fields that only record versions and paths, and without regard to
+    the order of keys.
 
     Raises:
         InputError: the folder holds no checkpoint.
     """
+    if folder.suffix == ".gguf" and folder.is_file():
+        return file_sha256(folder)
     config_json(folder)
     configs = [path for path in (folder / "config.json", folder / "generation_config.json") if path.is_file()]
     return _digest([*weight_files(folder), *configs, *sorted(folder.glob("*.py")), *tokenizer_files(folder)])

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 from kick.checkpoints.checks import (
     check_code,
     check_quantiser,
+    check_sparse_files,
     check_values,
     quant_method,
     quantization_config,
 )
 from kick.checkpoints.folder import StoredTensor, config_json, read_json, stored_tensors
+from kick.checkpoints.gguf import FLOATS as GGUF_FLOATS
+from kick.checkpoints.gguf import check_tokenizer, read_converted
 from kick.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -34,7 +37,14 @@ class Loaded:
     simulated: tuple[str, ...]  # what differs from the model as it would be deployed, a phrase each
 
 
-def load(folder: Path, *, dtype: str, device: str, trust_remote_code: bool = False) -> Loaded:
+def load(
+    folder: Path,
+    *,
+    dtype: str,
+    device: str,
+    trust_remote_code: bool = False,
+    tokenizer_folder: Path | None = None,
+) -> Loaded:
     """Load a folder strictly.
 
     Args:
@@ -43,6 +53,7 @@ def load(folder: Path, *, dtype: str, device: str, trust_remote_code: bool = Fal
             float16.
         device: cpu or cuda.
         trust_remote_code: run the Python files that the folder brings.
+        tokenizer_folder: where the tokenizer lies, if not with the model.
 
     Raises:
         InputError: files are missing or damaged; the quantiser is unknown; keys are missing, unexpected or of
@@ -55,9 +66,12 @@ def load(folder: Path, *, dtype: str, device: str, trust_remote_code: bool = Fal
     _check_device(device)
     check_code(folder, config, trust_remote_code)
     check_quantiser(folder, config, device)
+    check_sparse_files(folder, tensors)
     dtype = _resolve_dtype(folder, config, tensors, dtype)
     check_values(folder, tensors, dtype, quantised=quant_method(config) is not None)
-    tokenizer = read_tokenizer(folder, trust_remote_code)
+    tokenizer = read_tokenizer(tokenizer_folder or folder, trust_remote_code)
+    if read_converted(folder):
+        check_tokenizer(folder, tokenizer)
     model = _load_model(folder, dtype, device, trust_remote_code)
     _check_tying(folder, model)
     _check_vocabulary(folder, model, tokenizer)
@@ -109,6 +123,12 @@ def simulated(folder: Path, config: dict[str, Any], device: str) -> tuple[str, .
     """What differs between the model that is scored and the one that would be deployed, a phrase each."""
     found = []
     made = folder / "kick.json"
+    gguf = read_converted(folder)
+    if gguf and (kinds := [kind for kind in gguf.kinds if kind not in GGUF_FLOATS]):
+        found.append(f"weights: dequantised from {', '.join(sorted(kinds))}")
+        found.append(
+            "activations: not quantised, which llama.cpp does for its products with quantised weights"
+        )
     recipe = read_json(made, "Make the folder again.").get("recipe", {}) if made.is_file() else {}
     if recipe.get("bits") is not None:
         found.append(f"weights: {recipe['bits']}-bit values in a wider dtype")

@@ -1,55 +1,114 @@
-"""From a checkpoint of a suite to a folder on this machine: a local folder as it is, a hub id by download."""
+"""From a checkpoint of a suite to files on this machine: local ones as they are, those of a hub id by download."""
 
 import re
 from pathlib import Path
 
+from kick.checkpoints.folder import TOKENIZER_FILES, tokenizer_files
 from kick.errors import InputError
 from kick.types import Checkpoint
 
-_HUB_ID = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
+HUB_ID = re.compile(r"(?P<repository>[\w.-]+(/[\w.-]+)?)(?P<file>(?<=[^/])/[\w./-]+\.gguf)?")
 _WANTED = ["*.safetensors", "*.json", "*.model", "*.tiktoken", "*.txt", "*.jinja"]
 _UNWANTED = ["*/*", "consolidated*"]  # files in subfolders, and Mistral's second copy of the weights
 
 
 def resolve(checkpoint: Checkpoint) -> Path:
-    """The folder of a checkpoint; a hub id is downloaded at its revision, or taken from the hub's cache.
+    """The folder of a checkpoint, or its GGUF file; a hub id is downloaded at its revision, or taken from its cache.
 
     Only safetensors, JSON, tokenizer and chat template files are fetched, and Python files if remote code is
-    trusted.
+    trusted; of `owner/name/file.gguf` that file alone.
 
     Raises:
-        InputError: no such folder, no such repository or revision, a hub id without a revision, or no
-            network.
+        InputError: no such file or folder, several GGUF files to choose from, no such repository or revision, a hub
+            id without a revision, or no network.
     """
-    folder = Path(checkpoint.model).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.is_file():
+    path = Path(checkpoint.model).expanduser()
+    if path.is_dir():
+        return _gguf_alone(path) or path
+    if path.is_file():
+        if path.suffix == ".gguf":
+            return path
         raise InputError(
-            f"checkpoint '{checkpoint.id}': {folder} is a file. Give the folder that holds config.json and "
-            "*.safetensors."
+            f"checkpoint '{checkpoint.id}': {path} is a file. Give the folder that holds config.json and "
+            "*.safetensors, or a .gguf file."
         )
-    if not _HUB_ID.match(checkpoint.model) or checkpoint.model.startswith("."):
-        raise InputError(f"checkpoint '{checkpoint.id}': there is no folder {folder}.")
+    match = HUB_ID.fullmatch(checkpoint.model)
+    if not match or checkpoint.model.startswith("."):
+        raise InputError(f"checkpoint '{checkpoint.id}': there is no folder {path}.")
     if checkpoint.revision is None:
         raise InputError(
             f"checkpoint '{checkpoint.id}': '{checkpoint.model}' is no folder here, and as a hub id it needs "
             "a revision. Pin one, so that the scores stay those of one model: 'revision: <commit sha>'."
         )
-    return _download(checkpoint, checkpoint.revision)
+    what = f"checkpoint '{checkpoint.id}': {checkpoint.model} at revision {checkpoint.revision}"
+    if match["file"]:
+        file = match["file"].removeprefix("/")
+        return _download(what, match["repository"], checkpoint.revision, [file]) / file
+    wanted = [*_WANTED, "*.py"] if checkpoint.trust_remote_code else _WANTED
+    return _download(what, match["repository"], checkpoint.revision, wanted)
 
 
 def locate(model: str) -> Path:
-    """The folder of a model given on the command line: a folder, or a hub id as `owner/name@revision`.
+    """The folder or GGUF file of a model given on the command line; of a hub id as `owner/name@revision`.
 
     Raises:
         InputError: as `resolve`.
     """
-    name, _, revision = (model, "", "") if Path(model).expanduser().exists() else model.partition("@")
-    return resolve(Checkpoint(id=name, model=name, revision=revision or None))
+    name, revision = split_revision(model)
+    return resolve(Checkpoint(id=name, model=name, revision=revision))
 
 
-def _download(checkpoint: Checkpoint, revision: str) -> Path:
+def resolve_tokenizer(checkpoint: Checkpoint, model: Path) -> Path:
+    """The folder of a checkpoint's tokenizer: the one that it names, or that of its model.
+
+    Raises:
+        InputError: the one that it names is not there.
+    """
+    if checkpoint.tokenizer is None and model.is_dir():
+        return model
+    if checkpoint.tokenizer is None:
+        if tokenizer_files(model.parent):
+            return model.parent
+        raise InputError(
+            f"checkpoint '{checkpoint.id}': {model} has no tokenizer that can be trusted: what transformers builds "
+            "from a GGUF file may split texts otherwise and leave out the BOS token. Set `tokenizer` to the folder "
+            "or hub id of the model that the file was made from."
+        )
+    name, revision = split_revision(checkpoint.tokenizer)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if revision is None or not HUB_ID.fullmatch(name):
+        raise InputError(
+            f"checkpoint '{checkpoint.id}': tokenizer: {folder} is no folder. Give one, or a hub id as "
+            "owner/name@<commit sha>."
+        )
+    what = f"checkpoint '{checkpoint.id}': the tokenizer {name} at revision {revision}"
+    return _download(what, name, revision, list(TOKENIZER_FILES))
+
+
+def split_revision(model: str) -> tuple[str, str | None]:
+    """`owner/name@revision` as its two parts; a path that exists here has no revision."""
+    if Path(model).expanduser().exists():
+        return model, None
+    name, _, revision = model.partition("@")
+    return name, revision or None
+
+
+def _gguf_alone(folder: Path) -> Path | None:
+    """The GGUF file of a folder that holds no other weights, or None."""
+    files = sorted(folder.glob("*.gguf"))
+    if not files or list(folder.glob("*.safetensors")):
+        return None
+    if len(files) > 1:
+        raise InputError(
+            f"{folder} holds {len(files)} GGUF files ({', '.join(file.name for file in files[:3])}). "
+            "Name the file itself."
+        )
+    return files[0]
+
+
+def _download(what: str, repository: str, revision: str, wanted: list[str]) -> Path:
     from functools import partial
 
     import httpx
@@ -62,13 +121,9 @@ def _download(checkpoint: Checkpoint, revision: str) -> Path:
         RevisionNotFoundError,
     )
 
-    what = f"checkpoint '{checkpoint.id}': {checkpoint.model} at revision {revision}"
+    unwanted = [] if wanted[0].endswith(".gguf") else _UNWANTED
     download = partial(
-        snapshot_download,
-        checkpoint.model,
-        revision=revision,
-        allow_patterns=[*_WANTED, "*.py"] if checkpoint.trust_remote_code else _WANTED,
-        ignore_patterns=_UNWANTED,
+        snapshot_download, repository, revision=revision, allow_patterns=wanted, ignore_patterns=unwanted
     )
     try:
         return Path(download())

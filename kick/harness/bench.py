@@ -69,9 +69,9 @@ class Bench:
 
     @classmethod
     def load(
-        cls, suite: Suite, names: Sequence[str], catalog: Catalog, data_root: Path | None, reference: Path
+        cls, suite: Suite, names: Sequence[str], catalog: Catalog, data_root: Path | None, tokenizer: Path
     ) -> "Bench":
-        """Load the data of the tasks `names` of a suite; `reference` is the folder of its reference.
+        """Load the data of the tasks `names` of a suite; `tokenizer` is the folder of its reference's.
 
         Raises:
             InputError: data are missing.
@@ -80,7 +80,7 @@ class Bench:
         include = [Path(path) for path in suite.include_path]
         datasets = suite.perplexity.datasets if suite.perplexity else ()
         return cls(
-            load_tasks(tasks, catalog, include=include, data_root=data_root, tokenizer=reference),
+            load_tasks(tasks, catalog, include=include, data_root=data_root, tokenizer=tokenizer),
             [load_corpus(name, data_root) for name in datasets if f"perplexity_{name}" in names],
         )
 

@@ -1,17 +1,16 @@
 import pickle
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 from kick.checkpoints import load, read_config, read_tokenizer
 from kick.checkpoints.load import simulated
 from kick.errors import InputError
-from tests.checkpoints.edits import Q_PROJ, edit_json, edit_weights, shard
+from tests.checkpoints.broken import REFUSALS, bring_code, enlarge_tokenizer, remove_weights, write
+from tests.checkpoints.edits import edit_json, edit_weights, shard
 from tests.tiny import CONFIGS, save_model
 
 
@@ -80,153 +79,6 @@ def test_the_tokenizer_is_read_without_the_model(folder: Path) -> None:
 
 
 # --- refusals: what is broken, and the words that say so ---
-
-
-def remove(name: str) -> Callable[[Path], None]:
-    def edit(tensors: dict[str, Tensor]) -> None:
-        del tensors[name]
-
-    return lambda folder: edit_weights(folder, edit)
-
-
-def rename_tensor(folder: Path) -> None:
-    def rename(tensors: dict[str, Tensor]) -> None:
-        tensors[Q_PROJ.replace("q_proj", "query")] = tensors.pop(Q_PROJ)
-
-    edit_weights(folder, rename)
-
-
-def add_tensor(folder: Path) -> None:
-    edit_weights(folder, lambda tensors: tensors.update({"model.layers.0.adapter.weight": torch.rand(4, 4)}))
-
-
-def change_shape(folder: Path) -> None:
-    edit_weights(folder, lambda tensors: tensors.update({Q_PROJ: tensors[Q_PROJ][:16].clone()}))
-
-
-def declare(method: str | None, **more: object) -> Callable[[Path], None]:
-    config = {**({"quant_method": method} if method else {"bits": 4}), **more}
-    return lambda folder: edit_json(folder / "config.json", quantization_config=config)
-
-
-def write(value: float, rows: int) -> Callable[[Path], None]:
-    def edit(tensors: dict[str, Tensor]) -> None:
-        tensors[Q_PROJ][:rows] = value
-
-    return lambda folder: edit_weights(folder, edit)
-
-
-def pack(folder: Path) -> None:
-    edit_weights(folder, lambda tensors: tensors.update({Q_PROJ: tensors[Q_PROJ].mul(100).to(torch.int8)}))
-
-
-def truncate(folder: Path) -> None:
-    path = folder / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:-1000])
-
-
-def garble_header(folder: Path) -> None:
-    path = folder / "model.safetensors"
-    path.write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00" + b"no json at all!!" + path.read_bytes()[24:])
-
-
-def leave_a_pickle(folder: Path) -> None:
-    (folder / "model.safetensors").unlink()
-    torch.save({}, folder / "pytorch_model.bin")
-
-
-def remove_weights(folder: Path) -> None:
-    (folder / "model.safetensors").unlink()
-
-
-def lose_a_shard(folder: Path) -> None:
-    shard(folder)
-    (folder / "model-00002-of-00002.safetensors").unlink()
-
-
-def swap_shards(folder: Path) -> None:
-    shard(folder)
-    shutil.copyfile(folder / "model-00001-of-00002.safetensors", folder / "model-00002-of-00002.safetensors")
-
-
-def enlarge_tokenizer(words: int, **specials: object) -> Callable[[Path], None]:
-    """Fill the tokenizer up to the embedding's 384 rows, and add `words` and special tokens beyond them."""
-
-    def edit(folder: Path) -> None:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        tokenizer.add_tokens([f"filler{number}" for number in range(384 - len(tokenizer))])
-        tokenizer.add_tokens([f"word{number}" for number in range(words)])
-        tokenizer.add_special_tokens(specials)
-        tokenizer.save_pretrained(folder)
-
-    return edit
-
-
-def remove_tokenizer(folder: Path) -> None:
-    for path in folder.glob("tokenizer*"):
-        path.unlink()
-
-
-def remove_config(folder: Path) -> None:
-    (folder / "config.json").unlink()
-
-
-def garble_config(folder: Path) -> None:
-    (folder / "config.json").write_text('{"model_type": "llama",')
-
-
-def forget_model_type(folder: Path) -> None:
-    edit_json(folder / "config.json", model_type=None)
-
-
-def bring_code(folder: Path) -> None:
-    (folder / "modeling_own.py").write_text("raise SystemExit('code of the checkpoint ran')")
-    auto_map = {"AutoConfig": "modeling_own.OwnConfig", "AutoModelForCausalLM": "modeling_own.OwnModel"}
-    edit_json(folder / "config.json", model_type="own", auto_map=auto_map)
-
-
-def unknown_architecture(folder: Path) -> None:
-    edit_json(folder / "config.json", model_type="lama")
-
-
-REFUSALS: dict[str, tuple[Callable[[Path], None], list[str]]] = {
-    "a tensor removed": (remove(Q_PROJ), ["missing, and would be random", Q_PROJ]),
-    "the head removed": (remove("lm_head.weight"), ["missing, and would be random", "lm_head.weight"]),
-    "a tensor renamed": (rename_tensor, ["missing, and would be random", Q_PROJ]),
-    "a tensor too many": (add_tensor, ["unknown to the model", "model.layers.0.adapter.weight"]),
-    "a shape changed": (change_shape, ["another shape", f"{Q_PROJ} [16, 32] for [32, 32]"]),
-    "modelopt": (declare("modelopt"), ["'modelopt'", "as if they were dense", "compressed-tensors"]),
-    "an unknown quantiser": (declare("gtpq"), ["'gtpq'", "Did you mean 'gptq'?"]),
-    "a quantiser without a name": (declare(None), ["'unnamed'", "does not know"]),
-    "pre-quantised nvfp4": (declare("nvfp4"), ["'nvfp4'", "nvfp4-pack"]),
-    "a quantiser for GPUs": (declare("spqr"), ["'spqr'", "GPU only"]),
-    "a quantiser not installed": (declare("gptq", bits=4), ["package that is not installed", "optimum"]),
-    "a legacy sparse format": (
-        declare("compressed-tensors", sparsity_config={"format": "sparse-bitmask"}),
-        ["'sparse-bitmask'", "0.15"],
-    ),
-    "NaN": (write(float("nan"), rows=1), ["32 values that are NaN or infinite", Q_PROJ]),
-    "infinity": (write(float("-inf"), rows=1), ["32 values that are NaN or infinite", Q_PROJ]),
-    "a constant matrix": (write(0.5, rows=32), ["every value", Q_PROJ, "0.5"]),
-    "packed weights, undeclared": (pack, ["I8", Q_PROJ, "taken for dense"]),
-    "a truncated file": (truncate, ["truncated", "model.safetensors", "Copy it again"]),
-    "a garbled header": (garble_header, ["header cannot be read"]),
-    "a pickle alone": (leave_a_pickle, ["pickle (pytorch_model.bin)", "save_pretrained()"]),
-    "no weights": (remove_weights, ["holds no weights"]),
-    "a shard lost": (lose_a_shard, ["'model-00002-of-00002.safetensors', which is missing"]),
-    "shards swapped": (swap_shards, ["does not hold it"]),
-    "a tokenizer too large": (enlarge_tokenizer(8), ["392", "'word7'", "embedding rows (384)"]),
-    "a padding token without a row": (
-        enlarge_tokenizer(0, pad_token="[PAD]"),
-        ["'[PAD]'", "embedding rows (384)"],
-    ),
-    "no tokenizer": (remove_tokenizer, ["the tokenizer cannot be loaded"]),
-    "no config": (remove_config, ["config.json is missing"]),
-    "a config that is no JSON": (garble_config, ["config.json is not valid JSON"]),
-    "a config without a model type": (forget_model_type, ["no 'model_type'"]),
-    "code of its own": (bring_code, ["runs no code of a checkpoint unasked", "trust_remote_code: true"]),
-    "an unknown architecture": (unknown_architecture, ["'lama'", "Did you mean 'llama'?"]),
-}
 
 
 @pytest.mark.parametrize("case", REFUSALS)

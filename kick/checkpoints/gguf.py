@@ -1,0 +1,220 @@
+"""A GGUF file -> a safetensors folder that is loaded as any other, converted once.
+
+transformers dequantises every tensor of a GGUF on loading, slowly, and drops what it cannot place without a word;
+here a file is converted whole or refused.
+"""
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+from pydantic import ValidationError
+
+from kick.checkpoints.fingerprint import fingerprint
+from kick.errors import InputError
+from kick.files import file_sha256, sync
+from kick.types import Dtype, Record
+
+if TYPE_CHECKING:
+    from gguf import GGUFReader
+    from torch import Tensor
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+VOCABULARY = (
+    "vocabulary.json"  # in a converted folder: the tokens of the file by id, null where it names none
+)
+FLOATS = ("F64", "F32", "F16", "BF16")
+_NORMAL = 1  # the type of a token that a text may hold, in llama.cpp's numbering
+_ROTARY = "rope_freqs.weight"  # frequencies that llama.cpp's rotary embedding reads; no parameters
+_UNSCALED = ("none", "default")
+
+
+class Converted(Record):
+    """`kick.json` of a folder that a GGUF file was converted to."""
+
+    gguf_sha256: str
+    kinds: dict[str, int]  # weights by llama.cpp's name of their storage type
+    dtype: str
+    fingerprint: str  # of the folder as written
+
+
+def converted(file: Path, dtype: Dtype, cache: Path) -> Path:
+    """The safetensors folder of a GGUF file: made once below `cache`, and checked each time.
+
+    It holds no tokenizer. Converting takes about a minute for 300M parameters, and memory for the model in float32.
+
+    Args:
+        file: the GGUF file.
+        dtype: of the dequantised weights; a GGUF states none, so it is not 'auto'.
+        cache: the folder of made checkpoints.
+
+    Raises:
+        InputError: `dtype` is 'auto', the package `gguf` is not installed, the file is damaged, its architecture is
+            not one that transformers converts, or not all of its tensors find their place in the model.
+    """
+    if dtype == "auto":
+        raise InputError(
+            f"{file}: a GGUF file states no dtype to compute in. Set `dtype` to that of the reference (bfloat16, say)."
+        )
+    _require()
+    sha256 = file_sha256(file)
+    parts = [sha256, dtype, version("gguf"), version("transformers")]
+    out = cache / "checkpoints" / f"gguf-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]}"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(out.with_name(f".{out.name}.lock")):
+        if not out.is_dir():
+            scratch = out.with_name(f".{out.name}.tmp")
+            shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
+            try:
+                _convert(file, sha256, dtype, scratch)
+                scratch.rename(out)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+    made = read_converted(out)
+    if made is None or made.fingerprint != fingerprint(out):
+        raise InputError(f"{out} is not what kick converted {file} to. Delete it, and it is made again.")
+    return out
+
+
+def read_converted(folder: Path) -> Converted | None:
+    """The `kick.json` of a converted folder, or None for any other folder."""
+    try:
+        return Converted.model_validate_json((folder / "kick.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def check_tokenizer(folder: Path, tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Refuses a tokenizer whose tokens are not those that the GGUF file of a converted folder names.
+
+    Raises:
+        InputError: as said.
+    """
+    stored: list[str | None] = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
+    own: dict[int, str] = {index: token for token, index in tokenizer.get_vocab().items()}
+    other = [index for index, token in enumerate(stored) if token is not None and own.get(index) != token]
+    if other:
+        first = other[0]
+        raise InputError(
+            f"the tokenizer {tokenizer.name_or_path} is not that of the GGUF file: {len(other)} of {len(stored)} "
+            f"tokens differ, the first is {first}: {own.get(first)!r}, and {stored[first]!r} in the file. "
+            "Name the tokenizer of the model that the file was made from."
+        )
+
+
+def _require() -> None:
+    try:
+        import gguf  # noqa: F401
+    except ImportError:
+        raise InputError(
+            "a GGUF file needs the package 'gguf', which is not installed: pip install 'llm-kick[gguf]'."
+        ) from None
+
+
+def _read(file: Path) -> "GGUFReader":
+    _require()
+    from gguf import GGUFReader
+
+    try:
+        reader = GGUFReader(file)
+        ends = [tensor.data_offset + tensor.n_bytes for tensor in reader.tensors]
+    except (OSError, ValueError, KeyError, IndexError, OverflowError) as error:
+        raise InputError(f"{file} is damaged, or no GGUF file ({error}). Copy it again.") from None
+    if not ends or max(ends) > file.stat().st_size:
+        raise InputError(
+            f"{file} is truncated: its header describes tensors that it does not hold. Copy it again."
+        )
+    return reader
+
+
+def _convert(file: Path, sha256: str, dtype: Dtype, out: Path) -> None:
+    from huggingface_hub import save_torch_state_dict
+
+    reader = _read(file)
+    model = _dequantised(file, dtype)
+    _check_whole(file, reader, model)
+    config = model.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    config.architectures = [type(model).__name__]
+    out.mkdir()
+    config.save_pretrained(out)
+    model.generation_config.save_pretrained(out)
+    save_torch_state_dict(_without_second_copies(model), out)
+    (out / VOCABULARY).write_text(json.dumps(_vocabulary(reader)), encoding="utf-8")
+    kinds: Counter[str] = Counter()
+    for tensor in reader.tensors:
+        kinds[tensor.tensor_type.name] += int(tensor.n_elements)
+    made = Converted(gguf_sha256=sha256, kinds=dict(kinds), dtype=dtype, fingerprint=fingerprint(out))
+    (out / "kick.json").write_text(made.model_dump_json(indent=1), encoding="utf-8")
+    for path in out.iterdir():
+        sync(path)
+    sync(out)
+
+
+def _dequantised(file: Path, dtype: Dtype) -> "PreTrainedModel":
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            file.parent,
+            gguf_file=file.name,
+            dtype=getattr(torch, dtype),
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError, ImportError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{file} cannot be converted by transformers: {first}") from error
+    for problem in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
+        if info[problem]:
+            raise InputError(
+                f"{file} does not fill the model that its header describes ({problem.replace('_', ' ')}: "
+                f"{', '.join(sorted(map(str, info[problem]))[:3])}). Convert it with llama.cpp's own tools."
+            )
+    return model
+
+
+def _without_second_copies(model: "PreTrainedModel") -> "dict[str, Tensor]":
+    """The tensors of a model, those that are tied under the first of their names: the embeddings, not the head."""
+    first: dict[int, str] = {}
+    tensors = model.state_dict()
+    for name, tensor in tensors.items():
+        first.setdefault(tensor.data_ptr(), name)
+    return {name: tensors[name] for name in first.values()}
+
+
+def _check_whole(file: Path, reader: "GGUFReader", model: "PreTrainedModel") -> None:
+    """Refuses a file of which transformers left something out: tensors, or a scaling of the rotary embedding."""
+    inside = sum(int(tensor.n_elements) for tensor in reader.tensors if tensor.name != _ROTARY)
+    placed = sum(parameter.numel() for parameter in model.parameters())
+    if inside != placed:
+        raise InputError(
+            f"{file} holds {inside:,} weights, of which transformers places {placed:,}: the rest would be ignored. "
+            "Convert the model that the file was made from."
+        )
+    scaling = _field(reader, f"{_field(reader, 'general.architecture')}.rope.scaling.type")
+    scaled = any(tensor.name == _ROTARY for tensor in reader.tensors) or scaling not in (None, *_UNSCALED)
+    rope: dict[str, Any] = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
+    if scaled and rope.get("rope_type", "default") == "default":
+        raise InputError(
+            f"{file} scales its rotary embedding, which transformers does not read from a GGUF file: positions "
+            "would be wrong. Dequantise the file with llama.cpp's tools and save it with the model's own config."
+        )
+
+
+def _vocabulary(reader: "GGUFReader") -> list[str | None]:
+    tokens = _field(reader, "tokenizer.ggml.tokens") or []
+    kinds = _field(reader, "tokenizer.ggml.token_type") or [_NORMAL] * len(tokens)
+    return [token if kind == _NORMAL else None for token, kind in zip(tokens, kinds, strict=True)]
+
+
+def _field(reader: "GGUFReader", key: str) -> Any:
+    field = reader.get_field(key)
+    return None if field is None else field.contents()
