@@ -31,7 +31,8 @@ def explain(error: ValidationError, top: type[BaseModel], below: Mapping[str, ty
     location = [str(part) for part in problem["loc"]]
     key = ".".join(location)
     if problem["type"] == "extra_forbidden":
-        fields = (below[location[0]] if len(location) > 1 else top).model_fields
+        owner = next((below[part] for part in reversed(location[:-1]) if part in below), top)
+        fields = owner.model_fields
         return f"{key}: unknown key. {nearest(location[-1], [f.alias or name for name, f in fields.items()])}"
     if problem["type"] == "missing":
         return f"{key}: this key is missing."

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from kick.progress import Reporter
 from kick.store import Store, cell_key
 from kick.suite import Suite
-from kick.types import BatchSize, CellIdentity, Checkpoint, Tier
+from kick.types import BatchSize, Calibration, CellIdentity, Checkpoint, Tier
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
+    from kick.compression import Samples
     from kick.harness.bench import Bench, TaskPlan
 
 KEPT = "kept"  # the divergence of a reference's cell: its states are kept
@@ -25,10 +26,17 @@ class Room:
     suite: Suite
     bench: "Bench"
     store: Store
-    cache: Path  # where made checkpoints are kept
+    cache: Path  # made checkpoints are kept below it
     device: str
     reporter: Reporter
     hashed: Callable[[Path], str]  # the fingerprint of a folder
+    sampled: "Callable[[Calibration, Path], Samples]"  # the calibration set of a folder's tokenizer
+    keep: int | None  # bytes of made checkpoints to keep; None: all
+
+    @property
+    def made(self) -> Path:
+        """The folder of made checkpoints."""
+        return self.cache / "checkpoints"
 
 
 @dataclass(frozen=True)

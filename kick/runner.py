@@ -49,6 +49,7 @@ def run(
     cache: Path | None = None,
     device: str = "auto",
     batch_tokens: int = 8192,
+    keep: int | None = None,
     reporter: Reporter | None = None,
 ) -> RunSummary:
     """Score what a suite asks for and the results folder does not hold yet.
@@ -62,6 +63,7 @@ def run(
         cache: where made checkpoints are kept (default: $KICK_CACHE, or ~/.cache/kick).
         device: `cpu`, `cuda`, or `auto`.
         batch_tokens: padded tokens of a batch.
+        keep: bytes of made checkpoints to keep at most, those used last (default: all of them).
         reporter: where progress goes (default: stderr).
 
     Raises:
@@ -76,6 +78,7 @@ def run(
     reporter.say(f"{suite.name}: {len(checkpoints)} checkpoints x {len(names)} tasks into {results}")
     reporter.say("loading data")
     from kick.checkpoints import fingerprint, resolve, resolve_tokenizer
+    from kick.compression import read_samples
     from kick.harness.bench import Bench
 
     catalog = read_catalog([Path(folder) for folder in suite.include_path])
@@ -91,6 +94,8 @@ def run(
         _device(device),
         reporter,
         functools.cache(fingerprint),
+        functools.cache(functools.partial(read_samples, data_root=data_root)),
+        keep,
     )
     jobs = _plan_jobs(orders, _tier(room), room)
     for job in jobs:
@@ -154,7 +159,10 @@ def read_source(checkpoint: Checkpoint, room: Room) -> Source:
     tokenizer = resolve_tokenizer(checkpoint, origin)
     folder = origin if origin.is_dir() else converted(origin, checkpoint.dtype, room.cache)
     weights = room.hashed(origin)
-    made = recipe_key(checkpoint.recipe, weights) if checkpoint.recipe else weights
+    made = weights
+    if recipe := checkpoint.recipe:
+        drawn = room.sampled(recipe.calibration, folder).sha256 if recipe.calibration else None
+        made = recipe_key(recipe, weights, drawn)
     config = read_config(folder, trust_remote_code=checkpoint.trust_remote_code)
     return Source(checkpoint, origin, folder, weights, tokenizer, made, config)
 
@@ -234,7 +242,7 @@ def _execute_all(jobs: Sequence[Job], room: Room) -> RunSummary:
     needed = {
         task for job in jobs if job.checkpoint.id != room.suite.reference for task in job.missing(room.store)
     }
-    for job in jobs:
+    for position, job in enumerate(jobs, start=1):
         with room.store.lock(job.checkpoint.id):
             missing = job.missing(room.store)
             missing += [task for task in job.without_states(room.store) if task in needed - set(missing)]
@@ -245,6 +253,8 @@ def _execute_all(jobs: Sequence[Job], room: Room) -> RunSummary:
                 room.reporter.say(f"{job.checkpoint.id} failed: {error}")
                 failed.append(f"{job.checkpoint.id}: {error}")
         done += len(job.keys)
+        _shrink_cache(jobs[position:], room)
+    _say_kept(room)
     if failed:
         raise InputError("not scored: " + "; ".join(failed))
     return RunSummary(room.store, scored, total - scored)
@@ -338,14 +348,41 @@ def _materialise(source: Source, room: Room) -> Path:
     if checkpoint.recipe is None:
         return source.folder
     from kick.compression import make, read_made
+    from kick.compression.cache import clear_up, used_now
 
-    out = room.cache / "checkpoints" / source.fingerprint[:24]
+    recipe = checkpoint.recipe
+    out = _made_folder(source, room)
     if out.is_dir():
         read_made(out)
+        used_now(out)
     else:
+        clear_up(room.made)
         room.reporter.say(f"making {checkpoint.id} from {checkpoint.base} into {out}")
-        make(checkpoint.recipe, source.folder, out)
+        samples = room.sampled(recipe.calibration, source.folder) if recipe.calibration else None
+        make(recipe, source.folder, out, samples=samples, reporter=room.reporter)
     return out
+
+
+def _made_folder(source: Source, room: Room) -> Path:
+    return room.made / source.fingerprint[:24]
+
+
+def _shrink_cache(ahead: Sequence[Job], room: Room) -> None:
+    """Remove made checkpoints beyond those to keep, but for those of the jobs ahead; they can be made again."""
+    from kick.compression.cache import shrink
+
+    if room.keep is not None:
+        needed = {_made_folder(job.source, room) for job in ahead if job.missing(room.store)}
+        for one in shrink(room.made, room.keep, needed):
+            room.reporter.say(f"removed {one.folder} ({one.size / 1e9:.2f} GB)")
+
+
+def _say_kept(room: Room) -> None:
+    from kick.compression.cache import kept
+
+    if there := kept(room.made):
+        size = sum(one.size for one in there) / 1e9
+        room.reporter.say(f"{len(there)} made checkpoints, {size:.2f} GB, are kept in {room.made}")
 
 
 def _default_cache() -> Path:

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from kick.catalog import Catalog, read_catalog
 from kick.compression import validate as validate_recipe
 from kick.errors import InputError, explain, nearest
+from kick.series import CalibrationKeys, Keys, SeriesKeys, points
 from kick.types import Checkpoint, Dtype, Recipe, Tier
 
 PerplexityDataset = Literal["wikitext2", "wikitext2_words", "c4", "world"]
@@ -32,11 +34,7 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-class _Keys(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-class CheckpointKeys(_Keys):
+class CheckpointKeys(Keys):
     """An entry of `checkpoints`."""
 
     id: str
@@ -50,20 +48,7 @@ class CheckpointKeys(_Keys):
     series: str | None = None
 
 
-class SeriesKeys(_Keys):
-    """An entry of `series`: every rate becomes a checkpoint named `<name>-<rate>`."""
-
-    source: str = Field(alias="from")
-    method: str
-    name: str | None = None  # default: the method, and the pattern if there is one
-    sparsity: tuple[float, ...] | None = Field(default=None, min_length=1)
-    pattern: str | None = None
-    bits: tuple[int, ...] | None = Field(default=None, min_length=1)
-    group_size: int | None = None
-    symmetric: bool = True
-
-
-class Perplexity(_Keys):
+class Perplexity(Keys):
     """How perplexity is measured: windows of `window` tokens, the first `windows` of them (all when left out).
 
     Of `wikitext2_words` the items are pages, which windows of that length roll over.
@@ -74,13 +59,14 @@ class Perplexity(_Keys):
     windows: Annotated[int, Field(ge=1)] | None = None
 
 
-class SuiteKeys(_Keys):
+class SuiteKeys(Keys):
     """The keys of a suite file."""
 
     name: str
     reference: str
     checkpoints: tuple[CheckpointKeys, ...] = Field(min_length=1)
     series: tuple[SeriesKeys, ...] = ()
+    calibration: CalibrationKeys | None = None  # of every series whose method looks at data
     tasks: tuple[str, ...] = ()
     perplexity: Perplexity | None = None
     divergence: bool = False  # measure how far the candidates' distributions are from the reference's
@@ -96,6 +82,7 @@ class SuiteKeys(_Keys):
 _BELOW: dict[str, type[BaseModel]] = {
     "checkpoints": CheckpointKeys,
     "series": SeriesKeys,
+    "calibration": CalibrationKeys,
     "perplexity": Perplexity,
 }
 
@@ -255,9 +242,28 @@ def _checkpoints(keys: SuiteKeys, where: str, folder: Path) -> tuple[Checkpoint,
             raise InputError(
                 f"{at}.from: there is no checkpoint '{series.source}'. {nearest(series.source, list(listed))}"
             )
-        for checkpoint in _points(series, listed[series.source], at):
+        _check_id(series.shown, f"{at}.name")
+        beside = partial(_calibration_data, folder=folder)
+        for checkpoint in points(series, listed[series.source], keys.calibration, beside, at):
             _add(listed, checkpoint, at)
+    _check_texts(keys, listed.values(), where)
     return tuple(listed.values())
+
+
+def _calibration_data(data: str, folder: Path) -> str:
+    """The name of a data set as it is; a file by its path."""
+    local = _local(data, folder)
+    return str(local) if local.is_file() else data
+
+
+def _check_texts(keys: SuiteKeys, checkpoints: Iterable[Checkpoint], where: str) -> None:
+    """Refuses to measure perplexity on the text that a method was calibrated on."""
+    drawn = {c.recipe.calibration.data for c in checkpoints if c.recipe and c.recipe.calibration}
+    if keys.perplexity and "c4" in keys.perplexity.datasets and "c4_validation" in drawn:
+        raise InputError(
+            f"{where}: calibration: 'c4_validation' is the text that perplexity is measured on by 'c4'. Calibrate on "
+            "'c4', its training split, or measure on another text."
+        )
 
 
 def _check_id(name: str, at: str) -> None:
@@ -318,34 +324,6 @@ def _elsewhere(text: str | None, folder: Path, at: str) -> str | None:
     if not (_HUB_ID.fullmatch(name) and revision):
         raise InputError(f"{at}: {local} is not a folder. Give one, or a hub id as owner/name@<commit sha>.")
     return expanded
-
-
-def _points(series: SeriesKeys, source: Checkpoint, at: str) -> list[Checkpoint]:
-    if (series.sparsity is None) == (series.bits is None):
-        raise InputError(
-            f"{at}: give either `sparsity` (a list of shares) or `bits` (a list of whole numbers)."
-        )
-    name = series.name or (
-        f"{series.method}-{series.pattern.replace(':', 'of')}" if series.pattern else series.method
-    )
-    _check_id(name, f"{at}.name")
-    points = []
-    for rate in series.sparsity or series.bits or ():
-        recipe = Recipe(
-            method=series.method,
-            sparsity=rate if series.sparsity is not None else None,
-            pattern=series.pattern,
-            bits=int(rate) if series.bits is not None else None,
-            group_size=series.group_size,
-            symmetric=series.symmetric,
-        )
-        try:
-            validate_recipe(recipe)
-        except InputError as error:
-            raise InputError(f"{at}: {error}") from None
-        update = {"id": f"{name}-{rate:g}", "base": source.id, "recipe": recipe, "series": name}
-        points.append(source.model_copy(update=update))
-    return points
 
 
 def _expand_variables(text: str, at: str) -> str:

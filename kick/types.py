@@ -7,7 +7,12 @@ between. All are immutable, and those that reach a disk (`Cell`, `CheckpointReco
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from kick.recipe import Axis as Axis
+from kick.recipe import Calibration as Calibration
+from kick.recipe import Recipe as Recipe
+from kick.record import Record as Record
 
 Family = Literal[
     "factoid_qa",
@@ -19,16 +24,9 @@ Family = Literal[
     "other",
 ]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-Axis = Literal["sparsity", "bits"]
 Tier = Literal[
     "tree", "prefix", "plain"
 ]  # how much of what requests share is computed once: see kick.harness.layout
-
-
-class Record(BaseModel):
-    """An immutable value; unknown fields are an error, so that a stored record is read as it was meant."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class BatchSize(Record):
@@ -39,28 +37,6 @@ class BatchSize(Record):
 
 
 # --- what is scored -------------------------------------------------------------------------------------------
-
-
-class Recipe(Record):
-    """How a compressed checkpoint is made from another one."""
-
-    method: str
-    sparsity: float | None = None  # share of zeros, 0..1
-    pattern: str | None = None  # "N:M": of each M consecutive weights along the input dimension, N are kept
-    bits: int | None = None
-    group_size: int | None = None  # weights that share one scale along the input dimension; None: a whole row
-    symmetric: bool = True
-
-    @property
-    def axis(self) -> Axis:
-        return "sparsity" if self.sparsity is not None else "bits"
-
-    @property
-    def rate(self) -> float:
-        """The position on the axis of the series: sparsity 0..1, or bits."""
-        rate = self.sparsity if self.sparsity is not None else self.bits
-        assert rate is not None
-        return float(rate)
 
 
 class Checkpoint(Record):
@@ -318,7 +294,7 @@ class SuiteComparison(Record):
 class CurvePoint(Record):
     """A series at one rate."""
 
-    rate: float  # sparsity 0..1, or bits; the reference stands at 0 sparsity or 16 bits
+    rate: float  # as in a Recipe; the reference stands where a dense checkpoint does
     comparison: Comparison
 
 

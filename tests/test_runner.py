@@ -316,6 +316,28 @@ def test_a_checkpoint_made_before_is_not_made_again(bed: Bed, monkeypatch: pytes
     assert bed.run().scored == 2
 
 
+def test_made_checkpoints_beyond_those_to_keep_go_once_their_cells_are_scored(bed: Bed) -> None:
+    bed.keys["series"] = [{"from": "dense", "method": "magnitude", "sparsity": [0.3, 0.5]}]
+    assert bed.run(keep=0).scored == 6
+    assert not list((bed.folder / "cache").rglob("kick.json"))
+    assert bed.run().scored == 0
+
+
+def test_a_calibrated_series_follows_its_text_and_seed(bed: Bed) -> None:
+    pytest.importorskip("llmcompressor")
+    text = bed.folder / "text.txt"
+    text.write_text("the answer to the question is in the text " * 30)
+    bed.keys["series"] = [{"from": "dense", "method": "wanda", "sparsity": [0.5]}]
+    bed.keys["calibration"] = {"data": "text.txt", "samples": 2, "length": 32}
+    assert bed.run().scored == 4
+    assert bed.run().scored == 0
+    bed.keys["calibration"]["seeds"] = [0, 1]
+    assert bed.run().scored == 4  # under the names of two series, from one made checkpoint and a new one
+    assert len(list((bed.folder / "cache").rglob("kick.json"))) == 2
+    text.write_text("another text of another ferry at the harbour " * 30)
+    assert bed.run().scored == 4
+
+
 def test_missing_data_are_named_before_a_model_loads(bed: Bed) -> None:
     shutil.copytree(bed.data_root, bed.folder / "data")
     bed.data_root = bed.folder / "data"

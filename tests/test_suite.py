@@ -9,6 +9,7 @@ import yaml
 
 from kick.errors import InputError
 from kick.suite import Suite
+from kick.types import Calibration
 
 Write = Callable[..., Path]
 
@@ -54,6 +55,48 @@ def test_every_rate_of_a_series_becomes_a_checkpoint(write: Write) -> None:
     assert rtn.recipe is not None
     assert (rtn.recipe.bits, rtn.recipe.group_size, rtn.recipe.axis, rtn.recipe.rate) == (3, 64, "bits", 3.0)
     assert (rtn.base, rtn.series, rtn.model) == ("dense", "rtn", suite.checkpoints[0].model)
+
+
+def test_low_rank_and_dropped_layers_are_series_too(write: Write) -> None:
+    series = [
+        {"from": "dense", "method": "low-rank", "rank": [0.75, 0.5]},
+        {"from": "dense", "method": "layer-drop", "layers": [1, [3, 5]]},
+    ]
+    suite = Suite.read(write(series=series))
+    made = {c.id: c.recipe for c in suite.checkpoints if c.recipe}
+    assert list(made) == ["low-rank-0.75", "low-rank-0.5", "layer-drop-1", "layer-drop-3-5"]
+    assert (made["low-rank-0.5"].rank, made["layer-drop-3-5"].layers) == (0.5, (3, 5))
+
+
+def test_methods_share_one_calibration_set_and_each_seed_is_a_series(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("text")
+    series = [
+        {"from": "dense", "method": "wanda", "sparsity": [0.3, 0.5]},
+        {"from": "dense", "method": "gptq", "bits": [4], "calibration": "c4"},
+        {"from": "dense", "method": "rtn", "bits": [4]},
+    ]
+    shared = {"data": "texts.txt", "samples": 16, "length": 512, "seeds": [0, 7]}
+    path = write(series=series, calibration=shared)
+    suite = Suite.read(path)
+    made = {c.id: c for c in suite.checkpoints if c.recipe}
+    assert list(made) == [
+        "wanda-s0-0.3",
+        "wanda-s0-0.5",
+        "wanda-s7-0.3",
+        "wanda-s7-0.5",
+        "gptq-4",
+        "rtn-4",
+    ]
+    assert [made[name].series for name in ("wanda-s0-0.3", "wanda-s7-0.5")] == ["wanda-s0", "wanda-s7"]
+    drawn = {name: checkpoint.recipe.calibration for name, checkpoint in made.items() if checkpoint.recipe}
+    assert drawn["wanda-s7-0.5"] == Calibration(
+        data=str(tmp_path / "texts.txt"), samples=16, length=512, seed=7
+    )
+    assert drawn["gptq-4"] == Calibration(data="c4", samples=128, length=2048, seed=0)
+    assert drawn["rtn-4"] is None
+    kept = tmp_path / "kept.yaml"
+    kept.write_text(suite.dump())
+    assert Suite.read(kept) == suite
 
 
 def test_paths_are_taken_from_the_folder_of_the_suite(write: Write, tmp_path: Path) -> None:
@@ -128,6 +171,24 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"series": [{"from": "dense", "method": "rtn", "bits": [1]}]}, "series.0: .*1"),
     ({"series": [{"from": "dense", "method": "rtn", "bits": []}]}, "series.0.bits: "),
     ({"series": [{"from": "dense", "method": "rtn"}]}, "series.0: give either `sparsity`"),
+    ({"series": [{"from": "dense", "method": "gptq", "bits": [4]}]}, "series.0: .*needs a calibration set"),
+    (
+        {"series": [{"from": "dense", "method": "gptq", "bits": [4], "calibration": {"dta": "c4"}}]},
+        "series.0.calibration.dta: unknown key. Did you mean 'data'?",
+    ),
+    ({"calibration": {"data": "c4", "sampels": 3}}, "calibration.sampels: .* Did you mean 'samples'?"),
+    (
+        {
+            "series": [{"from": "dense", "method": "wanda", "sparsity": [0.5]}],
+            "calibration": {"data": "c4_validation"},
+            "perplexity": {"datasets": ["c4"]},
+        },
+        "'c4_validation' is the text that perplexity is measured on",
+    ),
+    (
+        {"series": [{"from": "dense", "method": "rtn", "bits": [4], "calibration": "c4"}]},
+        "calibration is no option of 'rtn'",
+    ),
     ({"series": [{"from": "dense", "method": "rtn", "bits": [4, 4]}]}, "series.0: the id 'rtn-4' is taken"),
     ({"include_path": ["nowhere"]}, "nowhere is not a folder of tasks"),
 ]

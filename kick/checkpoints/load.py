@@ -130,9 +130,11 @@ def simulated(folder: Path, config: dict[str, Any], device: str) -> tuple[str, .
             "activations: not quantised, which llama.cpp does for its products with quantised weights"
         )
     recipe = read_json(made, "Make the folder again.").get("recipe", {}) if made.is_file() else {}
-    if recipe.get("bits") is not None:
-        found.append(f"weights: {recipe['bits']}-bit values in a wider dtype")
     method = quant_method(config)
+    if recipe.get("bits") is not None and method is None:
+        found.append(f"weights: {recipe['bits']}-bit values in a wider dtype")
+    if recipe.get("rank") is not None:
+        found.append("weights: low-rank factors multiplied out")
     declared = quantization_config(config) or {}
     if method == "compressed-tensors":
         found.append("weights: dequantised")

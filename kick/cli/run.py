@@ -37,6 +37,10 @@ def run(
     cache: Annotated[
         Path | None, typer.Option(help="Where made checkpoints are kept.", envvar="KICK_CACHE")
     ] = None,
+    keep: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="GB", help="Of made checkpoints keep those used last. Default: all."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Score dense and compressed checkpoints on the same items. Goes on where an earlier run stopped."""
@@ -74,6 +78,7 @@ def run(
         cache=cache,
         device=device,
         batch_tokens=batch_tokens,
+        keep=None if keep is None else int(keep * 1e9),
     )
     if as_json:
         print(json.dumps({"results": str(folder), "scored": summary.scored, "reused": summary.reused}))

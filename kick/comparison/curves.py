@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from math import isfinite
 
 from kick.comparison.records import Crossing, MatchingRate
+from kick.recipe import DENSE_RATE
 from kick.types import Curve, CurvePoint, Estimate
-
-DENSE_BITS = 16.0  # where a dense checkpoint stands among the bits of a series
 
 
 def matching_rate(curve: Curve) -> MatchingRate | None:
@@ -62,9 +61,9 @@ def _within(point: CurvePoint, margin: float) -> bool:
 def crossing(curve: Curve, loss: float = 0.05) -> Crossing | None:
     """Where the curve of a series has lost a share of the reference's score, between its points by straight lines.
 
-    The reference has lost nothing and stands at no zeros, or at 16 bits. A perplexity has lost 5 % where it is 5 %
-    above the reference's. The interval says where the ends of the points' 95 % intervals cross the same line: it is
-    pointwise.
+    The reference has lost nothing and stands where a dense checkpoint does: at no zeros, or at 16 bits. A perplexity
+    has lost 5 % where it is 5 % above the reference's. The interval says where the ends of the points' 95 % intervals
+    cross the same line: it is pointwise.
 
     Returns:
         None where there is no candidate, or one without a ratio to the reference.
@@ -74,7 +73,7 @@ def crossing(curve: Curve, loss: float = 0.05) -> Crossing | None:
     if not points or len(ratios) < len(points):
         return None
     rates = [point.rate for point in points]
-    start = 0.0 if curve.axis == "sparsity" else DENSE_BITS
+    start = DENSE_RATE[curve.axis]
     if points[0].comparison.higher_is_better:
         lost, most, least = ([1 - value for value in values] for values in _bounds(ratios))
     else:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from kick.comparison.curves import DENSE_BITS
 from kick.comparison.multiplicity import adjust
 from kick.comparison.paired import compare, compare_pairs, noise_floor
 from kick.comparison.pairing import Pairs, load_pairs
 from kick.errors import InputError, nearest
+from kick.recipe import DENSE_RATE, falling
 from kick.store import Store
 from kick.types import Checkpoint, Comparison, Curve, CurvePoint, Refusal, SuiteComparison
 
@@ -129,10 +129,10 @@ def attempt(
 def _curve(store: Store, reference: str, name: str, members: Sequence[Checkpoint], task: str) -> Curve:
     axis = members[0].recipe.axis if members[0].recipe else "bits"
     rated = [(checkpoint.recipe.rate, checkpoint.id) for checkpoint in members if checkpoint.recipe]
-    rated.sort(reverse=axis == "bits")
+    rated.sort(reverse=falling(axis))
     points: list[CurvePoint] = []
     refusals: list[Refusal] = []
-    for rate, checkpoint in [(0.0 if axis == "sparsity" else DENSE_BITS, reference), *rated]:
+    for rate, checkpoint in [(DENSE_RATE[axis], reference), *rated]:
         result = attempt(store, reference, checkpoint, task)
         if isinstance(result, Comparison):
             points.append(CurvePoint(rate=rate, comparison=result))

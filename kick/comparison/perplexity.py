@@ -26,6 +26,7 @@ from kick.comparison.records import (
 )
 from kick.comparison.sample import PairedSample
 from kick.errors import InputError
+from kick.recipe import falling
 from kick.store import Store
 from kick.types import Curve, Estimate, Refusal
 
@@ -111,7 +112,7 @@ def _who_was_first(task: MatchingRate, perplexity: MatchingRate) -> FirstToFail:
 def _fails_while_matching(one: MatchingRate, other: MatchingRate) -> bool:
     if one.fails_at is None:
         return False
-    return one.fails_at <= other.at_least if one.axis == "sparsity" else one.fails_at >= other.at_least
+    return one.fails_at >= other.at_least if falling(one.axis) else one.fails_at <= other.at_least
 
 
 def _agreements(knowledge: Sequence[Pairs], words: Sequence[Pairs]) -> list[RankAgreement]:

@@ -1,6 +1,6 @@
-"""The data-free compressors, each a function of one weight matrix: magnitude pruning and round-to-nearest.
+"""The data-free compressors, each a function of one weight matrix: pruning, rounding, and low-rank products.
 
-Both return a dense tensor of the shape and dtype given; what they are applied to is decided in `recipes`.
+All return a dense tensor of the shape and dtype given; what they are applied to is decided in `recipes`.
 """
 
 import numpy as np
@@ -73,6 +73,27 @@ def round_to_nearest(weight: Tensor, bits: int, group_size: int | None, symmetri
     if whole < columns:
         parts.append(_rounded(weight[:, whole:], bits, symmetric))
     return torch.cat(parts, dim=1).to(weight.dtype)
+
+
+def rank_of(shape: tuple[int, int], share: float) -> int:
+    """The largest rank r whose factors [out, r] and [r, in] hold no more than a share of the weights; at least 1."""
+    rows, columns = shape
+    return max(1, int(share * rows * columns / (rows + columns)))
+
+
+def low_rank(weight: Tensor, rank: int) -> Tensor:
+    """The nearest matrix of a rank, by truncated SVD (Eckart and Young 1936), multiplied out.
+
+    Computed in float32 and cast back. What is stored has the size of the dense weight; as factors it would take
+    rank * (out + in) parameters.
+
+    Args:
+        weight: [out, in], floating point.
+        rank: 1..min(out, in).
+    """
+    left, values, right = torch.linalg.svd(weight.to(torch.float32), full_matrices=False)
+    nearest: Tensor = (left[:, :rank] * values[:rank]) @ right[:rank]
+    return nearest.to(weight.dtype)
 
 
 def _smallest_zeroed(weight: Tensor, count: int) -> Tensor:

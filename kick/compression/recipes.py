@@ -1,27 +1,22 @@
-"""A recipe and a dense checkpoint folder -> a compressed one: decoder Linears replaced, all else copied.
+"""A recipe and a dense checkpoint folder -> a compressed one, with a `kick.json` that says how.
 
 What is written is dense-shaped safetensors of the source's dtypes, which any loader reads; quantised weights
-are simulated (rounded to their levels and stored as the source stores them).
+are simulated (rounded to their levels and stored as the source stores them), and low-rank ones multiplied out. Only
+SmoothQuant, which quantises activations, writes a format of its own: see `llmcompressor`.
 """
 
-import hashlib
-import json
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import resource
+import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-from filelock import FileLock, Timeout
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from kick.checkpoints.checks import quant_method
 from kick.checkpoints.fingerprint import fingerprint
 from kick.checkpoints.folder import (
     FLOATS,
-    INDEX,
     StoredTensor,
     config_json,
     decoder_linears,
@@ -29,21 +24,28 @@ from kick.checkpoints.folder import (
     read_tensor,
     stored_tensors,
     stores_transposed,
-    tokenizer_files,
     weight_files,
 )
-from kick.checkpoints.patterns import parse_pattern, pattern_sparsity
-from kick.errors import InputError, nearest
+from kick.checkpoints.patterns import parse_pattern
+from kick.compression.calibration import Samples
+from kick.compression.folders import copy_others, copy_shards, overwrite, scratch_for
+from kick.compression.layers import drop_layers
+from kick.compression.llmcompressor import VERSIONS, calibrate, check_extra
+from kick.compression.methods import recipe_key, validate
+from kick.errors import InputError
 from kick.files import sync
-from kick.types import Axis, Recipe, Record
+from kick.progress import Reporter
+from kick.types import Recipe, Record
 
-if TYPE_CHECKING:
-    from torch import Tensor
 
-METHODS: dict[str, Axis] = {"magnitude": "sparsity", "rtn": "bits"}
+class How(Record):
+    """What a method did beyond what its recipe says."""
 
-# Part of every recipe key: raise it when a method writes other weights than before.
-ALGORITHM = 1
+    settings: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    ranks: dict[str, int] = Field(default_factory=dict)  # of low-rank Linears, by the names of their weights
+    parameters: int | None = None  # of the whole model, were its low-rank Linears kept as factors
+    layers: tuple[int, ...] = ()  # the numbers of those that were dropped
+    samples: str | None = None  # of a calibrated method: SHA-256 of the tokens that it saw
 
 
 class Made(Record):
@@ -51,82 +53,57 @@ class Made(Record):
 
     recipe: Recipe
     source: str  # fingerprint of the folder that it was made from
-    key: str  # recipe_key(recipe, source)
+    key: str  # recipe_key(recipe, source, samples)
     fingerprint: str  # of the folder as written
     kick: str  # version
+    how: How = How()
+    versions: dict[str, str] = Field(default_factory=dict)  # of the libraries that computed it
+    seconds: float | None = None
+    peak_memory: int | None = None  # bytes: the process's resident high-water mark when it was done
 
 
-def validate(recipe: Recipe) -> None:
-    """Whether a recipe can be made, before any weight is read.
+def make(
+    recipe: Recipe,
+    source: Path,
+    out: Path,
+    *,
+    samples: Samples | None = None,
+    reporter: Reporter | None = None,
+) -> None:
+    """Write the folder `out`: `source` with a recipe applied to the Linears of its decoder blocks, or without layers.
 
-    Raises:
-        InputError: the method is unknown, the rate is missing or out of range, or an option belongs to
-            another method.
-    """
-    axis = METHODS.get(recipe.method)
-    if axis is None:
-        raise InputError(f"method '{recipe.method}' is unknown. {nearest(recipe.method, list(METHODS))}")
-    foreign = ("bits", "group_size", "symmetric") if axis == "sparsity" else ("sparsity", "pattern")
-    for option in foreign:
-        if getattr(recipe, option) != Recipe.model_fields[option].default:
-            others = ", ".join(f"'{name}'" for name, its_axis in METHODS.items() if its_axis != axis)
-            raise InputError(f"{option} is no option of '{recipe.method}', but of {others}.")
-    if axis == "sparsity":
-        if recipe.sparsity is None or not 0 < recipe.sparsity < 1:
-            raise InputError(
-                f"sparsity of '{recipe.method}' is {_given(recipe.sparsity)}; expected a share of zeros "
-                f"above 0 and below 1."
-            )
-        if recipe.pattern is not None:
-            asked = pattern_sparsity(recipe.pattern)
-            if abs(recipe.sparsity - asked) > 1e-9:
-                raise InputError(
-                    f"pattern {recipe.pattern} is a sparsity of {asked:g}, not {recipe.sparsity:g}. "
-                    "Change one of them."
-                )
-    else:
-        if recipe.bits is None or not 2 <= recipe.bits <= 8:
-            raise InputError(f"bits of '{recipe.method}' is {_given(recipe.bits)}; expected 2 to 8.")
-        if recipe.group_size is not None and recipe.group_size < 1:
-            raise InputError(
-                f"group_size of '{recipe.method}' is {recipe.group_size}; expected 1 or more, or none for a "
-                f"whole row."
-            )
+    Except for dropped layers the shards keep their names, keys, dtypes, shapes and metadata; config and tokenizer
+    files are copied; `kick.json` (a `Made`) says how it was made. `out` appears whole or not at all. Without data,
+    memory is bounded by the largest Linear, or by the largest shard where layers are dropped; a calibrated method
+    holds the whole model in float32.
 
-
-def recipe_key(recipe: Recipe, source_fingerprint: str) -> str:
-    """The fingerprint of what a recipe makes of a source, known without making it: SHA-256 (hex).
-
-    Of source, recipe and the version of the algorithms; not the hash of the files that `fingerprint` gives.
-    """
-    parts = {
-        "source": source_fingerprint,
-        "recipe": recipe.model_dump(mode="json", exclude_defaults=True),
-        "algorithm": ALGORITHM,
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def make(recipe: Recipe, source: Path, out: Path) -> None:
-    """Write the folder `out`: `source` with a recipe applied to every Linear of its decoder blocks.
-
-    The shards keep their names, keys, dtypes, shapes and metadata; config and tokenizer files are copied;
-    `kick.json` (a `Made`) says how it was made. Memory is bounded by the largest Linear. `out` appears whole
-    or not at all.
+    Args:
+        recipe: what to do.
+        source: the folder of a dense checkpoint.
+        out: the folder to write; it must not exist.
+        samples: of a calibrated method: what `read_samples` gives for the recipe's calibration set.
+        reporter: where the progress of a calibrated method goes (default: stderr).
 
     Raises:
         InputError: the recipe is invalid or does not fit a Linear, the source is no dense checkpoint, `out`
-            exists, or another process is making it.
+            exists, another process is making it, or llm-compressor is needed and missing.
     """
     validate(recipe)
+    started = time.monotonic()
+    if recipe.calibration is not None:
+        check_extra(recipe.method)
     linears, transposed = _linears_to_compress(recipe, source)
-    shards = weight_files(source)
-    with _scratch_for(out.absolute(), sum(shard.stat().st_size for shard in shards)) as scratch:
-        for shard in shards:
-            shutil.copyfile(shard, scratch / shard.name)
-        for linear in linears:
-            _write(scratch / linear.shard.name, linear, _compressed(recipe, linear, transposed))
-        _finish(recipe, source, scratch)
+    with scratch_for(out.absolute(), sum(shard.stat().st_size for shard in weight_files(source))) as scratch:
+        if recipe.layers is not None:
+            how = How(layers=drop_layers(recipe.layers, source, scratch))
+        elif recipe.calibration is not None:
+            if samples is None:
+                raise ValueError("a calibrated method needs the samples of its calibration set")
+            settings = calibrate(recipe, source, scratch, linears, samples, reporter or Reporter())
+            how = How(settings=settings, samples=samples.sha256)
+        else:
+            how = _each_linear(recipe, source, scratch, linears, transposed)
+        _finish(recipe, source, scratch, how, started)
 
 
 def read_made(folder: Path) -> Made:
@@ -151,39 +128,6 @@ def read_made(folder: Path) -> Made:
     return made
 
 
-@contextmanager
-def _scratch_for(out: Path, size: int) -> Iterator[Path]:
-    """A folder beside `out` for `size` bytes: renamed to `out` at the end, removed if anything fails."""
-    scratch = out.with_name(f".{out.name}.tmp")
-    lock = FileLock(out.with_name(f".{out.name}.lock"))
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise InputError(
-            f"{out} is being made by another process. Wait for it, or give another folder."
-        ) from None
-    except OSError as error:
-        raise InputError(f"{out} cannot be written ({error.strerror}). Give a folder that can.") from None
-    try:
-        if out.exists():
-            raise InputError(f"{out} exists and is not overwritten. Delete it, or give another folder.")
-        shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
-        free = shutil.disk_usage(out.parent).free
-        if free < size:
-            raise InputError(
-                f"{out} needs {size / 1e9:.1f} GB, and its disk has {free / 1e9:.1f}. Make room."
-            )
-        scratch.mkdir()
-        yield scratch
-        scratch.rename(out)
-        sync(out.parent)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
-
-
 def _linears_to_compress(recipe: Recipe, source: Path) -> tuple[list[StoredTensor], bool]:
     """The Linears and whether they are stored as [in, out], after checking that the recipe fits each."""
     config = config_json(source)
@@ -195,6 +139,8 @@ def _linears_to_compress(recipe: Recipe, source: Path) -> tuple[list[StoredTenso
     if not linears:
         raise InputError(f"{source}: no Linears of decoder blocks to compress among its tensors.")
     for linear in linears:
+        if recipe.layers is not None:
+            continue
         if is_fused_experts(linear):
             raise InputError(
                 f"{source}: '{linear.name}' holds all experts in one tensor, which kick does not compress."
@@ -204,6 +150,11 @@ def _linears_to_compress(recipe: Recipe, source: Path) -> tuple[list[StoredTenso
                 f"{source}: '{linear.name}' is stored as {linear.dtype}. Start from a dense checkpoint."
             )
         columns = linear.shape[0] if transposed else linear.shape[1]
+        if recipe.calibration is not None and recipe.group_size and columns % recipe.group_size:
+            raise InputError(
+                f"{source}: '{linear.name}' has {columns} inputs, which are not divisible into groups of "
+                f"{recipe.group_size}. Give another group_size, or none."
+            )
         if recipe.pattern is not None and columns % parse_pattern(recipe.pattern)[1]:
             raise InputError(
                 f"{source}: '{linear.name}' has {columns} inputs, which are not divisible into the groups of "
@@ -212,49 +163,51 @@ def _linears_to_compress(recipe: Recipe, source: Path) -> tuple[list[StoredTenso
     return linears, transposed
 
 
-def _compressed(recipe: Recipe, linear: StoredTensor, transposed: bool) -> "Tensor":
-    from kick.compression.baselines import magnitude, round_to_nearest
+def _each_linear(
+    recipe: Recipe, source: Path, scratch: Path, linears: list[StoredTensor], transposed: bool
+) -> How:
+    """Copy the shards and replace one Linear after the other: the methods that need no data."""
+    from kick.compression.baselines import low_rank, magnitude, rank_of, round_to_nearest
 
-    weight = read_tensor(linear)
-    weight = weight.T if transposed else weight
-    if recipe.method == "magnitude":
-        assert recipe.sparsity is not None
-        weight = magnitude(weight, recipe.sparsity, recipe.pattern)
-    else:
-        assert recipe.bits is not None
-        weight = round_to_nearest(weight, recipe.bits, recipe.group_size, recipe.symmetric)
-    return weight.T if transposed else weight
-
-
-def _write(shard: Path, tensor: StoredTensor, values: "Tensor") -> None:
-    """Overwrite one tensor of a copied shard in place: its shape and dtype, and so the header, stay."""
-    import torch
-
-    data = values.contiguous().view(torch.uint8).numpy().ravel()
-    target = np.memmap(
-        shard, dtype=np.uint8, mode="r+", offset=tensor.begin, shape=(tensor.end - tensor.begin,)
-    )
-    target[:] = data
-    target.flush()
+    ranks = {}
+    copy_shards(weight_files(source), scratch)
+    for linear in linears:
+        weight = read_tensor(linear)
+        weight = weight.T if transposed else weight
+        if recipe.sparsity is not None:
+            weight = magnitude(weight, recipe.sparsity, recipe.pattern)
+        elif recipe.rank is not None:
+            rank = rank_of((weight.shape[0], weight.shape[1]), recipe.rank)
+            ranks[linear.name] = rank
+            weight = low_rank(weight, rank)
+        else:
+            assert recipe.bits is not None
+            weight = round_to_nearest(weight, recipe.bits, recipe.group_size, recipe.symmetric)
+        overwrite(scratch, linear, weight.T if transposed else weight)
+    return How(ranks=ranks, parameters=_as_factors(source, linears, ranks) if ranks else None)
 
 
-def _finish(recipe: Recipe, source: Path, scratch: Path) -> None:
+def _as_factors(source: Path, linears: list[StoredTensor], ranks: dict[str, int]) -> int:
+    """The parameters of the whole model with factors [out, r] and [r, in] in the place of its low-rank Linears."""
+    stored = sum(tensor.numel for tensor in stored_tensors(source))
+    return stored + sum(ranks[linear.name] * sum(linear.shape) - linear.numel for linear in linears)
+
+
+def _finish(recipe: Recipe, source: Path, scratch: Path, how: How, started: float) -> None:
     """Copy what is no weight, write kick.json, and sync every file."""
-    others = [
-        source / "config.json",
-        source / "generation_config.json",
-        source / INDEX,
-        *tokenizer_files(source),
-    ]
-    for path in {path for path in [*others, *source.glob("*.py")] if path.is_file()}:
-        shutil.copyfile(path, scratch / path.name)
+    copy_others(source, scratch)
+    libraries = ("torch", "transformers", "safetensors", *(VERSIONS if recipe.calibration else ()))
     source_fingerprint = fingerprint(source)
     made = Made(
         recipe=recipe,
         source=source_fingerprint,
-        key=recipe_key(recipe, source_fingerprint),
+        key=recipe_key(recipe, source_fingerprint, how.samples),
         fingerprint=fingerprint(scratch),
         kick=version("llm-kick"),
+        how=how,
+        versions={name: version(name) for name in libraries},
+        seconds=round(time.monotonic() - started, 3),
+        peak_memory=_peak_memory(),
     )
     (scratch / "kick.json").write_text(made.model_dump_json(indent=1), encoding="utf-8")
     for path in scratch.iterdir():
@@ -262,5 +215,6 @@ def _finish(recipe: Recipe, source: Path, scratch: Path) -> None:
     sync(scratch)
 
 
-def _given(value: float | None) -> str:
-    return "missing" if value is None else f"{value:g}"
+def _peak_memory() -> int:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

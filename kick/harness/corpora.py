@@ -7,6 +7,8 @@ of lm-eval's task `wikitext`: one text a page. `world` is held-out text of kick'
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from kick.harness.datasets import HubSplit, tables
 from kick.world.documents import held_out_text
 
@@ -37,6 +39,15 @@ SOURCES: dict[str, HubSplit] = {
     ),
 }
 
+# What calibrated compression draws its samples from. The papers' is the first shard of the training split; the
+# validation split is what perplexity on `c4` is measured on.
+CALIBRATION: dict[str, HubSplit] = {
+    "c4": SOURCES["c4"].model_copy(
+        update={"split": "train", "names": ("en/c4-train.00000-of-01024.json.gz",), "rows": None}
+    ),
+    "c4_validation": SOURCES["c4"],
+}
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -62,6 +73,20 @@ def load_corpus(name: str, data_root: Path | None) -> Corpus:
     if name == "c4":
         return Corpus(name, " ".join(texts[:C4_DOCUMENTS]), most=C4_WINDOWS)
     return Corpus(name, "".join(texts), pages=tuple(texts))
+
+
+def load_documents(name: str, data_root: Path | None) -> pa.ChunkedArray:
+    """The documents of a calibration set of `CALIBRATION`, as Arrow strings.
+
+    Raises:
+        InputError: the data are not there.
+    """
+    source = CALIBRATION[name]
+    root = str(data_root) if data_root else None
+    found = tables(
+        source.repository, [source.split], source.config, source.commit, ["text"], root, names=source.names
+    )
+    return found[source.split].column("text")
 
 
 def _texts(source: HubSplit, column: str, data_root: Path | None) -> list[str]:

@@ -26,7 +26,7 @@ from pydantic import Field, ValidationError
 from kick.catalog import CatalogTask, read_catalog
 from kick.errors import InputError
 from kick.files import file_sha256, sync
-from kick.harness.corpora import SOURCES
+from kick.harness.corpora import CALIBRATION, SOURCES
 from kick.harness.datasets import (
     FREEBASEQA_BLOBS,
     FreebaseqaFile,
@@ -119,6 +119,12 @@ def needs(suite: Suite) -> list[Need]:
     for name in suite.perplexity.datasets if suite.perplexity else ():
         if name in SOURCES:
             found.setdefault(SOURCES[name].file, (SOURCES[name], []))[1].append(f"perplexity_{name}")
+    for checkpoint in suite.checkpoints:
+        drawn = checkpoint.recipe.calibration if checkpoint.recipe else None
+        if drawn and drawn.data in CALIBRATION:
+            origin = CALIBRATION[drawn.data]
+            users = found.setdefault(origin.file, (origin, []))[1]
+            users += ["calibration"] if "calibration" not in users else []
     return [Need(origin=origin, tasks=tuple(tasks)) for origin, tasks in found.values()]
 
 

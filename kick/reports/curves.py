@@ -47,7 +47,9 @@ class Series:
 
     def place(self, rate: float) -> float:
         """Where a rate stands on the x axis."""
-        return -math.log2(rate) if self.group.axis == "bits" else rate
+        if self.group.axis == "bits":
+            return -math.log2(rate)
+        return -rate if self.group.axis == "rank" else rate
 
     @property
     def span(self) -> float:
@@ -135,7 +137,13 @@ def _series(findings: Findings, group: Group) -> Series:
         places = tuple(-math.log2(rate) for rate in group.rates)
         ticks = tuple(f"{rate:g}" for rate in group.rates)
         return Series(findings, group, "bits of the quantised weights", -math.log2(dense), places, ticks)
+    if group.axis == "layers":
+        ticks = tuple(f"{rate:g}" for rate in group.rates)
+        return Series(findings, group, "decoder layers dropped", 0.0, group.rates, ticks)
     ticks = tuple(f"{100 * rate:g}" for rate in group.rates)
+    if group.axis == "rank":
+        places = tuple(-rate for rate in group.rates)
+        return Series(findings, group, "parameters kept by low-rank factors, %", -1.0, places, ticks)
     return Series(findings, group, "sparsity of the pruned weights, %", 0.0, group.rates, ticks)
 
 

@@ -6,7 +6,7 @@ Scores and comparisons come from `kick.comparison`. What is missing or refused i
 from collections.abc import Callable, Mapping, Sequence
 
 from kick.comparison import Pairs, compare_all, score
-from kick.comparison.curves import DENSE_BITS, matching_rate
+from kick.comparison.curves import matching_rate
 from kick.comparison.families import TaskMoments, compare_family
 from kick.comparison.grid import attempt, suite_checkpoints, task_names
 from kick.comparison.items import losses_by_category
@@ -14,6 +14,7 @@ from kick.comparison.paired import MARGIN
 from kick.comparison.readouts import Readout, read_readouts
 from kick.comparison.records import CategoryLoss, FamilyComparison, MatchingRate
 from kick.errors import InputError
+from kick.recipe import DENSE_RATE, falling
 from kick.reports.text import is_share
 from kick.store import Store
 from kick.types import (
@@ -243,7 +244,7 @@ def _reach_of(
     group: Group, start: Comparison, task: TaskInfo, entries: Mapping[str, Entry]
 ) -> MatchingRate | None:
     assert group.axis is not None
-    points = [CurvePoint(rate=0.0 if group.axis == "sparsity" else DENSE_BITS, comparison=start)]
+    points = [CurvePoint(rate=DENSE_RATE[group.axis], comparison=start)]
     for rate, candidate in zip(group.rates, group.candidates, strict=True):
         if comparison := entries[candidate].comparison:
             points.append(CurvePoint(rate=rate, comparison=comparison))
@@ -260,7 +261,7 @@ def _groups(candidates: Sequence[Checkpoint]) -> tuple[Group, ...]:
             series.setdefault(checkpoint.series, []).append((checkpoint.recipe, checkpoint.id))
     for name, points in series.items():
         axis = points[0][0].axis
-        points.sort(key=lambda point: point[0].rate, reverse=axis == "bits")
+        points.sort(key=lambda point: point[0].rate, reverse=falling(axis))
         candidates_of = tuple(checkpoint for _, checkpoint in points)
         rates = tuple(recipe.rate for recipe, _ in points)
         groups.append(Group(name=name, axis=axis, candidates=candidates_of, rates=rates))

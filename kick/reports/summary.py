@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from kick.reports import text
 from kick.reports.findings import Findings, Group
 from kick.reports.tables import NOTHING, Field, Table, column, mark, name, number, outcome, plain
-from kick.types import Comparison, Match, TaskInfo
+from kick.types import Axis, Comparison, Match, TaskInfo
 
 
 def matching(findings: Findings) -> Table:
@@ -57,6 +57,12 @@ def warnings(findings: Findings) -> Table:
     return Table("warnings", "Did perplexity warn us?", header, tuple(rows), note, sortable=True)
 
 
+_UNITS: dict[Axis, str] = {
+    "sparsity": "% zeros",
+    "bits": "bits",
+    "rank": "% of the parameters",
+    "layers": "layers dropped",
+}
 _NONE = Table("none", "", (), ())
 
 
@@ -67,7 +73,8 @@ def _reach(findings: Findings, task: TaskInfo, group: Group) -> Field:
     sizes = sorted({comparison.n for comparison in comparisons if comparison})
     if reach is None or not sizes:
         return plain("not compared")
-    unit = "bits" if group.axis == "bits" else "% zeros"
+    assert group.axis is not None
+    unit = _UNITS[group.axis]
     value, low, high = (_rate(rate, group) for rate in (reach.rate, reach.at_least, reach.at_most))
     value = value if value == "dense" else f"{value} {unit}"
     if reach.at_most == reach.last and reach.fails_at is None:
@@ -78,7 +85,7 @@ def _reach(findings: Findings, task: TaskInfo, group: Group) -> Field:
 def _rate(rate: float, group: Group) -> str:
     if rate not in group.rates:
         return "dense"
-    return f"{100 * rate:g}" if group.axis == "sparsity" else f"{rate:g}"
+    return f"{100 * rate:g}" if group.axis in ("sparsity", "rank") else f"{rate:g}"
 
 
 def _comparisons(findings: Findings, candidate: str, tasks: Sequence[TaskInfo]) -> list[Comparison]:

@@ -129,6 +129,14 @@ def recipe(record: CheckpointRecord) -> str:
     parts = [made.method]
     if made.sparsity is not None:
         parts.append(f"{100 * made.sparsity:g} % zeros")
+    if made.rank is not None:
+        parts.append(f"{100 * made.rank:g} % of the parameters")
+    if made.layers is not None:
+        parts.append(
+            f"layers {made.layers} dropped"
+            if isinstance(made.layers, tuple)
+            else f"{made.layers} layers dropped"
+        )
     if made.pattern:
         parts.append(made.pattern)
     if made.bits is not None:

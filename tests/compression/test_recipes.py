@@ -17,10 +17,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, MixtralConfig
 from kick.checkpoints import describe, fingerprint, load, tokenizer_fingerprint
 from kick.checkpoints.folder import decoder_linears, stored_tensors
 from kick.cli import app, main
-from kick.compression import make, read_made, recipe_key, recipes, validate
+from kick.compression import make, methods, read_made, recipe_key, recipes, validate
 from kick.compression.baselines import magnitude, round_to_nearest
 from kick.errors import InputError
-from kick.types import Recipe
+from kick.types import Calibration, Recipe
 from tests.checkpoints.edits import edit_json, edit_weights, shard
 from tests.tiny import CONFIGS, save_model
 
@@ -125,6 +125,26 @@ def test_eight_bits_change_the_model_less_than_two(tiny_llama: Path, tmp_path: P
     assert errors[0] < errors[1] < errors[2]
 
 
+def test_low_rank_keeps_its_share_of_the_parameters_and_says_the_ranks(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    make(Recipe(method="low-rank", rank=0.5), tiny_llama, tmp_path / "made")
+    how = read_made(tmp_path / "made").how
+    before, after = weights(tiny_llama), weights(tmp_path / "made")
+    saved = 0
+    for linear in decoder_linears(stored_tensors(tiny_llama)):
+        rank = how.ranks[linear.name]
+        assert rank == int(0.5 * linear.numel / sum(linear.shape))
+        assert int(torch.linalg.matrix_rank(after[linear.name])) == rank
+        values = torch.linalg.svdvals(before[linear.name].double())
+        error = (after[linear.name].double() - before[linear.name].double()).square().sum()
+        torch.testing.assert_close(error, values[rank:].square().sum(), rtol=1e-4, atol=0)
+        saved += linear.numel - rank * sum(linear.shape)
+    assert how.parameters == sum(weight.numel() for weight in before.values()) - saved
+    loaded = load(tmp_path / "made", dtype="auto", device="cpu")
+    assert loaded.simulated == ("weights: low-rank factors multiplied out",)
+
+
 def test_experts_are_compressed_and_routers_are_not(tmp_path: Path) -> None:
     config = MixtralConfig(
         vocab_size=384,
@@ -191,6 +211,10 @@ def test_kick_json_tells_how_the_folder_was_made(tiny_llama: Path, tmp_path: Pat
     assert made.source == fingerprint(tiny_llama)
     assert made.key == recipe_key(FOUR_BITS, fingerprint(tiny_llama))
     assert made.fingerprint == fingerprint(tmp_path / "made")
+    assert made.versions["torch"] == torch.__version__
+    assert made.seconds is not None
+    assert made.peak_memory is not None
+    assert made.peak_memory > 1e7
 
 
 def test_a_made_folder_that_was_changed_is_not_taken_for_what_was_made(
@@ -212,7 +236,7 @@ def test_a_made_folder_that_was_changed_is_not_taken_for_what_was_made(
 def test_the_key_depends_on_source_recipe_and_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [recipe_key(recipe, "a") for recipe in (HALF, TWO_OF_FOUR, FOUR_BITS, ASYMMETRIC)]
     keys += [recipe_key(HALF, "b"), recipe_key(HALF.model_copy(update={"sparsity": 0.6}), "a")]
-    monkeypatch.setattr(recipes, "ALGORITHM", recipes.ALGORITHM + 1)
+    monkeypatch.setattr(methods, "ALGORITHM", methods.ALGORITHM + 1)
     keys += [recipe_key(HALF, "a")]
     assert len(set(keys)) == len(keys)
     assert all(len(key) == 64 for key in keys)
@@ -300,7 +324,24 @@ def test_a_folder_that_cannot_be_written_is_refused(tiny_llama: Path, tmp_path: 
     ("recipe", "words"),
     [
         (Recipe(method="magnitud", sparsity=0.5), "Did you mean 'magnitude'?"),
-        (Recipe(method="wanda", sparsity=0.5), "Valid choices: magnitude, rtn"),
+        (Recipe(method="x", sparsity=0.5), "Valid choices: autoround, awq"),
+        (Recipe(method="wanda", sparsity=0.5), "'wanda' needs a calibration set"),
+        (
+            Recipe(method="gptq", bits=4, calibration=Calibration(data="c4", samples=0)),
+            "0 samples of 2048 tokens",
+        ),
+        (
+            Recipe(method="rtn", bits=4, calibration=Calibration(data="c4")),
+            "calibration is no option of 'rtn'",
+        ),
+        (Recipe(method="smoothquant", bits=4, calibration=Calibration(data="c4")), "8, of weights and activ"),
+        (Recipe(method="low-rank"), "rank of 'low-rank' is missing"),
+        (Recipe(method="low-rank", rank=1.0), "rank of 'low-rank' is 1; expected the share"),
+        (Recipe(method="layer-drop"), "layers of 'layer-drop' is missing"),
+        (Recipe(method="layer-drop", layers=0), "layers of 'layer-drop' is 0"),
+        (Recipe(method="layer-drop", layers=()), "layers of 'layer-drop' is none"),
+        (Recipe(method="layer-drop", layers=(2, 1)), "expected different numbers in rising order"),
+        (Recipe(method="rtn", bits=4, rank=0.5), "rank is no option of 'rtn', but of 'low-rank'"),
         (Recipe(method="magnitude"), "sparsity of 'magnitude' is missing"),
         (Recipe(method="magnitude", sparsity=0.0), "is 0; expected a share of zeros above 0 and below 1"),
         (Recipe(method="magnitude", sparsity=1.0), "is 1; expected"),
