@@ -38,6 +38,22 @@ class Room:
         """The folder of made checkpoints."""
         return self.cache / "checkpoints"
 
+    def source(self, checkpoint: Checkpoint) -> "Source":
+        """What the files of a checkpoint say of it: no model is loaded and none is made."""
+        from kick.checkpoints import converted, read_config, resolve, resolve_tokenizer
+        from kick.compression import recipe_key
+
+        origin = resolve(checkpoint)
+        tokenizer = resolve_tokenizer(checkpoint, origin)
+        folder = origin if origin.is_dir() else converted(origin, checkpoint.dtype, self.cache)
+        weights = self.hashed(origin)
+        made = weights
+        if recipe := checkpoint.recipe:
+            drawn = self.sampled(recipe.calibration, folder).sha256 if recipe.calibration else None
+            made = recipe_key(recipe, weights, drawn)
+        config = read_config(folder, trust_remote_code=checkpoint.trust_remote_code)
+        return Source(checkpoint, origin, folder, weights, tokenizer, made, config)
+
 
 @dataclass(frozen=True)
 class Source:

@@ -119,7 +119,7 @@ def _tier(room: Room) -> Tier:
     """How all checkpoints are scored: as the suite says, or by what a self-test of its reference finds, once."""
     if room.suite.tier != "auto":
         return room.suite.tier
-    source = read_source(room.suite.checkpoint(room.suite.reference), room)
+    source = room.source(room.suite.checkpoint(room.suite.reference))
     key = tier_key(source.fingerprint, source.dtype, room.device, _versions())
     choice = room.store.tier(key)
     if choice is None:
@@ -150,23 +150,6 @@ def _reference_order(orders: Sequence[Order], room: Room) -> Order:
     return Order(reference, tuple(tasks), next(order.batch for order in orders if order.unlike is None))
 
 
-def read_source(checkpoint: Checkpoint, room: Room) -> Source:
-    """What the files of a checkpoint say of it: no model is loaded and none is made."""
-    from kick.checkpoints import converted, read_config, resolve, resolve_tokenizer
-    from kick.compression import recipe_key
-
-    origin = resolve(checkpoint)
-    tokenizer = resolve_tokenizer(checkpoint, origin)
-    folder = origin if origin.is_dir() else converted(origin, checkpoint.dtype, room.cache)
-    weights = room.hashed(origin)
-    made = weights
-    if recipe := checkpoint.recipe:
-        drawn = room.sampled(recipe.calibration, folder).sha256 if recipe.calibration else None
-        made = recipe_key(recipe, weights, drawn)
-    config = read_config(folder, trust_remote_code=checkpoint.trust_remote_code)
-    return Source(checkpoint, origin, folder, weights, tokenizer, made, config)
-
-
 def plan_job(order: Order, tier: Tier, room: Room, reference: Job | None = None) -> Job:
     """Plans and keys of a checkpoint's cells, from its files alone.
 
@@ -178,7 +161,7 @@ def plan_job(order: Order, tier: Tier, room: Room, reference: Job | None = None)
     """
     from kick.checkpoints import read_tokenizer, tokenizer_fingerprint
 
-    source = read_source(order.checkpoint, room)
+    source = room.source(order.checkpoint)
     words = tokenizer_fingerprint(source.tokenizer)
     plans = room.bench.plans(
         words,

@@ -21,6 +21,7 @@ from kick.types import (
     Checkpoint,
     CheckpointRecord,
     Description,
+    Divergence,
     Family,
     PlanInfo,
     Recipe,
@@ -99,13 +100,15 @@ def write_scores(
     frame: pd.DataFrame,
     *,
     plan: Mapping[str, Any] | None = None,
+    divergence: Divergence | None = None,
+    not_diverged: str | None = None,
     **identity: Any,
 ) -> Cell:
     """Write one cell and make it the checkpoint's current one.
 
     `frame` needs the metric columns of the task; the columns of `ITEM_COLUMNS` that it lacks are filled in
     with values that are the same for every checkpoint. `plan` and `identity` replace fields of `PlanInfo` and
-    `CellIdentity`.
+    `CellIdentity`; `divergence` and `not_diverged` are those of the cell.
     """
     frame = _with_item_columns(frame, task)
     planned = PlanInfo(
@@ -141,12 +144,35 @@ def write_scores(
             seconds=1.0,
             finished="2026-11-22T08:00:00+00:00",
             items_sha256="",
+            divergence=divergence,
+            not_diverged=not_diverged,
         ),
         frame,
     )
     known = store.checkpoint(checkpoint) or checkpoint_record(checkpoint)
     store.write_checkpoint(known.model_copy(update={"cells": {**known.cells, task.name: cell.key}}))
     return cell
+
+
+def diverged_from(kl: Sequence[float], reference: str = "dense") -> Divergence:
+    """The statistics of as many tokens as there are items, each with one of these divergences."""
+    ranks = (99.9, 99.0, 95.0, 90.0, 50.0, 10.0, 5.0, 1.0)
+    mean = float(np.mean(kl))
+    return Divergence(
+        reference=reference,
+        tokens=len(kl),
+        kl=mean,
+        kl_error=float(np.std(kl, ddof=1) / np.sqrt(len(kl))),
+        kl_max=max(kl),
+        kl_percentiles={f"{rank:g}": float(np.percentile(kl, rank)) for rank in ranks},
+        reverse_kl=1.1 * mean,
+        log_perplexity_ratio=mean,
+        log_perplexity_ratio_error=0.1 * mean,
+        delta_p=-0.1 * mean,
+        delta_p_rms=0.2 * mean,
+        same_top=1 - mean / 10,
+        nll_correlation=0.9,
+    )
 
 
 def binary_task(name: str = "facts", **changes: Any) -> TaskInfo:

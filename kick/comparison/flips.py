@@ -48,8 +48,12 @@ def answered_otherwise(pairs: Pairs) -> Mask:
 
 
 def _answers(items: pd.DataFrame) -> npt.NDArray[np.object_]:
-    text = items["response"].fillna("").str.strip().str.lower().to_numpy(object)
-    return np.where(text == "", likeliest(items["choice_logprobs"]).astype(object), text)
+    responses = items["response"].to_numpy(object)
+    text = np.array([said.strip().lower() if isinstance(said, str) else "" for said in responses], object)
+    silent = text == ""
+    if silent.any():
+        text[silent] = likeliest(items["choice_logprobs"].to_numpy(object)[silent]).astype(object)
+    return text
 
 
 def likeliest(logprobs: Iterable[Array]) -> npt.NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from kick.types import Axis, Estimate, Matching, Record, Refusal
+from kick.types import Axis, Divergence, Estimate, Matching, Record, Refusal
 
 
 class FamilyComparison(Record):
@@ -41,6 +41,18 @@ class CategoryLoss(Record):
     knowledge_loss: Estimate | None  # None for graded metrics, or if the reference got nothing right
     p_value: float
     p_fdr: float  # adjusted over the categories (Benjamini and Hochberg)
+
+
+class Diverged(Record):
+    """How far a candidate's next-token distributions are from the reference's on a task, in nats a token."""
+
+    kl: Estimate  # KL(reference || candidate); n: items, each of which counts with the mean over its tokens
+    reverse_kl: Estimate  # KL(candidate || reference)
+    delta_p: Estimate  # change in the probability of the right token, -1..1
+    same_top: Estimate  # share of the tokens for which both find the same token most probable, 0..1
+    tokens: Divergence  # over all tokens, whatever item they belong to
+    noise_kl: Estimate | None = None  # `kl` of the reference in batches of another size; None: not measured
+    noise_same_top: Estimate | None = None
 
 
 class MatchingRate(Record):

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from kick.comparison.paired import MARGIN
-from kick.reports import style, text
+from kick.reports import nats, style, text
 from kick.reports.findings import Findings, Group
 from kick.reports.published import INCOMPATIBLE, Published
 from kick.types import Estimate, TaskInfo
@@ -66,23 +66,29 @@ class Series:
 def curve(findings: Findings, group: Group, published: Sequence[Published] = ()) -> Figure:
     """The curve of a series: recovery of each task against the rate, and perplexity as relative change.
 
-    Many tasks are drawn in a panel a family. Perplexity is drawn in every panel on the axes of the scores,
-    downwards: a rise by 20 % lies where a score that lost 20 % does. A rise beyond 100 % is off the scale: its
-    mark stands below the axis, with the rise written out. Published lines are grey and hollow, without bars.
+    Many tasks are drawn in a panel a family; the last panel is of divergence, where it was measured. Perplexity is
+    drawn in every panel on the axes of the scores, downwards: a rise by 20 % lies where a score that lost 20 % does. A
+    rise beyond 100 % is off the scale: its mark stands below the axis, with the rise written out. Published lines are
+    grey and hollow, without bars.
     """
     series = _series(findings, group)
     parts = panels(findings)
     title = f"{text.one_line(findings.suite, 40)}: {group.name}"
+    diverged = nats.measured(findings, group.candidates)
     with matplotlib.rc_context(style.RC):
-        figure, drawn = style.panels(len(parts), FRAME)
+        figure, drawn = style.panels(len(parts) + diverged, FRAME)
         notes: dict[str, None] = {f"Bars: 95 % intervals, paired by item. {_noise_floor(series)}": None}
-        for axes, (name, tasks) in zip(drawn, parts, strict=True):
+        for axes, (name, tasks) in zip(drawn, parts, strict=False):
             notes |= dict.fromkeys(_panel(axes, series, tasks, published))
             axes.set_title(f"{title}, {name}" if name else title)
-        wide = 150 if len(parts) > 1 else 75
+        if diverged:
+            notes |= dict.fromkeys(_divergence(drawn[-1], series))
+            drawn[-1].set_title(f"{title}, divergence")
+        wide = 150 if len(drawn) > 1 else 75
         lines = [line for note in [*notes, *_not_drawn(series)] for line in textwrap.wrap(note, wide)]
-        entries = max(len(axes.get_legend_handles_labels()[1]) for axes in drawn)
-        style.remark(figure, FRAME, lines, FRAME.low - 0.75 - 0.19 * math.ceil(entries / 2))
+        entries = [len(axes.get_legend_handles_labels()[1]) for axes in drawn]
+        rows = max(entries[-1] if diverged else 0, *(math.ceil(count / 2) for count in entries))
+        style.remark(figure, FRAME, lines, FRAME.low - 0.75 - 0.19 * rows)
     return figure
 
 
@@ -126,6 +132,15 @@ def _panel(
         notes.append("Bars that leave the axes at the top go on.")
     if any(clipped):
         notes.append("Below the axis: perplexity off the scale, by how much is written there.")
+    return notes
+
+
+def _divergence(axes: Axes, series: Series) -> list[str]:
+    """Draw the panel of divergence; returns what a reader has to be told."""
+    places = dict(zip(series.group.candidates, series.places, strict=True))
+    notes = nats.draw(axes, series.findings, places)
+    _rate_axis(axes, series)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=1)
     return notes
 
 
@@ -267,16 +282,20 @@ def _rise(ratio: float) -> str:
 
 
 def _dress(axes: Axes, series: Series, foot: float, top: float) -> None:
-    axes.set_xlabel(series.label)
+    _rate_axis(axes, series)
     axes.set_ylabel(f"recovery: score as % of {series.findings.reference}")
-    axes.set_xticks((series.dense, *series.places), ("dense", *series.ticks))
-    margin = 0.06 * series.span
-    axes.set_xlim(series.dense - margin, series.places[-1] + margin)
     axes.set_ylim(foot, top)
     axes.set_yticks(range(0, int(top) + 1, 20))
     axes.axhline(0, color=style.INK, linewidth=0.8)
     axes.plot(series.dense, 100, marker="o", color=style.INK, markersize=6, zorder=6)
     style.tolerance(axes, 100 * (1 - MARGIN), MARGIN)
+
+
+def _rate_axis(axes: Axes, series: Series) -> None:
+    axes.set_xlabel(series.label)
+    axes.set_xticks((series.dense, *series.places), ("dense", *series.ticks))
+    margin = 0.06 * series.span
+    axes.set_xlim(series.dense - margin, series.places[-1] + margin)
 
 
 def _rise_axis(axes: Axes) -> None:

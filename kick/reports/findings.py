@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from kick.comparison import Pairs, compare_all, score
 from kick.comparison.curves import matching_rate
+from kick.comparison.divergence import divergence
 from kick.comparison.families import TaskMoments, compare_family
 from kick.comparison.grid import attempt, suite_checkpoints, task_names
 from kick.comparison.items import losses_by_category
 from kick.comparison.paired import MARGIN
 from kick.comparison.readouts import Readout, read_readouts
-from kick.comparison.records import CategoryLoss, FamilyComparison, MatchingRate
+from kick.comparison.records import CategoryLoss, Diverged, FamilyComparison, MatchingRate
 from kick.errors import InputError
 from kick.recipe import DENSE_RATE, falling
 from kick.reports.text import is_share
@@ -84,10 +85,15 @@ class Findings(Record):
     losses: dict[
         str, dict[str, Losses]
     ]  # task -> candidate; tasks that are right or wrong and keep categories
+    divergences: dict[str, dict[str, Diverged]]  # task -> candidate; where divergence was measured
     readouts: tuple[Readout, ...] = ()  # of what was read in several ways
 
     def entry(self, task: TaskInfo, checkpoint: str) -> Entry:
         return self.entries[task.name][checkpoint]
+
+    def diverged(self, task: TaskInfo, candidate: str) -> Diverged | None:
+        """How far a candidate's distributions are from the reference's on a task, where that was measured."""
+        return self.divergences.get(task.name, {}).get(candidate)
 
     def curves(self) -> list[Group]:
         """The series of which something was compared."""
@@ -131,7 +137,7 @@ def gather(store: Store, see: Callable[[Pairs], object] | None = None) -> Findin
     Raises:
         InputError: the folder is damaged, or names no reference.
     """
-    items = _Items(see)
+    items = _Items(store, see)
     compared = compare_all(store, see=items.see)
     reference = compared.reference
     records = {record.checkpoint.id: record for record in store.checkpoints()}
@@ -165,6 +171,7 @@ def gather(store: Store, see: Callable[[Pairs], object] | None = None) -> Findin
         reach={task.name: _reach(store, reference, task, groups, entries[task.name]) for task in tasks},
         families=items.families(tasks),
         losses=items.losses,
+        divergences=items.divergences,
         readouts=read_readouts(store, checkpoints),
     )
 
@@ -172,8 +179,9 @@ def gather(store: Store, see: Callable[[Pairs], object] | None = None) -> Findin
 class _Items:
     """What is asked of the items beside the comparison itself, while they are at hand."""
 
-    def __init__(self, see: Callable[[Pairs], object] | None) -> None:
-        self._see = see
+    def __init__(self, store: Store, see: Callable[[Pairs], object] | None) -> None:
+        self._store, self._see = store, see
+        self.divergences: dict[str, dict[str, Diverged]] = {}
         self.losses: dict[str, dict[str, Losses]] = {}
         self._means: dict[str, dict[str, TaskMoments]] = {}  # candidate -> task
 
@@ -183,6 +191,8 @@ class _Items:
             self._means.setdefault(candidate, {})[info.name] = TaskMoments.of(pairs)
         if losses := _losses(pairs):
             self.losses.setdefault(info.name, {})[candidate] = losses
+        if diverged := divergence(self._store, pairs):
+            self.divergences.setdefault(info.name, {})[candidate] = diverged
         if self._see:
             self._see(pairs)
 

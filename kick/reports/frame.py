@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from kick.comparison.records import Diverged
 from kick.reports.findings import Entry, Findings
 from kick.reports.text import spreadsheet
-from kick.types import CheckpointRecord, Estimate, TaskInfo
+from kick.types import Cell, CheckpointRecord, Estimate, TaskInfo
 
 
 def tidy(findings: Findings) -> pd.DataFrame:
@@ -28,6 +29,7 @@ def tidy(findings: Findings) -> pd.DataFrame:
                 | _made(record)
                 | {"task": task.name, "family": task.family, "metric": task.metric, "chance": task.chance}
                 | _numbers(task, findings.entry(task, checkpoint))
+                | _divergence(findings.diverged(task, checkpoint), findings.entry(task, checkpoint).cell)
                 | _origin(record, findings.entry(task, checkpoint))
             )
     return pd.DataFrame(rows)
@@ -72,6 +74,27 @@ def _numbers(task: TaskInfo, entry: Entry) -> dict[str, Any]:
         **_estimate("knowledge_loss", compared.knowledge_loss if compared else None),
         "skipped": len(entry.cell.skipped) if entry.cell else None,
         "problem": entry.problem,
+    }
+
+
+def _divergence(found: Diverged | None, cell: Cell | None) -> dict[str, Any]:
+    """Nats a token; what begins with `token` is of all tokens, the rest are means of the items."""
+    tokens = found.tokens if found else None
+    ranks = ("1", "5", "10", "50", "90", "95", "99", "99.9")
+    return {
+        **_estimate("kl", found.kl if found else None),
+        **_estimate("kl_noise_floor", found.noise_kl if found else None),
+        **_estimate("reverse_kl", found.reverse_kl if found else None),
+        **_estimate("delta_p", found.delta_p if found else None),
+        **_estimate("same_top", found.same_top if found else None),
+        "tokens": tokens.tokens if tokens else None,
+        **{f"token_kl_p{rank}": tokens.kl_percentiles[rank] if tokens else None for rank in ranks},
+        "token_kl_max": tokens.kl_max if tokens else None,
+        "token_log_perplexity_ratio": tokens.log_perplexity_ratio if tokens else None,
+        "token_log_perplexity_ratio_error": tokens.log_perplexity_ratio_error if tokens else None,
+        "token_delta_p_rms": tokens.delta_p_rms if tokens else None,
+        "token_nll_correlation": tokens.nll_correlation if tokens else None,
+        "not_diverged": cell.not_diverged if cell else None,
     }
 
 

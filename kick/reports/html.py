@@ -6,12 +6,13 @@ item explorer. Everything foreign goes through Jinja's escape or into `textConte
 
 from collections.abc import Mapping, Sequence
 
-from kick.reports import losses, provenance, readouts, summary, tables
+from kick.reports import divergence, losses, provenance, readouts, summary, tables
 from kick.reports.cost import cost
 from kick.reports.explorer import Pack
 from kick.reports.figures import CAPTIONS, SIZES
 from kick.reports.findings import Findings
 from kick.reports.legend import LEGEND, lead
+from kick.reports.problems import problems
 from kick.reports.web import data_uri, render, script_json
 
 
@@ -44,13 +45,16 @@ def page(findings: Findings, figures: Mapping[str, bytes], packs: Sequence[Pack]
         ],
         "readouts_note": readouts.NOTE,
         "readouts": readouts.readouts(findings),
+        "divergence_title": divergence.TITLE,
+        "divergence_note": divergence.NOTE,
+        "divergences": divergence.divergences(findings),
         "changes": [(task.name, tables.changes(findings, task)) for task in findings.tasks],
         "flips": (CAPTIONS["flips"], data_uri(figures.get("flips"))),
         "categories_note": losses.NOTE,
         "categories": [
             content for task in findings.tasks if (content := losses.categories(findings, task)).rows
         ],
-        "problems": tables.problems(findings),
+        "problems": problems(findings),
         "versions": provenance.versions(findings.cells()),
         "provenance": [provenance.checkpoints(findings), provenance.tasks(findings)],
         "legend": LEGEND,

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from kick.reports import losses, provenance, readouts, summary, tables
+from kick.reports import divergence, losses, provenance, readouts, summary, tables
 from kick.reports.cost import cost
 from kick.reports.figures import CAPTIONS, SIZES, curve_caption
 from kick.reports.findings import Findings
 from kick.reports.legend import LEGEND, lead
+from kick.reports.problems import problems
 from kick.reports.tables import Field, Table
 from kick.reports.text import latex
 
@@ -51,6 +52,9 @@ def page(findings: Findings, figures: Mapping[str, str]) -> str:
     if side_by_side := readouts.readouts(findings):
         parts.append(latex(readouts.NOTE, None))
         parts += [line for content in side_by_side for line in _tables(content)]
+    if diverged := divergence.divergences(findings):
+        parts.append(latex(divergence.NOTE, None))
+        parts += [line for content in diverged for line in _tables(content)]
     parts += picture("flips")
     for task in findings.tasks:
         parts += _tables(tables.changes(findings, task))
@@ -58,7 +62,7 @@ def page(findings: Findings, figures: Mapping[str, str]) -> str:
         parts.append(latex(losses.NOTE, None))
     for task in findings.tasks:
         parts += _tables(losses.categories(findings, task))
-    for content in (tables.problems(findings), provenance.checkpoints(findings), provenance.tasks(findings)):
+    for content in (problems(findings), provenance.checkpoints(findings), provenance.tasks(findings)):
         parts += _tables(content)
     parts.append(f"Software: {latex(provenance.versions(findings.cells()), None)}.")
     words = [rf"\item[{term.word}] {latex(term.meaning, None)}" for term in LEGEND]

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 
-from kick.reports import losses, provenance, readouts, summary, tables
+from kick.reports import divergence, losses, provenance, readouts, summary, tables
 from kick.reports.cost import cost
 from kick.reports.figures import CAPTIONS, SIZES, curve_caption
 from kick.reports.findings import Findings
 from kick.reports.legend import LEGEND, lead
+from kick.reports.problems import problems
 from kick.reports.tables import Field, Table
 from kick.reports.text import markdown, markdown_code
 
@@ -39,6 +40,9 @@ def page(findings: Findings, figures: Mapping[str, str]) -> str:
     if side_by_side := readouts.readouts(findings):
         parts += ["## The same knowledge, read in several ways", readouts.NOTE]
         parts += [line for content in side_by_side for line in section(content, 3)]
+    if diverged := divergence.divergences(findings):
+        parts += [f"## {divergence.TITLE}", divergence.NOTE]
+        parts += [line for content in diverged for line in section(content, 3)]
     parts.append("## Item by item: differences, flips, knowledge loss")
     parts += picture("flips")
     for task in findings.tasks:
@@ -48,7 +52,7 @@ def page(findings: Findings, figures: Mapping[str, str]) -> str:
         for task in findings.tasks:
             if (table_of := losses.categories(findings, task)).rows:
                 parts += section(table_of, 3)
-    parts += section(tables.problems(findings), 2)
+    parts += section(problems(findings), 2)
     parts += ["## Provenance", f"Software: {markdown(provenance.versions(findings.cells()), None)}."]
     parts += section(provenance.checkpoints(findings), 3)
     parts += section(provenance.tasks(findings), 3)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kick.comparison.grid import adjusted
 from kick.comparison.pairing import refuse_unlike
-from kick.comparison.records import FamilyComparison, MatchingRate
+from kick.comparison.records import Diverged, FamilyComparison, MatchingRate
 from kick.errors import InputError
 from kick.reports.findings import Entry, Findings, Group, Losses
 from kick.types import CheckpointRecord, Comparison, Family, TaskInfo
@@ -134,6 +134,10 @@ def _renamed(part: Findings, ids: dict[str, str], series: dict[str, str]) -> Fin
             "losses": {
                 task: {ids[one]: found for one, found in row.items()} for task, row in part.losses.items()
             },
+            "divergences": {
+                task: {ids[one]: found for one, found in row.items()}
+                for task, row in part.divergences.items()
+            },
             "readouts": tuple(
                 each.model_copy(update={"checkpoint": ids[each.checkpoint]}) for each in part.readouts
             ),
@@ -149,6 +153,7 @@ def _joined(parts: Sequence[Findings], names: Sequence[str]) -> Findings:
     reach: dict[str, dict[str, MatchingRate | None]] = {}
     families: dict[Family, dict[str, FamilyComparison]] = {}
     losses: dict[str, dict[str, Losses]] = {}
+    divergences: dict[str, dict[str, Diverged]] = {}
     for name, part in zip(names, parts, strict=True):
         for task in ordered:
             row, own = entries.setdefault(task.name, {}), part.entries.get(task.name, {})
@@ -165,6 +170,8 @@ def _joined(parts: Sequence[Findings], names: Sequence[str]) -> Findings:
             families.setdefault(family, {}).update(kept)
         for task_name, lost in part.losses.items():
             losses.setdefault(task_name, {}).update(lost)
+        for task_name, diverged in part.divergences.items():
+            divergences.setdefault(task_name, {}).update(diverged)
     groups = _groups(parts)
     reference = parts[0].reference
     return Findings(
@@ -178,6 +185,7 @@ def _joined(parts: Sequence[Findings], names: Sequence[str]) -> Findings:
         reach=reach,
         families={family: kept for family, kept in families.items() if _same_tasks(parts, family)},
         losses=losses,
+        divergences=divergences,
         readouts=tuple(each for part in parts for each in part.readouts),
     )
 

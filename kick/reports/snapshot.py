@@ -5,12 +5,12 @@ from typing import Any
 
 import pandas as pd
 
-from kick.store import Store
+from kick.store import Store, noise_id
 from kick.types import Cell, CheckpointRecord
 
 
 class Snapshot(Store):
-    """A `Store` that remembers what it read: every record, and the items of the reference.
+    """A `Store` that remembers what it read: every record, and the items of the reference and of its noise floor.
 
     A report compares each checkpoint with the reference, so the reference's items are asked for once a
     checkpoint. Prompts and targets, the bulk of a cell, are read of the reference only: an item is paired by
@@ -22,7 +22,11 @@ class Snapshot(Store):
         self._suite = super().suite()
         self._records = {record.checkpoint.id: record for record in super().checkpoints()}
         self._cells: dict[tuple[str, str], Cell | None] = {}
-        self._reference_items: dict[str, pd.DataFrame] = {}  # task -> items
+        reference = str(self._suite.get("reference"))
+        self._kept: dict[str, dict[str, pd.DataFrame]] = {
+            reference: {},
+            noise_id(reference): {},
+        }  # -> task -> items
 
     def suite(self) -> dict[str, Any]:
         return self._suite
@@ -50,8 +54,9 @@ class Snapshot(Store):
         )
 
     def items(self, cell: Cell, without: Collection[str] = ()) -> pd.DataFrame:
-        if cell.checkpoint != self._suite.get("reference"):
+        kept = self._kept.get(cell.checkpoint)
+        if kept is None:
             return super().items(cell, ("prompt", "target", *without))
-        if cell.task.name not in self._reference_items:
-            self._reference_items[cell.task.name] = super().items(cell, without)
-        return self._reference_items[cell.task.name]
+        if cell.task.name not in kept:
+            kept[cell.task.name] = super().items(cell, without)
+        return kept[cell.task.name]

@@ -65,6 +65,7 @@ _LOOKS = (
     Look("#5E4FA2", "X", (0, (2, 1))),
     Look("#7F7F7F", "p", (0, (6, 2))),
 )
+LOOKS = len(_LOOKS)
 _PERPLEXITY_LOOKS = (
     Look(INK, "x", (0, (4, 2))),
     Look("#4d4d4d", "+", (0, (4, 2, 1, 2))),

@@ -29,9 +29,11 @@ def warnings(findings: Findings) -> Table:
     scored = [task for task in findings.tasks if task.family != "perplexity"]
     if not perplexities or not scored:
         return _NONE
+    diverged = [task for task in perplexities if findings.divergences.get(task.name)]
     header = (
         plain("candidate"),
         *(column(task.name, "ratio to the reference") for task in perplexities),
+        *(column(task.name, "KL, nats a token") for task in diverged),
         plain("tasks shown to have lost"),
         plain("hardest hit", "recovery"),
         plain("did perplexity warn?"),
@@ -45,6 +47,7 @@ def warnings(findings: Findings) -> Table:
             (
                 name(candidate),
                 *(_ratio(findings, candidate, task) for task in perplexities),
+                *(_divergence(findings, candidate, task) for task in diverged),
                 plain(f"{len(lost)} of {len(others)}" if others else "not compared"),
                 _hardest_hit(others),
                 plain(_verdict([outcome(comparison) for comparison in ratios], lost, others)),
@@ -104,6 +107,13 @@ def _ratio(findings: Findings, candidate: str, task: TaskInfo) -> Field:
         sort=ratio.value,
         outcome=outcome(entry.comparison),
     )
+
+
+def _divergence(findings: Findings, candidate: str, task: TaskInfo) -> Field:
+    found = findings.diverged(task, candidate)
+    if found is None:
+        return plain(NOTHING)
+    return number(text.divergence(found.kl), f"n = {found.kl.n}", sort=found.kl.value)
 
 
 def _hardest_hit(comparisons: Sequence[Comparison]) -> Field:

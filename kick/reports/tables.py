@@ -4,7 +4,6 @@ Nothing here is escaped: names and messages are still data.
 """
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -226,15 +225,17 @@ def curve_data(findings: Findings, group: Group) -> Table:
     header = (plain("task"), *(column(candidate) for candidate in group.candidates))
     rows = []
     for task in findings.tasks:
-        entries = [findings.entry(task, candidate) for candidate in group.candidates]
-        fields = [
-            number(relative(entry, task), f"n = {entry.score.n}", outcome=outcome(entry.comparison))
-            if entry.score
-            else plain(entry.problem or NOTHING)
-            for entry in entries
-        ]
+        fields = [_curve_field(findings, task, candidate) for candidate in group.candidates]
         rows.append((name(task.name), *fields))
     return Table(f"curve-{group.name}", f"The data of the curve of {group.name}", header, tuple(rows))
+
+
+def _curve_field(findings: Findings, task: TaskInfo, candidate: str) -> Field:
+    entry, diverged = findings.entry(task, candidate), findings.diverged(task, candidate)
+    if entry.score is None:
+        return plain(entry.problem or NOTHING)
+    kl = [f"KL {text.divergence(diverged.kl)}"] if diverged else []
+    return number(relative(entry, task), *kl, f"n = {entry.score.n}", outcome=outcome(entry.comparison))
 
 
 def relative(entry: Entry, task: TaskInfo) -> str:
@@ -321,30 +322,3 @@ def _noise_floor(comparison: Comparison, task: TaskInfo) -> Field:
         return plain("not measured")
     flips = f"{floor.flips.lost + floor.flips.gained} flips of {floor.flips.n}" if floor.flips else ""
     return number(text.delta(floor.delta, task), *([flips] if flips else []))
-
-
-def problems(findings: Findings) -> Table:
-    """What was skipped, not run, or not compared."""
-    rows = []
-    for task in findings.tasks:
-        by_reason: dict[str, list[str]] = {}
-        for checkpoint in findings.checkpoints:
-            for reason in _reasons(findings.entry(task, checkpoint)):
-                by_reason.setdefault(reason, []).append(checkpoint)
-        rows += [
-            (name(task.name), plain(", ".join(where)), plain(reason)) for reason, where in by_reason.items()
-        ]
-    header = (plain("task"), plain("checkpoint"), plain("what happened"))
-    note = "" if rows else "Nothing: every checkpoint was scored on every item of every task."
-    return Table("problems", "Skipped, not run, not compared", header, tuple(rows), note, sortable=True)
-
-
-def _reasons(entry: Entry) -> list[str]:
-    reasons = [entry.problem] if entry.problem else []
-    if entry.cell:
-        skipped = Counter(item.reason for item in entry.cell.skipped)
-        reasons += [f"{count} items skipped: {reason}" for reason, count in skipped.items()]
-        reasons += entry.cell.notes
-    if entry.comparison:
-        reasons += [f"compared, although: {caveat}" for caveat in entry.comparison.caveats]
-    return reasons

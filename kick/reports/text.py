@@ -64,6 +64,25 @@ def quantity(number: float) -> str:
     return _fixed(number, places)
 
 
+def nats(number: float) -> str:
+    """Three significant digits at any size, for what goes down to nothing: `0.0123`, `4.56`, `1.23e−05`, `0`."""
+    if not math.isfinite(number):
+        return _not_finite(number)
+    if number == 0:
+        return "0"
+    return f"{number:#.3g}".rstrip(".").replace("-", MINUS)
+
+
+def divergence(estimate: Estimate) -> str:
+    """Nats a token as `0.0123 [0.0119, 0.0127]`."""
+    return _with_interval(estimate, nats)
+
+
+def points(estimate: Estimate) -> str:
+    """The change of a probability in points: `−0.42 [−0.51, −0.33]`."""
+    return _with_interval(estimate, lambda number: _fixed(100 * number, 2, sign=True))
+
+
 def size(count: float) -> str:
     """A count of bytes, parameters or weights as `271 M` or `1.24 B`; whole below a thousand."""
     for unit, step in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):

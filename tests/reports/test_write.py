@@ -150,6 +150,33 @@ def test_skipped_items_are_counted_by_reason(tmp_path: Path) -> None:
     assert "2 items skipped: longer than the window" in page_of(store, tmp_path)
 
 
+def test_reasons_that_differ_in_a_number_are_one_with_its_range(tmp_path: Path) -> None:
+    store = write_pair(tmp_path / "r", [1, 0, 1], [0, 1, 1])
+    cell = store.cell("small", "facts")
+    assert cell is not None
+    reasons = [f"needs {tokens} tokens, the model's window is 2048" for tokens in (3077, 2101, 2950)]
+    reasons += ["needs another look", "is 0.5 of item-7", "is 0.5 of item-8"]
+    skipped = tuple(Skipped(doc_id=index, reason=reason) for index, reason in enumerate(reasons))
+    store.write_cell(cell.model_copy(update={"skipped": skipped}), store.items(cell))
+    problems = page_of(store, tmp_path).split("## Skipped, not run, not compared")[1].split("\n## ")[0]
+    assert "3 items skipped: needs 2,101 to 3,077 tokens, the model's window is 2,048 |" in problems
+    assert "1 item skipped: needs another look |" in problems
+    assert problems.count("1 item skipped: is 0.5 of item-") == 2  # a name is no number
+    assert problems.count("skipped: ") == 4
+
+
+def test_what_the_checks_of_the_prompts_found_is_shown_once_for_all_checkpoints(tmp_path: Path) -> None:
+    store = write_pair(tmp_path / "r", [1, 0, 1], [0, 1, 1])
+    note = "2 of 3 items stand among their own shots"
+    for checkpoint in ("dense", "small"):
+        cell = store.cell(checkpoint, "facts")
+        assert cell is not None
+        store.write_cell(cell.model_copy(update={"notes": (note,)}), store.items(cell))
+    problems = page_of(store, tmp_path).split("## Skipped, not run, not compared")[1].split("\n## ")[0]
+    assert problems.count(note) == 1
+    assert f"| `facts` | dense, small | {note} |" in problems
+
+
 def test_hostile_names_are_text(tmp_path: Path) -> None:
     store = write_pair(tmp_path / "r", [1, 0, 1], [0, 1, 1], binary_task("a|b<script>x</script>`c`"))
     page = page_of(store, tmp_path)
