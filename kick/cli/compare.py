@@ -114,7 +114,7 @@ def _print_comparisons(console: "Console", comparisons: "list[Comparison]") -> N
 
     first = comparisons[0]
     table = Table(title=f"{escape(first.candidate)} against {escape(first.reference)}", title_justify="left")
-    table.add_column("task")
+    table.add_column("task", no_wrap=True)  # a name that is cut is no name
     for name in ("n", "score", "change (95 %)", "bootstrap", "ratio (95 %)", "noise floor"):
         table.add_column(name, justify="right")
     for name in ("lost / gained / other wrong", "knowledge loss", "p (Holm)"):
@@ -123,7 +123,7 @@ def _print_comparisons(console: "Console", comparisons: "list[Comparison]") -> N
     for row in comparisons:
         flips = row.flips
         table.add_row(
-            escape(f"{row.task} ({row.metric})"),
+            escape(f"{row.task}\n{row.metric}"),
             f"{row.n:,}" + (f" in {row.groups} groups" if row.groups else ""),
             f"{row.reference_score.value:.3g} -> {row.candidate_score.value:.3g}",
             _interval(row.delta, "+"),
