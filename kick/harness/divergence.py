@@ -279,11 +279,11 @@ def right_answers(loaded: LoadedTask, plan: Plan, encoder: Encoder, fits: int | 
 def compare(reference: torch.Tensor, candidate: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """The rows of `TokenScores` [6, n] from float32 logits [n, vocabulary] of both models and the tokens [n]."""
     p, q = reference.log_softmax(-1), candidate.log_softmax(-1)
-    off = p - q
+    off = (p - q)[:, :, None]
     at_p, at_q = (logs.gather(1, targets[:, None])[:, 0] for logs in (p, q))
-    kl = (p.exp() * off).sum(-1)
-    reverse = -(q.exp() * off).sum(-1)
     same = (p.argmax(-1) == q.argmax(-1)).float()
+    kl = torch.bmm(p.exp_()[:, None], off)[:, 0, 0]
+    reverse = -torch.bmm(q.exp_()[:, None], off)[:, 0, 0]
     return torch.stack([-at_q, -at_p, kl, reverse, at_q.exp() - at_p.exp(), same])
 
 

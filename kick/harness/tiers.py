@@ -1,10 +1,20 @@
-"""Which tier a model can be scored by: the fastest one whose numbers are those of a plain forward."""
+"""Which tier a model can be scored by: the fastest one whose numbers are those of a plain forward.
+
+In 16 bits no two ways to compute the same number agree, and by how much they differ depends on the model. How much is
+rounding is therefore measured on the model itself: the plain forward runs once more with the output of every module
+rounded at random (Monte Carlo arithmetic: Parker, Pierce and Eggert, Computing in Science and Engineering 2(4), 2000),
+and no log-likelihood by a tier may differ from the plain forward's by more than a small multiple of what that changes.
+On random models of four architectures in bfloat16, a right tier differs by 0 to 0.006 nats a token, random rounding
+changes 0.02 to 0.13, and a mask that lets choices see each other 0.2 to 0.7.
+"""
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
+from transformers import PreTrainedModel
 
 from kick.checkpoints import Loaded
 from kick.harness.forward import NOTHING, Forward, Slots, UnsupportedTierError
@@ -14,8 +24,8 @@ from kick.harness.plan import Score, context_window
 from kick.types import BatchSize, Tier, TierChoice
 
 TIERS: tuple[Tier, ...] = ("tree", "prefix", "plain")  # the fastest first
-# Mean difference, nats a token. On a 270M model rounding alone makes 0.06 in bfloat16 and 2e-5 in float32.
-TOLERANCE = {"float32": 1e-4, "bfloat16": 0.3, "float16": 0.05}
+TOLERANCE = 1e-4  # nats a token: a smaller difference is never held against a tier
+ROUNDINGS = 3  # a tier may differ by so many times what random rounding changes
 LONGEST_WINDOW = 1024  # a sliding window beyond this is not filled by the test: it would take too long
 HEADER = 40  # tokens that requests of the test share, beyond a sliding window
 CONTEXTS = (3, 9)
@@ -41,21 +51,47 @@ def why_not(loaded: Loaded, tier: Tier) -> str | None:
     requests = _requests(loaded)
     alone = _score(loaded, requests, "plain", BatchSize(tokens=1, rows=1))
     try:
-        fast = _score(loaded, requests, tier, BatchSize(tokens=96, rows=1))
+        found = [_score(loaded, requests, tier, BatchSize(tokens=96, rows=1))]
         if tier == "tree":
-            fast.update(_score_by_steps(loaded, requests))
+            found.append(_score_by_steps(loaded, requests))
     except (
         UnsupportedTierError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError
     ) as error:  # fmt: skip
         return f"its forward does not take what the tier '{tier}' needs ({type(error).__name__}: {error})"
-    off = sum(_distance(fast[position], value) for position, value in alone.items())
-    mean = off / sum(len(request.continuation) for request in requests.values())
-    if mean > TOLERANCE[loaded.dtype]:
+    off = max(_largest_difference(values, alone, requests) for values in found)
+    allowed = TOLERANCE
+    if off > allowed:
+        with rounded_at_random(loaded.model):
+            rounded = _score(loaded, requests, "plain", BatchSize(tokens=1, rows=1))
+        noise = _largest_difference(rounded, alone, requests)
+        allowed = max(TOLERANCE, ROUNDINGS * noise) if math.isfinite(noise) else TOLERANCE
+    if off > allowed:
         return (
-            f"log-likelihoods by the tier '{tier}' differ from those of a plain forward by {mean:.2g} nats a token "
-            f"(at most {TOLERANCE[loaded.dtype]:g} for {loaded.dtype})"
+            f"log-likelihoods by the tier '{tier}' differ from those of a plain forward by {off:.2g} nats a token "
+            f"(at most {allowed:.2g}, as this model rounds in {loaded.dtype})"
         )
     return None
+
+
+@contextmanager
+def rounded_at_random(model: PreTrainedModel) -> Iterator[None]:
+    """Changes the output of every innermost module by up to one unit roundoff of its dtype, at random, reproducibly."""
+    generator = torch.Generator(model.device).manual_seed(0)
+
+    def rounded(_module: object, _inputs: object, output: object) -> object:
+        if not isinstance(output, torch.Tensor) or not output.is_floating_point():
+            return output
+        off = torch.rand(output.shape, generator=generator, device=output.device).mul_(2).sub_(1)
+        unit = torch.finfo(output.dtype).eps / 2
+        return output.float().mul_(off.mul_(unit).add_(1)).to(output.dtype)
+
+    innermost = [module for module in model.modules() if next(module.children(), None) is None]
+    hooks = [module.register_forward_hook(rounded) for module in innermost]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _score(loaded: Loaded, requests: Mapping[int, Score], tier: Tier, size: BatchSize) -> dict[int, float]:
@@ -112,7 +148,17 @@ def _requests(loaded: Loaded) -> dict[int, Score]:
     return dict(enumerate(scores))
 
 
-def _distance(one: float, other: float) -> float:
+def _largest_difference(
+    some: Mapping[int, float], others: Mapping[int, float], requests: Mapping[int, Score]
+) -> float:
+    """The largest difference of a log-likelihood, nats a token; values that are equally not finite do not differ."""
+    return max(
+        _difference(value, others[position]) / len(requests[position].continuation)
+        for position, value in some.items()
+    )
+
+
+def _difference(one: float, other: float) -> float:
     if (math.isnan(one) and math.isnan(other)) or one == other:
         return 0.0
     return abs(one - other) if math.isfinite(one) and math.isfinite(other) else math.inf

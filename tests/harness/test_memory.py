@@ -8,6 +8,7 @@ import pytest
 from kick.checkpoints import Loaded, load
 from kick.harness.forward import Forward
 from kick.harness.model import KickLM, batches
+from kick.harness.perplexity import Stretch, TextScorer
 from kick.harness.plan import Encoder, encode_requests
 from kick.types import Tier
 from tests.harness.test_model import CONTEXTS, HEADER, _generated, _scored, size
@@ -59,8 +60,27 @@ def test_completions_are_the_same_when_the_memory_is_short(
     asked = _generated(until=(), contexts=[f"{number}: {CONTEXTS[1]}" for number in range(9)])
     free = KickLM(llama, size(4096), "tree").generate_until(asked)
     limit = Limit(monkeypatch, max(len(llama.tokenizer(instance.args[0]).input_ids) for instance in asked))
-    assert KickLM(llama, size(4096), "tree").generate_until(asked) == free
+    lm = KickLM(llama, size(4096), "tree")
+    assert lm.generate_until(asked) == free
     assert limit.refused
+    tried = len(limit.refused)
+    assert lm.generate_until(asked) == free
+    assert len(limit.refused) == tried, "a size that did not fit was tried again"
+
+
+def test_windows_of_text_are_scored_alike_when_the_memory_is_short(
+    llama: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = llama.tokenizer(HEADER)["input_ids"]
+    stretches = [Stretch(tokens[start : start + 40]) for start in range(0, 160, 40)]
+    scorer = TextScorer(Forward(llama.model, "plain"), size(4096))
+    free = scorer.losses(stretches)
+    limit = Limit(monkeypatch, 80)
+    assert scorer.losses(stretches) == pytest.approx(free, rel=1e-6)
+    tried = len(limit.refused)
+    assert tried
+    assert scorer.losses(stretches) == pytest.approx(free, rel=1e-6)
+    assert len(limit.refused) == tried
 
 
 def test_one_row_that_does_not_fit_is_an_error(llama: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,22 @@ def _hflm(loaded: Loaded) -> HFLM:
     )
 
 
+def _choices(answers: Sequence[tuple[float, bool]]) -> list[int]:
+    values = [value for value, _ in answers]
+    items = [values[start : start + len(CHOICES)] for start in range(0, len(values), len(CHOICES))]
+    return [max(range(len(item)), key=item.__getitem__) for item in items]
+
+
+def _by_generate(loaded: Loaded, requests: list[Instance]) -> list[str]:
+    """transformers' `generate`, one row at a time."""
+    texts = []
+    for request in encode_requests(requests, Encoder(loaded.tokenizer)):
+        context = torch.tensor([request.context])
+        output = loaded.model.generate(context, do_sample=False, max_new_tokens=request.budget)
+        texts.append(loaded.tokenizer.decode(output[0, context.shape[1] :], skip_special_tokens=True))
+    return texts
+
+
 @pytest.fixture(scope="module")
 def by_hflm(loaded: Loaded) -> list[tuple[float, bool]]:
     return _hflm(loaded).loglikelihood(_scored(), disable_tqdm=True)
@@ -96,10 +112,27 @@ def test_log_likelihoods_are_computed_in_float32_for_a_bfloat16_model(tiny_llama
 def test_generations_are_those_of_generate_row_by_row(loaded: Loaded, batch_tokens: int) -> None:
     requests = _generated(budget=12, until=())
     texts = KickLM(loaded, size(batch_tokens), choose_tier(loaded).tier).generate_until(requests)
-    for request, text in zip(encode_requests(requests, Encoder(loaded.tokenizer)), texts, strict=True):
-        context = torch.tensor([request.context])
-        output = loaded.model.generate(context, do_sample=False, max_new_tokens=12)
-        assert text == loaded.tokenizer.decode(output[0, context.shape[1] :], skip_special_tokens=True)
+    assert texts == _by_generate(loaded, requests)
+
+
+def test_every_architecture_scores_and_completes_as_hflm_and_generate_do(
+    loaded: Loaded, by_hflm: list[tuple[float, bool]]
+) -> None:
+    """`pytest -s -k every_architecture` prints a line of a table for each."""
+    tier = choose_tier(loaded).tier
+    lm = KickLM(loaded, size(4096), tier)
+    ours = lm.loglikelihood(_scored())
+    off = max(abs(a - b) for (a, _), (b, _) in zip(ours, by_hflm, strict=True))
+    chosen, theirs = (_choices(answers) for answers in (ours, by_hflm))
+    requests = _generated(budget=12, until=())
+    texts, expected = lm.generate_until(requests), _by_generate(loaded, requests)
+    equal = sum(a == b for a, b in zip(texts, expected, strict=True))
+    same = sum(a == b for a, b in zip(chosen, theirs, strict=True))
+    kind = loaded.model.config.model_type
+    print(f"\n| {kind} | {tier} | {off:.1e} | {same} of {len(chosen)} | {equal} of {len(texts)} |")
+    assert off <= 1e-4
+    assert chosen == theirs
+    assert texts == expected
 
 
 def test_generations_equal_those_of_hflm(loaded: Loaded) -> None:

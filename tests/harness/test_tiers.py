@@ -6,15 +6,26 @@ import pytest
 import torch
 
 from kick.checkpoints import Loaded, load
+from kick.harness import forward as forwards
 from kick.harness.forward import Forward, Masks
-from kick.harness.tiers import choose_tier, why_not
+from kick.harness.layout import Row
+from kick.harness.tiers import choose_tier, rounded_at_random, why_not
 from tests.tiny import save_model
 
 
 @pytest.fixture(scope="module")
-def gemma(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
-    folder = save_model(tmp_path_factory.mktemp("models") / "gemma3", "gemma3", scale=10)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("models") / "gemma3", "gemma3", scale=10)
+
+
+@pytest.fixture(scope="module")
+def gemma(folder: Path) -> Loaded:
     return load(folder, dtype="float32", device="cpu")
+
+
+@pytest.fixture(scope="module", params=["float32", "bfloat16", "float16"])
+def gemma_in(folder: Path, request: pytest.FixtureRequest) -> Loaded:
+    return load(folder, dtype=request.param, device="cpu")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
@@ -26,8 +37,8 @@ def test_a_right_model_is_scored_by_the_fastest_tier(tiny_llama: Path, dtype: st
     assert (choice.tier, choice.refused) == ("tree", {})
 
 
-def test_a_sliding_window_that_is_ignored_is_found(gemma: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert why_not(gemma, "tree") is None
+def test_a_sliding_window_that_is_ignored_is_found(gemma_in: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert why_not(gemma_in, "tree") is None
     build = Masks.__init__
 
     def wide(masks: Masks, model: object) -> None:
@@ -35,7 +46,27 @@ def test_a_sliding_window_that_is_ignored_is_found(gemma: Loaded, monkeypatch: p
         masks.windows = dict.fromkeys(masks.windows)
 
     monkeypatch.setattr(Masks, "__init__", wide)
-    assert "differ from those of a plain forward" in str(why_not(gemma, "tree"))
+    assert "differ from those of a plain forward" in str(why_not(gemma_in, "tree"))
+
+
+def test_branches_that_see_each_other_are_found(gemma_in: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    def see_all_before(seen: torch.Tensor, row: Row) -> None:
+        seen |= torch.ones_like(seen).tril()
+
+    monkeypatch.setattr(forwards, "_see_ancestors", see_all_before)
+    assert "differ from those of a plain forward" in str(why_not(gemma_in, "tree"))
+
+
+def test_random_rounding_changes_the_last_bits_and_leaves_no_trace(gemma_in: Loaded) -> None:
+    ids = torch.arange(5, 25)[None]
+    with torch.inference_mode():
+        before = gemma_in.model(ids).logits
+        with rounded_at_random(gemma_in.model):
+            rounded = gemma_in.model(ids).logits
+        assert gemma_in.model(ids).logits.equal(before)
+    off = float((rounded.float() - before.float()).abs().max() / before.float().abs().max())
+    eps = torch.finfo(before.dtype).eps
+    assert 0.1 * eps < off < 100 * eps
 
 
 def test_positions_that_are_off_by_one_are_found(gemma: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
