@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="its folder")
     parser.add_argument("--seed", type=int, default=1234, help="of the suite")
     parser.add_argument("--data-root", type=Path)
-    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--batch-size", type=int, default=1)
     options = parser.parse_args()
     store = Store(options.results)
     cells = {}
