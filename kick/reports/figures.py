@@ -41,4 +41,4 @@ def draw(findings: Findings, published: Sequence[Published] = ()) -> dict[str, F
 
 def curve_caption(group: Group) -> str:
     """The words under the curve of a series."""
-    return f"Recovery and perplexity against the rate of {group.name}."
+    return f"Recovery, perplexity and, where it was measured, divergence, against the rate of {group.name}."
