@@ -38,7 +38,7 @@ def page(findings: Findings, figures: Mapping[str, bytes], packs: Sequence[Pack]
             {
                 "name": group.name,
                 "scores": tables.scores(findings, group),
-                "caption": curve_caption(group),
+                "caption": curve_caption(findings, group),
                 "figure": picture(figures.get(f"curve-{group.name}")),
                 "data": tables.curve_data(findings, group),
             }

@@ -107,7 +107,7 @@ def _page(board: Board, entry: BoardEntry, group: Group, figure: bytes | None, d
         "results": tables.results(entry, alone),
         "measured": report_tables.checkpoints(alone),
         "group": group,
-        "caption": curve_caption(group),
+        "caption": curve_caption(found, group),
         "figure": picture(figure),
         "data": report_tables.curve_data(found, group),
         "caveats": _caveats(alone, entry),
