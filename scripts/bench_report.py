@@ -1,12 +1,15 @@
-"""How long a report of a large grid takes, how much memory, and how heavy its page is.
+"""How long a report of a large grid takes, how much memory, how heavy its page is, and how soon a browser shows it.
 
     python scripts/bench_report.py [--checkpoints 200] [--tasks 20] [--items 500] [--folder DIR] [--format html]
 
-Makes up a results folder, unless `--folder` holds one already, and reports it in a process of its own.
+Makes up a results folder, unless `--folder` holds one already, and reports it in a process of its own. The first paint
+is that of a headless Chromium; it needs playwright, and is left out without it.
 """
 
 import argparse
 import resource
+import shutil
+import statistics
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -225,6 +228,33 @@ def report(folder: Path, out: Path, formats: list[str]) -> str:
     return "\n".join(lines)
 
 
+def first_paint(page: Path, times: int = 5) -> str:
+    """How soon a browser shows something of the page, and when all of it is loaded: medians."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        return "first paint: not measured, playwright is not installed"
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    painted, loaded = [], []
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        for _ in range(times):
+            tab = browser.new_page()
+            tab.set_default_timeout(120_000)
+            tab.goto(page.as_uri())
+            tab.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+            painted.append(
+                tab.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+            )
+            loaded.append(tab.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd"))
+            tab.close()
+        browser.close()
+    return (
+        f"first paint after {statistics.median(painted) / 1000:.2f} s, "
+        f"loaded after {statistics.median(loaded) / 1000:.2f} s (medians of {times})"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--checkpoints", type=int, default=200)
@@ -241,7 +271,9 @@ def main() -> None:
             make(folder, options.checkpoints, options.tasks, options.items)
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
             out = Path(scratch) / "report"
-            print(alone.submit(report, folder, out, options.format.split(",")).result())
+            print(alone.submit(report, folder, out, options.format.split(",")).result(), flush=True)
+        if (out / "report.html").exists():
+            print(first_paint(out / "report.html"))
 
 
 if __name__ == "__main__":

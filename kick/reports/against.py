@@ -75,10 +75,15 @@ def against(findings: Findings, measure: Measure) -> Figure | None:
         figure, axes = style.panels(len(panels), FRAME)
         labels: dict[str, Artist] = {}
         notes: dict[str, None] = {}
+        many = sum(len(panel.ratios) for panel in panels) > style.MANY
         for panel, one in zip(panels, axes, strict=True):
             notes |= dict.fromkeys(_draw(one, findings, panel, sizes, measure))
+            for mark in (*one.lines, *one.collections):
+                mark.set_rasterized(many)
             handles, names = one.get_legend_handles_labels()
             labels = dict(zip(names, handles, strict=True)) | labels
+        if all(panel.noise is None for panel in panels):
+            notes["Noise floor: not measured."] = None
         columns = min(len(panels), 2)
         figure.legend(
             labels.values(), labels.keys(), loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2 * columns
@@ -261,7 +266,7 @@ def _dress(axes: Axes, panel: Panel, xs: Sequence[float], measure: Measure) -> N
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(10, numticks=6))
         axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 100:g}".replace("e+", "e")))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: style.power(value / 100)))
 
 
 def _bits_axis(axes: Axes, parameters: int) -> None:

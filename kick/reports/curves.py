@@ -224,12 +224,13 @@ def _draw_rise(axes: Axes, series: Series, task: TaskInfo, look: style.Look, foo
             continue
         clipped = True
         axes.plot(x, foot / 3, marker="v", color=look.color, markersize=7, zorder=6)
+        last = x == series.places[-1]
         axes.annotate(
             _rise(ratio.value),
             (x, foot / 3),
-            xytext=(0, -12),
+            xytext=(8 if last else 0, -12),
             textcoords="offset points",
-            ha="center",
+            ha="right" if last else "center",  # inside the axes
             fontsize=6.5,
             color=look.color,
         )

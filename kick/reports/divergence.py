@@ -1,6 +1,7 @@
 """How far each candidate's next-token distributions are from the reference's, beside its perplexity: a table a task."""
 
 import math
+from collections.abc import Sequence
 
 from kick.comparison.records import Diverged
 from kick.reports import text
@@ -18,8 +19,8 @@ NOTE = (
     "interval that takes tokens as independent. Noise floor: the reference against itself in batches of another size; "
     "the windows of a text are scored one by one, and have none."
 )
-_HIGH = ("50", "90", "95", "99", "99.9")
-_LOW = ("1", "5", "10")
+MAX_CANDIDATES = 24  # rows of a table
+_RANKS = (("1", "5", "10"), ("50", "90", "95"), ("99", "99.9"))  # a column each
 
 
 def divergences(findings: Findings) -> list[Table]:
@@ -28,33 +29,41 @@ def divergences(findings: Findings) -> list[Table]:
 
 
 def _table(findings: Findings, task: TaskInfo) -> Table:
-    text_ = task.family == "perplexity"
+    windows = task.family == "perplexity"
     header = (
         plain("candidate"),
-        number("n", "windows" if text_ else "items"),
+        number("n", "windows" if windows else "items"),
         number("KL(reference, candidate)", "nats a token"),
         number("noise floor"),
         number("KL(candidate, reference)"),
-        number("perplexity", "ratio" if text_ else "of the right answers, ratio"),
+        number("perplexity", "ratio" if windows else "of the right answers, ratio"),
         number("equal first choice"),
         number("change of p", "points"),
-        number("percentiles of KL", "1, 5, 10 %"),
-        *(number("median" if rank == "50" else f"{rank} %") for rank in _HIGH),
+        *(number(f"KL at {', '.join(ranks)} %", "of the tokens") for ranks in _RANKS),
         number("largest KL"),
         number("correlation", "of the losses"),
     )
-    rows = tuple(
-        (name(candidate), *_row(findings, task, candidate, len(header) - 1))
-        for candidate in findings.checkpoints[1:]
-    )
+    shown, left_out = _shown(findings, task)
+    rows = tuple((name(candidate), *_row(findings, task, candidate, len(header) - 1)) for candidate in shown)
     title = f"{task.name}: divergence from {findings.reference}"
-    return Table(f"divergence-{task.name}", title, header, rows, sortable=True)
+    note = f"Left out: {left_out} candidates that diverge less; see report.csv." if left_out else ""
+    return Table(f"divergence-{task.name}", title, header, rows, note, sortable=True)
+
+
+def _shown(findings: Findings, task: TaskInfo) -> tuple[Sequence[str], int]:
+    """The candidates of a table, and how many are left out: of many, those that diverge least."""
+    candidates = findings.checkpoints[1:]
+    measured = findings.divergences[task.name]
+    if len(candidates) <= MAX_CANDIDATES:
+        return candidates, 0
+    worst = sorted(measured, key=lambda one: -measured[one].kl.value)[:MAX_CANDIDATES]
+    return [one for one in candidates if one in worst], len(measured) - len(worst)
 
 
 def _row(findings: Findings, task: TaskInfo, candidate: str, width: int) -> list[Field]:
     found = findings.diverged(task, candidate)
     if found is None:
-        return [plain(NOTHING), plain("not measured"), *[plain(NOTHING)] * (width - 2)]
+        return [number(NOTHING), number("not measured"), *[number(NOTHING)] * (width - 2)]
     tokens = found.tokens
     percentiles = tokens.kl_percentiles
     correlation = tokens.nll_correlation
@@ -66,16 +75,18 @@ def _row(findings: Findings, task: TaskInfo, candidate: str, width: int) -> list
         _perplexity(findings, task, candidate, found),
         number(text.percent(found.same_top), sort=found.same_top.value),
         number(text.points(found.delta_p), f"RMS {100 * tokens.delta_p_rms:.2f}", sort=found.delta_p.value),
-        number(*(text.nats(percentiles[rank]) for rank in _LOW), sort=percentiles[_LOW[0]]),
-        *(number(text.nats(percentiles[rank]), sort=percentiles[rank]) for rank in _HIGH),
+        *(
+            number(*(text.nats(percentiles[rank]) for rank in ranks), sort=percentiles[ranks[0]])
+            for ranks in _RANKS
+        ),
         number(text.nats(tokens.kl_max), sort=tokens.kl_max),
-        plain(NOTHING) if correlation is None else number(f"{correlation:.3f}", sort=correlation),
+        number(NOTHING) if correlation is None else number(f"{correlation:.3f}", sort=correlation),
     ]
 
 
 def _noise(found: Diverged) -> Field:
     if found.noise_kl is None:
-        return plain("not measured")
+        return number("not measured")
     same = [] if found.noise_same_top is None else [f"first choice {text.percent(found.noise_same_top)}"]
     return number(text.divergence(found.noise_kl), *same, sort=found.noise_kl.value)
 

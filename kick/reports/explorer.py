@@ -92,14 +92,12 @@ class _Task:
     def documents(self, pairs: Pairs, rows: Rows) -> list[int]:
         """Where the documents of these rows lie; the new ones are added."""
         items = pairs.reference_items
-        keys = list(zip(*(items[name].take(rows).tolist() for name in ("doc_id", "prompt")), strict=True))
+        keys = list(zip(*(_values(items, name, rows) for name in ("doc_id", "prompt")), strict=True))
         new = [place for place, key in enumerate(keys) if key not in self._places]
         if not new:
             return [self._places[key] for key in keys]
         fresh = rows[new]
-        texts = zip(
-            *(items[name].take(fresh).tolist() for name in ("group", "prompt", "target")), strict=True
-        )
+        texts = zip(*(_values(items, name, fresh) for name in ("group", "prompt", "target")), strict=True)
         sides = _sides(items, pairs.sample.a, fresh)
         for place, text, side in zip(new, texts, sides, strict=True):
             if keys[place] in self._places:  # a document that stands twice among these rows
@@ -127,12 +125,17 @@ class _Task:
 
 def _sides(items: pd.DataFrame, scores: Array, rows: Rows) -> list[list[Any]]:
     """Response, score and margin of each of these rows."""
-    margins = choice_margins(items["choice_logprobs"].take(rows))
-    responses = items["response"].take(rows).tolist()
+    margins = choice_margins(_values(items, "choice_logprobs", rows))
+    responses = _values(items, "response", rows)
     return [
         [_shown(response), round(float(score), 4), None if math.isnan(margin) else round(float(margin), 3)]
         for response, score, margin in zip(responses, scores[rows], margins, strict=True)
     ]
+
+
+def _values(items: pd.DataFrame, name: str, rows: Rows) -> list[Any]:
+    """A column at these rows; through numpy, which takes a few of many rows much faster than pandas does."""
+    return items[name].to_numpy()[rows].tolist()  # type: ignore[no-any-return]
 
 
 def _shown(value: Any) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from kick.reports import nats
 from kick.reports.against import MEASURES, against
 from kick.reports.curves import curve, panels
 from kick.reports.findings import Findings, Group
@@ -39,6 +40,8 @@ def draw(findings: Findings, published: Sequence[Published] = ()) -> dict[str, F
     return found
 
 
-def curve_caption(group: Group) -> str:
+def curve_caption(findings: Findings, group: Group) -> str:
     """The words under the curve of a series."""
+    if nats.measured(findings, group.candidates):
+        return f"Recovery, perplexity and divergence against the rate of {group.name}."
     return f"Recovery and perplexity against the rate of {group.name}."

@@ -5,6 +5,9 @@ Scores and comparisons come from `kick.comparison`. What is missing or refused i
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+import pandas as pd
+
 from kick.comparison import Pairs, compare_all, score
 from kick.comparison.curves import matching_rate
 from kick.comparison.divergence import divergence
@@ -215,10 +218,10 @@ class _Items:
 
 def _losses(pairs: Pairs) -> Losses | None:
     """The hardest hit categories of a right-or-wrong task; None where it keeps none of a size worth a look."""
-    groups = pairs.reference_items["group"]
-    if not pairs.sample.is_binary or groups.isna().all():
+    if not pairs.sample.is_binary:
         return None
-    sizes = groups.value_counts()
+    codes, _ = pd.factorize(pairs.reference_items["group"])
+    sizes = np.bincount(codes[codes >= 0])
     tested = int((sizes >= FEWEST_ITEMS).sum())
     if tested < 2:
         return None

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from kick.reports import divergence, losses, provenance, readouts, summary, tables
 from kick.reports.cost import cost
 from kick.reports.explorer import Pack
-from kick.reports.figures import CAPTIONS, SIZES
+from kick.reports.figures import CAPTIONS, SIZES, curve_caption
 from kick.reports.findings import Findings
 from kick.reports.legend import LEGEND, lead
 from kick.reports.problems import problems
-from kick.reports.web import data_uri, render, script_json
+from kick.reports.web import picture, render, script_json
 
 
 def page(findings: Findings, figures: Mapping[str, bytes], packs: Sequence[Pack]) -> str:
@@ -27,18 +27,19 @@ def page(findings: Findings, figures: Mapping[str, bytes], packs: Sequence[Pack]
     content = {
         "findings": findings,
         "lead": lead(findings),
-        "overview": data_uri(figures.get("overview")),
+        "overview": picture(figures.get("overview")),
         "matching": summary.matching(findings),
         "warnings": summary.warnings(findings),
         "cost": cost(findings),
-        "sizes": [(CAPTIONS[name], data_uri(figures[name])) for name in SIZES if name in figures],
+        "sizes": [(CAPTIONS[name], picture(figures[name])) for name in SIZES if name in figures],
         "checkpoints": tables.checkpoints(findings),
         "scores_note": tables.SCORES_NOTE,
         "groups": [
             {
                 "name": group.name,
                 "scores": tables.scores(findings, group),
-                "figure": data_uri(figures.get(f"curve-{group.name}")),
+                "caption": curve_caption(findings, group),
+                "figure": picture(figures.get(f"curve-{group.name}")),
                 "data": tables.curve_data(findings, group),
             }
             for group in findings.groups
@@ -49,7 +50,7 @@ def page(findings: Findings, figures: Mapping[str, bytes], packs: Sequence[Pack]
         "divergence_note": divergence.NOTE,
         "divergences": divergence.divergences(findings),
         "changes": [(task.name, tables.changes(findings, task)) for task in findings.tasks],
-        "flips": (CAPTIONS["flips"], data_uri(figures.get("flips"))),
+        "flips": (CAPTIONS["flips"], picture(figures.get("flips"))),
         "categories_note": losses.NOTE,
         "categories": [
             content for task in findings.tasks if (content := losses.categories(findings, task)).rows

@@ -48,7 +48,7 @@ def page(findings: Findings, figures: Mapping[str, str]) -> str:
     for group in findings.groups:
         for scores in tables.scores(findings, group):
             parts += _tables(scores)
-        parts += picture(f"curve-{group.name}", curve_caption(group))
+        parts += picture(f"curve-{group.name}", curve_caption(findings, group))
     if side_by_side := readouts.readouts(findings):
         parts.append(latex(readouts.NOTE, None))
         parts += [line for content in side_by_side for line in _tables(content)]

@@ -36,7 +36,7 @@ def page(findings: Findings, figures: Mapping[str, str]) -> str:
     for group in findings.groups:
         for scores in tables.scores(findings, group):
             parts += section(scores, 3)
-        parts += picture(f"curve-{group.name}", curve_caption(group))
+        parts += picture(f"curve-{group.name}", curve_caption(findings, group))
     if side_by_side := readouts.readouts(findings):
         parts += ["## The same knowledge, read in several ways", readouts.NOTE]
         parts += [line for content in side_by_side for line in section(content, 3)]

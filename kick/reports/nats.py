@@ -125,7 +125,7 @@ def _dress(axes: Axes, lowest: float, noise: float | None) -> None:
         )
     axes.set_ylim(bottom, top)
     axes.yaxis.set_major_locator(LogLocator(10, numticks=8))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("e-0", "e-")))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: style.power(value)))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_ylabel("nats a token (logarithmic)")
     axes.spines["right"].set_visible(False)

@@ -87,6 +87,10 @@ def flips_against_delta(findings: Findings) -> Figure | None:
         notes = ["Bars: 95 % intervals of delta; n: see the tables."]
         if len(compared) > MAX_BARS:
             notes = ["Intervals and n: see the tables."]
+        elif any(
+            one.delta.high * 100 > axes.get_xlim()[1] or one.delta.low * 100 < -highest for one in compared
+        ):
+            notes.append("Bars that leave the axes go on.")
         if not noise:
             notes.append("Noise floor: not measured.")
         style.remark(figure, FRAME, notes, FRAME.low - 0.7 - 0.19 * rows)

@@ -126,6 +126,13 @@ def noise_floor(axes: Axes, middle: float, width: float | None) -> None:
         )
 
 
+def power(value: float) -> str:
+    """A tick of a logarithmic axis: `0.01`, `100`, `1e6`."""
+    if 1e-4 < value < 1e4:
+        return f"{value:g}"
+    return f"{value:.0e}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
+
+
 def chance(axes: Axes, height: float, color: str = NOTE) -> None:
     """The level of blind guessing."""
     labelled = "chance" in axes.get_legend_handles_labels()[1]

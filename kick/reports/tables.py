@@ -319,6 +319,6 @@ def _flips(comparison: Comparison) -> list[Field]:
 def _noise_floor(comparison: Comparison, task: TaskInfo) -> Field:
     floor = comparison.noise_floor
     if floor is None:
-        return plain("not measured")
+        return number("not measured")
     flips = f"{floor.flips.lost + floor.flips.gained} flips of {floor.flips.n}" if floor.flips else ""
     return number(text.delta(floor.delta, task), *([flips] if flips else []))

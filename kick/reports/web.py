@@ -9,13 +9,28 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from kick.reports.text import one_line
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_PIXELS_A_POINT = 1.6  # the figures' 8 points are the 13 pixels of the tables
+
+_WIDE = 700  # pixels
+
+
+class Picture(NamedTuple):
+    """A figure in a page."""
+
+    uri: str
+    width: int  # pixels, where the screen has as many
+
+    @property
+    def wide(self) -> bool:
+        """Whether it has several panels side by side."""
+        return self.width > _WIDE
 
 
 def render(template: str, scripts: tuple[str, ...], content: Mapping[str, Any]) -> str:
@@ -52,6 +67,15 @@ def file_name(text: str) -> str:
 def data_uri(svg: bytes | None) -> str:
     """A picture that lies in the page; empty for none."""
     return "" if svg is None else f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+
+
+def picture(svg: bytes | None) -> Picture | None:
+    """A figure that lies in the page, in the size in which its text is as large as that of other figures."""
+    if svg is None:
+        return None
+    width = re.search(rb'<svg[^>]* width="([0-9.]+)pt"', svg)
+    assert width, "a figure of matplotlib's has a width"
+    return Picture(data_uri(svg), round(_PIXELS_A_POINT * float(width[1])))
 
 
 def script_json(data: object) -> str:

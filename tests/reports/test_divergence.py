@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from kick.reports import write
+from kick.reports import divergence, write
 from kick.reports.divergence import divergences
 from kick.reports.figures import draw
 from kick.reports.findings import Findings, gather
@@ -56,8 +56,21 @@ def test_a_row_gives_divergence_with_interval_n_and_noise_floor(findings: Findin
     assert row["change of p"][0].startswith("−0.78 [−0.90, −0.66]")
     assert row["equal first choice"] == ("83 % [64, 93]",)
     assert row["perplexity"][0].startswith("×1.081 [")
-    for percentile in ("median", "90 %", "95 %", "99 %", "99.9 %", "largest KL", "percentiles of KL"):
-        assert row[percentile][0].startswith("0.")
+    percentiles = divergences(findings)[0].rows[1][8:11]
+    assert [field.lines for field in percentiles] == [
+        ("0.0400", "0.0400", "0.0400"),
+        ("0.0800", "0.120", "0.120"),
+        ("0.120", "0.120"),
+    ]
+
+
+def test_of_many_candidates_those_that_diverge_most_are_shown(
+    findings: Findings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(divergence, "MAX_CANDIDATES", 2)
+    table = divergences(findings)[0]
+    assert [row[0].lines[0] for row in table.rows] == ["rtn-4", "rtn-2"]
+    assert "Left out: 1 candidates" in table.note
 
 
 def test_the_perplexity_of_a_text_stands_beside_its_divergence(findings: Findings) -> None:

@@ -1,5 +1,6 @@
 """The report and the leaderboard in a real browser: they sort, filter and open, ask nobody, and fit their screen."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from tests.reports.small import FACTS, HOSTILE, small_results
 from tests.results import make_results
 
 playwright = pytest.importorskip("playwright.sync_api")
+expect = playwright.expect
+expect.set_options(timeout=120_000)  # a busy machine is no failure
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 
@@ -73,7 +76,7 @@ def visit(browser: "playwright.Browser", request: pytest.FixtureRequest) -> Iter
     screen, scheme = getattr(request, "param", ("desktop", "light"))
     width, height = SCREENS[screen]
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-    context.set_default_timeout(120_000)  # a busy machine is no failure
+    context.set_default_timeout(120_000)
     made = Visit(context.new_page())
     made.page.on("console", lambda message: made.console.append(message.text))
     made.page.on("pageerror", lambda error: made.console.append(str(error)))
@@ -131,12 +134,12 @@ def luminance(colour: str) -> float:
 
 def test_the_theme_can_be_turned(visit: Visit, site: Path) -> None:
     visit.page.goto((site / "index.html").as_uri())
-    paper = "getComputedStyle(document.body).backgroundColor"
-    before = visit.page.evaluate(paper)
+    body = visit.page.locator("body")
+    before = body.evaluate("(element) => getComputedStyle(element).backgroundColor")
     visit.page.get_by_role("button", name="Dark").click()
-    assert visit.page.evaluate(paper) != before
+    expect(body).not_to_have_css("background-color", before)
     visit.page.get_by_role("button", name="Light").click()
-    assert visit.page.evaluate(paper) == before
+    expect(body).to_have_css("background-color", before)
 
 
 # --- the leaderboard ---
@@ -149,13 +152,14 @@ def test_the_board_sorts_by_any_column_with_the_keyboard_alone(visit: Visit, sit
     assert head.get_attribute("aria-sort") is None
     head.get_by_role("button").focus()
     visit.page.keyboard.press("Enter")
-    assert head.get_attribute("aria-sort") == "ascending"
+    expect(head).to_have_attribute("aria-sort", "ascending")
     assert visit.names("board") == best_first[::-1]
     visit.page.keyboard.press("Space")
-    assert head.get_attribute("aria-sort") == "descending"
+    expect(head).to_have_attribute("aria-sort", "descending")
     assert visit.names("board") == best_first
     bits = visit.page.locator("#board thead th").nth(visit.column("board", "bits"))
     bits.get_by_role("button").click()
+    expect(bits).to_have_attribute("aria-sort", "ascending")
     assert head.get_attribute("aria-sort") is None
     assert visit.names("board")[:3] == ["rtn-3", "rtn-4", "rtn-8"]
 
@@ -165,16 +169,18 @@ def test_the_board_filters_by_method_bits_and_words_and_says_how_many_are_left(
 ) -> None:
     visit.page.goto((site / "index.html").as_uri())
     count = visit.page.locator("#board-count")
-    assert count.inner_text() == "5 entries"
+    expect(count).to_have_text("5 entries")
     visit.page.get_by_label("Method").select_option("rtn")
+    expect(count).to_have_text("3 of 5 entries")
     assert sorted(visit.names("board")) == ["rtn-3", "rtn-4", "rtn-8"]
-    assert count.inner_text() == "3 of 5 entries"
     visit.page.get_by_label("Bits, at most").select_option("4")
+    expect(count).to_have_text("2 of 5 entries")
     assert sorted(visit.names("board")) == ["rtn-3", "rtn-4"]
     visit.page.get_by_label("Contains").fill("rtn-3")
+    expect(count).to_have_text("1 of 5 entries")
     assert visit.names("board") == ["rtn-3"]
     visit.page.get_by_role("button", name="Show all").click()
-    assert count.inner_text() == "5 entries"
+    expect(count).to_have_text("5 entries")
     assert visit.page.get_by_label("Base model").locator("option").all_inner_texts() == [
         "all",
         "models/dense",
@@ -184,21 +190,23 @@ def test_the_board_filters_by_method_bits_and_words_and_says_how_many_are_left(
 def test_an_entry_leads_to_its_page_and_back(visit: Visit, site: Path) -> None:
     visit.page.goto((site / "index.html").as_uri())
     visit.page.get_by_role("link", name="rtn-4", exact=True).click()
-    assert visit.page.locator("h1").inner_text() == "rtn-4"
-    assert visit.page.locator("#curve img").evaluate("(image) => image.complete && image.naturalWidth > 0")
-    assert visit.page.locator(".badge-picture").evaluate("(image) => image.naturalWidth > 50")
+    title = visit.page.locator("h1")
+    expect(title).to_have_text("rtn-4")
+    width = "(image) => image.decode().then(() => image.naturalWidth)"
+    assert visit.page.locator("#curve img").evaluate(width) > 0
+    assert visit.page.locator(".badge-picture").evaluate(width) > 50
     visit.page.get_by_text("The data of this figure").click()
-    assert visit.page.locator("#curve table").is_visible()
+    expect(visit.page.locator("#curve table")).to_be_visible()
     visit.page.get_by_role("link", name="Leaderboard").click()
-    assert visit.page.locator("h1").inner_text() == "Knowledge kept after compression"
+    expect(title).to_have_text("Knowledge kept after compression")
 
 
 def test_paper_gets_the_tables_and_not_the_controls(visit: Visit, site: Path) -> None:
     visit.page.goto((site / "index.html").as_uri())
     visit.page.emulate_media(media="print")
-    assert visit.page.locator("#board").is_visible()
-    assert not visit.page.locator("#board-form").is_visible()
-    assert not visit.page.locator(".bar").is_visible()
+    expect(visit.page.locator("#board")).to_be_visible()
+    expect(visit.page.locator("#board-form")).to_be_hidden()
+    expect(visit.page.locator(".bar")).to_be_hidden()
 
 
 # --- the report ---
@@ -209,15 +217,27 @@ def test_tables_of_the_report_sort(visit: Visit, report: Path) -> None:
     table = "changes-kick-freebaseqa"
     head = visit.page.locator(f"#{table} thead th").nth(visit.column(table, "delta"))
     assert visit.names(table)[0] == "rtn-8"
+    for order, first in (("ascending", "rtn-2"), ("descending", "rtn-8")):
+        head.get_by_role("button").click()
+        expect(head).to_have_attribute("aria-sort", order)
+        assert visit.names(table)[0] == first
+
+
+def test_whole_numbers_sort_by_their_size(visit: Visit, report: Path) -> None:
+    visit.page.goto(report.as_uri())
+    table = "changes-kick-freebaseqa"
+    head = visit.page.locator(f"#{table} thead th").nth(visit.column(table, "right to wrong"))
     head.get_by_role("button").click()
-    assert (visit.names(table)[0], head.get_attribute("aria-sort")) == ("rtn-2", "ascending")
-    head.get_by_role("button").click()
-    assert (visit.names(table)[0], head.get_attribute("aria-sort")) == ("rtn-8", "descending")
+    expect(head).to_have_attribute("aria-sort", "ascending")
+    assert visit.names(table) == ["rtn-8", "rtn-4", "rtn-2"]  # 1, 3, 17
 
 
 def explore(visit: Visit, candidate: str, task: str) -> None:
+    """Ask for the items of a comparison, and wait until they are read: others may be on the page still."""
     visit.page.get_by_role("button", name=f"See the items of {candidate} on {task} that changed").click()
-    visit.page.locator("#explorer-list .item").first.wait_for()
+    expect(visit.page.get_by_role("combobox", name="Task")).to_have_value(task)
+    expect(visit.page.get_by_role("combobox", name="Candidate")).to_have_value(candidate)
+    expect(visit.page.locator("#explorer-count")).to_have_text(re.compile(r"^\d+ of \d+ items"))
 
 
 def unfold(item: "playwright.Locator") -> None:
@@ -229,11 +249,8 @@ def unfold(item: "playwright.Locator") -> None:
 def test_the_explorer_filters_to_the_items_that_flipped_and_opens_one(visit: Visit, report: Path) -> None:
     visit.page.goto(report.as_uri())
     explore(visit, "rtn-2", FACTS.name)
-    assert visit.page.get_by_role("combobox", name="Task").input_value() == FACTS.name
-    assert visit.page.get_by_role("combobox", name="Candidate").input_value() == "rtn-2"
     visit.page.get_by_role("combobox", name="Change").select_option("lost")
-    count = visit.page.locator("#explorer-count")
-    assert count.inner_text().startswith("17 of ")
+    expect(visit.page.locator("#explorer-count")).to_have_text(re.compile("^17 of "))
     assert set(visit.texts("#explorer-list .badge")) == {"lost"}
     item = visit.page.locator("#explorer-list .item").first
     unfold(item)
@@ -250,15 +267,35 @@ def test_the_explorer_shows_what_models_wrote_as_text(visit: Visit, report: Path
     visit.page.get_by_role("combobox", name="Change").select_option("lost")
     visit.page.get_by_label("Contains", exact=True).fill("HYPERLINK")
     items = visit.page.locator("#explorer-list .item")
-    assert items.count() == 3
+    expect(items).to_have_count(3)
     unfold(items.first)
     assert items.first.locator("pre").last.text_content() == HOSTILE[1]
     visit.page.get_by_label("Contains", exact=True).fill("<script>")
-    assert items.count() == 3
+    expect(items).to_have_count(3)
     for index in range(3):
         unfold(items.nth(index))
     assert visit.page.locator("#explorer-list script, #explorer-list img").count() == 0
     assert visit.page.title() == title
+
+
+def test_of_two_comparisons_asked_for_in_a_row_the_last_is_shown_and_shown_once(
+    visit: Visit, report: Path
+) -> None:
+    visit.page.goto(report.as_uri())
+    visit.page.evaluate(
+        """() => {
+          window.shown = 0;
+          const list = document.getElementById("explorer-list");
+          new MutationObserver(() => { window.shown += 1; }).observe(list, { childList: true });
+          for (const name of ["rtn-4", "rtn-2"]) {
+            const label = `See the items of ${name} on kick_freebaseqa that changed`;
+            document.querySelector(`#items button[aria-label="${label}"]`).click();
+          }
+        }"""
+    )
+    expect(visit.page.locator("#explorer-count")).to_have_text(re.compile(r"^\d+ of \d+ items"))
+    expect(visit.page.get_by_role("combobox", name="Candidate")).to_have_value("rtn-2")
+    assert visit.page.evaluate("window.shown") == 1
 
 
 @pytest.mark.parametrize("visit", [("phone", "light")], indirect=True, ids="-".join)
@@ -268,7 +305,7 @@ def test_an_open_item_fits_a_phone(visit: Visit, report: Path) -> None:
     visit.page.get_by_label("Contains", exact=True).fill("xxxxxxxx")  # a word of 20,000 letters
     item = visit.page.locator("#explorer-list .item").first
     unfold(item)
-    assert item.locator("pre").last.is_visible()
+    expect(item.locator("pre").last).to_be_visible()
     assert visit.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 

@@ -9,12 +9,13 @@ import pandas as pd
 from kick.reports import frame, provenance, style, text
 from kick.reports import tables as report_tables
 from kick.reports.curves import curve
+from kick.reports.figures import curve_caption
 from kick.reports.findings import Findings, Group
 from kick.reports.leaderboard import tables
 from kick.reports.leaderboard.badge import badge
 from kick.reports.leaderboard.records import OVERALL, Board, BoardEntry
 from kick.reports.leaderboard.words import LEGEND, lead
-from kick.reports.web import data_uri, render
+from kick.reports.web import data_uri, picture, render
 from kick.types import Comparison, Estimate
 
 MARK = '<meta name="generator" content="kick">'
@@ -35,11 +36,11 @@ def site(board: Board) -> dict[str, str]:
         group = next(group for group in found.groups if entry.checkpoint in group.candidates)
         if group in found.curves() and (entry.folder, group.name) not in figures:
             figures[entry.folder, group.name] = style.svg(curve(found, group))
-        picture = badge(entry)
-        files[f"badges/{entry.page}.svg"] = picture
+        drawn = badge(entry)
+        files[f"badges/{entry.page}.svg"] = drawn
         stem = f"checkpoints/{entry.page}"
         files[f"{stem}.html"] = _page(
-            board, entry, group, figures.get((entry.folder, group.name)), picture.encode()
+            board, entry, group, figures.get((entry.folder, group.name)), drawn.encode()
         )
         files[f"{stem}.json"] = _page_json(board, entry)
         files[f"{stem}.csv"] = frame.csv(frame.tidy(_alone(found, entry)))
@@ -90,7 +91,7 @@ def _steps(values: Sequence[float | None], ladder: Sequence[int]) -> list[int]:
     return [step for step in ladder if known and min(known) <= step < max(known)]
 
 
-def _page(board: Board, entry: BoardEntry, group: Group, figure: bytes | None, picture: bytes) -> str:
+def _page(board: Board, entry: BoardEntry, group: Group, figure: bytes | None, drawn_badge: bytes) -> str:
     found = board.findings[entry.folder]
     alone = _alone(found, entry)
     names = {other.page: other for other in board.entries}
@@ -101,12 +102,13 @@ def _page(board: Board, entry: BoardEntry, group: Group, figure: bytes | None, p
         "kept": text.percent(overall.kept) if overall else "",
         "rank": tables.ranks(overall) if overall else "",
         "tied": [names[page] for page in overall.tied] if overall else [],
-        "badge": data_uri(picture),
+        "badge": data_uri(drawn_badge),
         "families": tables.families(board, entry),
         "results": tables.results(entry, alone),
         "measured": report_tables.checkpoints(alone),
         "group": group,
-        "figure": data_uri(figure),
+        "caption": curve_caption(found, group),
+        "figure": picture(figure),
         "data": report_tables.curve_data(found, group),
         "caveats": _caveats(alone, entry),
         "versions": provenance.versions(alone.cells()),

@@ -5,7 +5,8 @@ const PAGE = 25; // items shown at a time
 class Explorer {
   constructor(index) {
     this.index = index;
-    this.loaded = new Map(); // task -> its documents and changes
+    this.loaded = new Map(); // task -> a promise of its documents and changes
+    this.turn = 0; // of the last restart: an earlier one that is still reading shows nothing
     this.page = 0;
     this.form = document.getElementById("explorer-form");
     this.list = document.getElementById("explorer-list");
@@ -51,22 +52,24 @@ class Explorer {
     this.fields.task.focus({ preventScroll: true });
   }
 
-  async load(task) {
-    if (!this.loaded.has(task)) {
-      const scripts = document.querySelectorAll('script[type="application/gzip"]');
-      const holder = [...scripts].find((script) => script.dataset.task === task);
-      const bytes = Uint8Array.from(atob(holder.textContent), (character) => character.charCodeAt(0));
-      const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-      this.loaded.set(task, JSON.parse(await new Response(stream).text()));
-    }
+  load(task) {
+    if (!this.loaded.has(task)) this.loaded.set(task, this.read(task));
     return this.loaded.get(task);
+  }
+
+  async read(task) {
+    const scripts = document.querySelectorAll('script[type="application/gzip"]');
+    const holder = [...scripts].find((script) => script.dataset.task === task);
+    const bytes = Uint8Array.from(atob(holder.textContent), (character) => character.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return JSON.parse(await new Response(stream).text());
   }
 
   async restart() {
     this.count.textContent = "Reading the items…";
-    const task = this.fields.task.value;
-    const data = await this.load(task);
-    if (task !== this.fields.task.value) return; // another task was chosen meanwhile
+    const turn = ++this.turn;
+    const data = await this.load(this.fields.task.value);
+    if (turn !== this.turn) return; // another was chosen meanwhile
     this.documents = data.documents;
     this.changes = data.changes[this.fields.candidate.value];
     const kinds = [...new Set(this.changes.map((change) => change[1]))];

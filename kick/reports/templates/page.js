@@ -37,7 +37,8 @@ function valueOf(row, column) {
     return Number.isNaN(number) ? null : number;
   }
   const text = cell.textContent.trim();
-  return text === "" || text === "–" ? null : text;
+  if (text === "" || text === "–") return null;
+  return Number.isNaN(Number(text)) ? text : Number(text);
 }
 
 function sortBy(table, column, ascending) {
