@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from kick.checkpoints.inspection import Inspection
-    from kick.measures import LinearWeights, StoredAs
+    from kick.measures import Cost, LinearWeights, StoredAs
 
 
 def describe(
@@ -25,12 +25,15 @@ def describe(
         typer.Option(metavar="MODEL", help="The dense model, to say how many times smaller it is."),
     ] = None,
     linears: Annotated[bool, typer.Option("--linears", help="Also list every Linear.")] = False,
+    load: Annotated[
+        bool, typer.Option("--load", help="Also load and run it: memory and tokens a second.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Measure a checkpoint's stored weights: parameters, zeros, patterns, bits, bytes; and what it declares."""
     from kick.checkpoints.inspection import inspect
 
-    found = inspect(_path(model), pattern, _path(reference) if reference else None)
+    found = inspect(_path(model), pattern, _path(reference) if reference else None, run=load)
     if as_json:
         print(found.model_dump_json())
         return
@@ -100,6 +103,8 @@ def _rows(found: "Inspection", pattern: str | None) -> Iterator[tuple[str, str]]
             "times smaller than reference",
             f"{found.ratio.stored:.2f}, its decoder Linears {found.ratio.linears:.2f}{ideal}",
         )
+    if found.cost is not None:
+        yield from _ran(found.cost)
     for number, one in enumerate(found.declared):
         parts = [one.method, *(f"{bits:g} bit" for bits in one.bits)]
         parts += [f"groups of {one.group_size}"] if one.group_size else []
@@ -127,6 +132,25 @@ def _zeros(found: "Inspection", pattern: str | None) -> Iterator[tuple[str, str]
     yield "N:M pattern along the inputs", kept or "none"
     if broken and (pattern or measured.sparsity):
         yield "groups that break a pattern", broken
+
+
+def _ran(cost: "Cost") -> Iterator[tuple[str, str]]:
+    yield "loaded in", f"{cost.load_seconds:.1f} s, with the checks of a strict load"
+    yield "before the first forward", f"{cost.footprint:,} bytes of parameters and buffers"
+    peak = "not told by this system" if cost.peak_memory is None else f"{cost.peak_memory:,} bytes"
+    yield (
+        "peak memory",
+        f"{peak} ({'of the GPU' if cost.device == 'cuda' else 'resident, libraries included'})",
+    )
+    if (speed := cost.speed) is None:
+        yield "tokens a second", "not measured: too small, or it does not generate"
+        return
+    simulated = "simulated; " if speed.simulated else ""
+    yield (
+        "tokens a second",
+        f"prefill {speed.prefill:.1f}, decode {speed.decode:.1f} ({simulated}{speed.prompt_tokens} + "
+        f"{speed.new_tokens} tokens, batch {speed.batch}, median of {speed.repeats}; {speed.backend})",
+    )
 
 
 def _stored(stored: "StoredAs") -> str:

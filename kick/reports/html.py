@@ -7,7 +7,7 @@ item explorer. Everything foreign goes through Jinja's escape or into `textConte
 from collections.abc import Mapping, Sequence
 
 from kick.reports import losses, provenance, readouts, summary, tables
-from kick.reports.cost import cost
+from kick.reports.cost import cost, running
 from kick.reports.explorer import Pack
 from kick.reports.figures import CAPTIONS, SIZES
 from kick.reports.findings import Findings
@@ -30,6 +30,7 @@ def page(findings: Findings, figures: Mapping[str, bytes], packs: Sequence[Pack]
         "matching": summary.matching(findings),
         "warnings": summary.warnings(findings),
         "cost": cost(findings),
+        "running": running(findings),
         "sizes": [(CAPTIONS[name], data_uri(figures[name])) for name in SIZES if name in figures],
         "checkpoints": tables.checkpoints(findings),
         "scores_note": tables.SCORES_NOTE,
