@@ -72,7 +72,7 @@ def measure(model: Path, pattern: str | None = None) -> tuple[Description, tuple
     if pattern is not None:
         parse_pattern(pattern)
     if is_gguf(model):
-        return describe_gguf(model)
+        return describe_gguf(model, pattern)
     config = config_json(model)
     method = quant_method(config)
     tensors = {tensor.name: tensor for tensor in stored_tensors(model)}

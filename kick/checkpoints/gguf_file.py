@@ -10,13 +10,17 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from kick.checkpoints.patterns import COMMON, broken_groups
 from kick.checkpoints.tally import Tally
 from kick.errors import InputError
 from kick.measures import Description, LinearWeights
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _MAGIC = b"GGUF"
 # The value types of GGUF's metadata by number: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
@@ -93,18 +97,27 @@ def read_gguf(path: Path) -> Gguf:
     return found
 
 
-def describe_gguf(path: Path) -> tuple[Description, tuple[LinearWeights, ...]]:
-    """Measure the weights of a .gguf file; zeros are counted where they are stored as floats.
+def describe_gguf(path: Path, pattern: str | None = None) -> tuple[Description, tuple[LinearWeights, ...]]:
+    """Measure the weights of a .gguf file; zeros and patterns where they are stored as floats.
+
+    Args:
+        path: the file.
+        pattern: N:M to measure beside the common ones.
 
     Raises:
         InputError: as `read_gguf`, or it has no decoder blocks.
     """
     found = read_gguf(path)
     tally = Tally()
+    patterns = dict.fromkeys([*COMMON, *([pattern] if pattern else [])])
     for tensor in found.tensors:
-        zeros = _zeros(path, tensor)
-        tally.add(tensor.type, tensor.weights, tensor.bytes, tensor.weights, zeros)
         linear = _LINEAR.match(tensor.name)
+        nonzero = _nonzero(path, tensor)
+        zeros = None if nonzero is None else nonzero.size - int(np.count_nonzero(nonzero))
+        tally.add(tensor.type, tensor.weights, tensor.bytes, tensor.weights, zeros)
+        if linear and nonzero is not None and nonzero.ndim == 2:
+            for each in patterns:
+                tally.add_groups(each, *broken_groups(nonzero, each))
         if linear and "_exps" in linear["kind"]:
             experts = {str(number) for number in range(tensor.shape[-1])}
             tally.add_expert(linear["layer"], experts, tensor.weights)
@@ -116,20 +129,22 @@ def describe_gguf(path: Path) -> tuple[Description, tuple[LinearWeights, ...]]:
             bytes_on_disk=path.stat().st_size,
             quant_method=f"gguf {found.file_type}" if found.file_type else "gguf",
             experts_per_token=found.fields.get(f"{found.architecture}.expert_used_count"),
-            pattern=None,
+            pattern=pattern,
         )
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return description, tuple(sorted(tally.linears, key=lambda one: one.name))
 
 
-def _zeros(path: Path, tensor: GgufTensor) -> int | None:
-    """How many weights are zero, as float and with either sign; None for a type that packs them."""
+def _nonzero(path: Path, tensor: GgufTensor) -> "NDArray[np.bool_] | None":
+    """Which weights are not zero, of either sign, [..., in]; None for a type that packs them."""
     kind = _FLOATS.get(tensor.type)
     if kind is None:
         return None
-    values = np.memmap(path, dtype=kind, mode="r", offset=tensor.begin, shape=(tensor.weights,))
-    return tensor.weights - int(np.count_nonzero(values << kind(1)))
+    shape = tuple(map(int, reversed(tensor.shape)))
+    bits = np.memmap(path, dtype=kind, mode="r", offset=tensor.begin, shape=shape)
+    nonzero: NDArray[np.bool_] = np.not_equal(bits << kind(1), 0)
+    return nonzero
 
 
 def _linear(tensor: GgufTensor, zeros: int | None) -> LinearWeights:

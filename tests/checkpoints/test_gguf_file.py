@@ -67,6 +67,20 @@ def test_zeros_of_either_sign_are_counted_where_weights_are_floats(tmp_path: Pat
     assert found.parameters - found.nonzero == 3 * 64
 
 
+def test_patterns_are_measured_where_weights_are_floats(tmp_path: Path) -> None:
+    assert describe(save_gguf(tmp_path / "model.gguf")).patterns == {}
+    writer = gguf.GGUFWriter(tmp_path / "float.gguf", "llama")
+    half = np.tile(np.array([1, 0, 0, 1], np.float16), (8, 16))
+    writer.add_tensor("blk.0.ffn_up.weight", half)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    found = inspect(tmp_path / "float.gguf", "1:4")
+    assert found.description.sparsity == 0.5
+    assert found.description.patterns == {"1:2": 0, "2:4": 0, "4:8": 0, "1:4": 1}
+
+
 def test_a_type_that_most_weights_are_not_of_is_told(tmp_path: Path) -> None:
     assert inspect(save_gguf(tmp_path / "model.gguf")).warnings == ()
     assert inspect(save_gguf(tmp_path / "other.gguf", "Q8_0", "MOSTLY_Q4_K_M")).warnings == (
