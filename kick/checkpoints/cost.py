@@ -38,6 +38,9 @@ def measure_cost(
     """
     if known is not None and known.device == device:
         return load(), known
+    import transformers.generation  # noqa: F401  # what the first load would import is no time of a checkpoint
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
+
     told = _forget_peak(device)
     started = time.perf_counter()
     loaded = load()
