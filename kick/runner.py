@@ -248,14 +248,23 @@ def execute(job: Job, missing: Sequence[str], room: Room, *, before: int, total:
     if not missing:
         return
     from kick.checkpoints import describe
+    from kick.checkpoints.cost import measure_cost
 
     checkpoint = job.checkpoint
     folder = _materialise(job.source, room)
-    loaded = _load(job.source, folder, room)
     record = room.store.checkpoint(checkpoint.id)
     assert record is not None
     weights = folder if checkpoint.recipe else job.source.origin
-    measured = {"description": describe(weights, checkpoint.recipe), "simulated": loaded.simulated}
+    again = checkpoint.id == noise_id(room.suite.reference)
+    known = room.store.checkpoint(room.suite.reference) if again else record
+    loaded, cost = measure_cost(
+        lambda: _load(job.source, folder, room), folder, room.device, known.cost if known else None
+    )
+    measured = {
+        "description": describe(weights, checkpoint.recipe),
+        "simulated": loaded.simulated,
+        "cost": cost,
+    }
     room.store.write_checkpoint(record.model_copy(update=measured))
     scorer = room.bench.scorer(loaded, job.batch, job.tier)
     for offset, task in enumerate(missing, start=1):
@@ -307,6 +316,7 @@ def _record(store: Store, job: Job) -> None:
             source_fingerprint=job.source.folder_fingerprint if job.checkpoint.recipe else None,
             simulated=old.simulated if old and same else (),
             description=old.description if old and same else None,
+            cost=old.cost if old and same else None,
             cells={**(old.cells if old and same else {}), **job.keys},
         )
     )

@@ -9,6 +9,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from kick.measures import Cost as Cost
+from kick.measures import Description as Description
 from kick.recipe import Axis as Axis
 from kick.recipe import Calibration as Calibration
 from kick.recipe import Recipe as Recipe
@@ -53,33 +55,6 @@ class Checkpoint(Record):
     series: str | None = None  # the series that this checkpoint is a point of
 
 
-class LinearSparsity(Record):
-    """Zeros in one Linear of the decoder blocks."""
-
-    name: str
-    numel: int
-    zeros: int
-
-
-class Description(Record):
-    """What was measured on the stored weights of a checkpoint; nothing in it is believed from a config."""
-
-    architecture: str
-    parameters: int
-    nonzero: int
-    linear_parameters: int  # in the Linears of the decoder blocks: what compression acts on
-    linear_zeros: int
-    sparsity: float  # linear_zeros / linear_parameters
-    sparsity_min: float  # of the least sparse Linear
-    sparsity_max: float  # of the most sparse Linear
-    bytes_on_disk: int  # of the weight files
-    bits_per_weight: float  # 8 * bytes_on_disk / parameters
-    stored_dtypes: dict[str, int]  # tensor elements by stored dtype
-    quant_method: str | None = None  # as the config declares it
-    packed: int = 0  # parameters stored several to a value: they count as non-zero, whatever they are
-    nm_violations: float | None = None  # share of groups that break the recipe's N:M pattern
-
-
 class CheckpointRecord(Record):
     """A checkpoint as it stands in a results folder: what it is, what was measured, which cells are current."""
 
@@ -89,6 +64,7 @@ class CheckpointRecord(Record):
     source_fingerprint: str | None = None  # of the checkpoint that a recipe started from
     simulated: tuple[str, ...] = ()  # what the loader computed in another way than the checkpoint states
     description: Description | None = None
+    cost: Cost | None = None  # None: not measured
     cells: dict[str, str] = Field(default_factory=dict)  # task name -> cell key
 
 

@@ -72,6 +72,8 @@ def test_a_suite_scores_every_checkpoint_on_every_task(bed: Bed) -> None:
         record = summary.store.checkpoint(checkpoint)
         assert record is not None
         assert record.description is not None
+        assert record.cost is not None
+        assert record.cost.footprint >= record.description.tensor_bytes
         assert set(record.cells) == set(TASKS)
         for task in TASKS:
             cell = summary.store.cell(checkpoint, task)
@@ -81,6 +83,12 @@ def test_a_suite_scores_every_checkpoint_on_every_task(bed: Bed) -> None:
     assert pruned is not None
     assert pruned.description is not None
     assert pruned.description.sparsity == pytest.approx(0.5, abs=0.001)
+    assert pruned.cost is not None
+    bed.keys.update(limit=2)
+    bed.run(only="magnitude-0.5", tasks=["kick_mmlu"])
+    scored_again = summary.store.checkpoint("magnitude-0.5")
+    assert scored_again is not None
+    assert scored_again.cost == pruned.cost  # measured once
 
 
 def test_reference_and_candidate_answer_the_same_plan(bed: Bed) -> None:

@@ -1,54 +1,184 @@
 """`kick describe`: what a checkpoint's weights are, measured."""
 
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from kick.types import Description
+    from rich.table import Table
+
+    from kick.checkpoints.inspection import Inspection
+    from kick.measures import Cost, LinearWeights, StoredAs
 
 
 def describe(
-    model: Annotated[str, typer.Argument(help="A folder, or a hub id as owner/name@revision.")],
+    model: Annotated[str, typer.Argument(help="A folder, a .gguf file, or a hub id as owner/name@revision.")],
     pattern: Annotated[
-        str | None, typer.Option(metavar="N:M", help="Also measure how many groups break this pattern.")
+        str | None,
+        typer.Option(metavar="N:M", help="A pattern to measure beside 1:2, 2:4 and 4:8."),
     ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="The dense model, to say how many times smaller it is."),
+    ] = None,
+    linears: Annotated[bool, typer.Option("--linears", help="Also list every Linear.")] = False,
+    load: Annotated[
+        bool, typer.Option("--load", help="Also load and run it: memory and tokens a second.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Measure a checkpoint's stored weights: parameters, zeros, patterns, bytes."""
-    from kick import checkpoints
-    from kick.types import Recipe
+    """Measure a checkpoint's stored weights: parameters, zeros, patterns, bits, bytes; and what it declares."""
+    from kick.checkpoints.inspection import inspect
 
-    recipe = Recipe(method="measured", pattern=pattern) if pattern else None
-    description = checkpoints.describe(checkpoints.locate(model), recipe)
+    found = inspect(_path(model), pattern, _path(reference) if reference else None, run=load)
     if as_json:
-        print(description.model_dump_json())
-    else:
-        _print(description)
-
-
-def _print(description: "Description") -> None:
-    from rich.table import Table
-
+        print(found.model_dump_json())
+        return
     from kick.cli.output import table_console
 
-    stored = ", ".join(f"{dtype} {count:,}" for dtype, count in description.stored_dtypes.items())
-    rows = {
-        "architecture": description.architecture,
-        "parameters": f"{description.parameters:,}",
-        "non-zero": f"{description.nonzero:,}",
-        "packed (zeros not counted)": f"{description.packed:,}",
-        "in decoder Linears": f"{description.linear_parameters:,}",
-        "sparsity of these": f"{description.sparsity:.2%}",
-        "least, most sparse Linear": f"{description.sparsity_min:.2%}, {description.sparsity_max:.2%}",
-        "bytes of weight files": f"{description.bytes_on_disk:,}",
-        "bits per weight": f"{description.bits_per_weight:.2f}",
-        "stored as": stored,
-        "declared quantisation": description.quant_method or "none",
-    }
-    if description.nm_violations is not None:
-        rows["groups that break the pattern"] = f"{description.nm_violations:.2%}"
+    console = table_console()
+    console.print(_summary(found, pattern))
+    if linears:
+        console.print(_listed(found.linears))
+    for warning in found.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def _path(model: str) -> Path:
+    from kick.checkpoints import locate
+    from kick.checkpoints.gguf_file import is_gguf
+
+    path = Path(model).expanduser()
+    return path if is_gguf(path) else locate(model)
+
+
+def _summary(found: "Inspection", pattern: str | None) -> "Table":
+    from rich.table import Table
+
     table = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in rows.items():
+    for name, value in _rows(found, pattern):
         table.add_row(name, value)
-    table_console().print(table)
+    return table
+
+
+def _rows(found: "Inspection", pattern: str | None) -> Iterator[tuple[str, str]]:
+    measured = found.description
+    yield "architecture", measured.architecture
+    yield "parameters", f"{measured.parameters:,}"
+    yield "non-zero", f"{measured.nonzero:,}"
+    if measured.packed:
+        yield "packed (zeros not counted)", f"{measured.packed:,}"
+    if measured.active != measured.parameters:
+        yield (
+            "active for a token",
+            "not told by the config" if measured.active is None else f"{measured.active:,}",
+        )
+    yield (
+        "in decoder Linears",
+        f"{measured.linear_parameters:,} in {len(found.linears)} Linears of {len(measured.layers)} layers",
+    )
+    yield from _zeros(found, pattern)
+    for number, stored in enumerate(measured.stored_as):
+        yield "" if number else "decoder Linears stored as", _stored(stored)
+    yield "all values stored as", ", ".join(f"{kind} {n:,}" for kind, n in measured.stored_dtypes.items())
+    yield "effective bits, whole model", f"{measured.bits_per_weight:.3f}"
+    yield "effective bits, decoder Linears", f"{measured.linear_bits_per_weight:.3f}"
+    yield "bytes on disk", f"{measured.bytes_on_disk:,}"
+    yield (
+        "tensors alone",
+        f"{measured.tensor_bytes:,} (in memory before the first forward, where kept as stored)",
+    )
+    if found.ideal_bytes < measured.bytes_on_disk:
+        yield "ideal size without the zeros", f"{found.ideal_bytes:,} (a bound: no file has it)"
+    if found.ratio is not None:
+        ideal = (
+            f", {found.ratio.ideal:.2f} at the ideal size"
+            if found.ideal_bytes < measured.bytes_on_disk
+            else ""
+        )
+        yield (
+            "times smaller than reference",
+            f"{found.ratio.stored:.2f}, its decoder Linears {found.ratio.linears:.2f}{ideal}",
+        )
+    if found.cost is not None:
+        yield from _ran(found.cost)
+    for number, one in enumerate(found.declared):
+        parts = [one.method, *(f"{bits:g} bit" for bits in one.bits)]
+        parts += [f"groups of {one.group_size}"] if one.group_size else []
+        parts += [f"{one.sparsity:.1%} zeros"] if one.sparsity is not None else []
+        yield (
+            "" if number else "declared",
+            f"{', '.join([*parts, *([one.pattern] if one.pattern else [])])} ({one.source})",
+        )
+    if not found.declared:
+        yield "declared", "nothing"
+
+
+def _zeros(found: "Inspection", pattern: str | None) -> Iterator[tuple[str, str]]:
+    from kick.checkpoints.inspection import tightest_pattern
+
+    measured = found.description
+    if measured.packed >= measured.linear_parameters:
+        yield "sparsity of these", "not counted: packed"
+        return
+    yield "sparsity of these", f"{measured.sparsity:.2%}"
+    yield "least, most sparse Linear", f"{measured.sparsity_min:.2%}, {measured.sparsity_max:.2%}"
+    yield "least, most sparse layer", f"{min(measured.layers):.2%}, {max(measured.layers):.2%}"
+    kept = tightest_pattern(measured)
+    broken = ", ".join(f"{name} in {share:.2%}" for name, share in measured.patterns.items() if share)
+    yield "N:M pattern along the inputs", kept or "none"
+    if broken and (pattern or measured.sparsity):
+        yield "groups that break a pattern", broken
+
+
+def _ran(cost: "Cost") -> Iterator[tuple[str, str]]:
+    yield "loaded in", f"{cost.load_seconds:.1f} s, with the checks of a strict load"
+    yield "before the first forward", f"{cost.footprint:,} bytes of parameters and buffers"
+    peak = "not told by this system" if cost.peak_memory is None else f"{cost.peak_memory:,} bytes"
+    yield (
+        "peak memory",
+        f"{peak} ({'of the GPU' if cost.device == 'cuda' else 'resident, libraries included'})",
+    )
+    if (speed := cost.speed) is None:
+        yield "tokens a second", "not measured: too small, or it does not generate"
+        return
+    simulated = "simulated; " if speed.simulated else ""
+    yield (
+        "tokens a second",
+        f"prefill {speed.prefill:.1f}, decode {speed.decode:.1f} ({simulated}{speed.prompt_tokens} + "
+        f"{speed.new_tokens} tokens, batch {speed.batch}, median of {speed.repeats}; {speed.backend})",
+    )
+
+
+def _stored(stored: "StoredAs") -> str:
+    group = f", {stored.group_size:g} weights a scale" if stored.group_size else ""
+    effective = 8 * stored.bytes / stored.weights
+    in_all = f", {effective:.4g} bit in all" if effective > stored.value_bits else ""
+    return (
+        f"{stored.format} {stored.dtype}: {stored.value_bits:.4g} bit{group}{in_all}; "
+        f"{stored.linears} Linears, {stored.weights:,} weights"
+    )
+
+
+def _listed(linears: "tuple[LinearWeights, ...]") -> "Table":
+    from rich.table import Table
+
+    table = Table(
+        "Linear", "stored as", "weights", "bits", "in all", "a scale for", "zeros", box=None, pad_edge=False
+    )
+    for one in linears:
+        zeros = "packed" if one.zeros is None else f"{one.zeros / one.weights:.2%}"
+        group = f"{one.group_size:g}" if one.group_size else "–"
+        table.add_row(
+            one.name,
+            f"{one.format} {one.dtype}",
+            f"{one.weights:,}",
+            f"{one.value_bits:.4g}",
+            f"{one.bits:.4g}",
+            group,
+            zeros,
+        )
+    return table

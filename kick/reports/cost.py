@@ -1,5 +1,6 @@
-"""Cost beside quality: what each checkpoint takes to keep, and what it keeps of each task family."""
+"""Cost beside quality: what each checkpoint takes to keep and to run, and what it keeps of each task family."""
 
+from kick.measures import Cost, Speed
 from kick.reports import text
 from kick.reports.findings import Findings
 from kick.reports.sizes import Size, size
@@ -10,8 +11,17 @@ NOTE = (
     "Stored: the weight files as they lie on the disk. Smallest: what a format made for the zeros or the bits could "
     "reach, marked * where no such file was made; the decoder's linears without their zeros under a mask of one bit a "
     "weight, or at their bits with a 16-bit scale a group, all else as stored. Effective bits: 8 × smallest / "
-    "parameters. Memory while running, speed and energy are not measured. Recovery: of a family of several tasks, the "
+    "parameters. Energy is not measured. Recovery: of a family of several tasks, the "
     "ratio of the mean scores."
+)
+
+RUNNING_NOTE = (
+    "Measured once a checkpoint, in the run that scored it; what else the machine did is not known. Made: calibrating "
+    "and compressing. Loaded: with the checks of a strict load. Before the first forward: parameters and buffers as "
+    "the loader holds them. Peak: on a GPU what was allocated, else the resident memory of the whole process with its "
+    "libraries. Tokens a second: transformers, greedy, one prompt, prefill and decode apart, the median of several "
+    "after a warm-up; not of a model so small that the time is Python's. Simulated: weights are rounded and not "
+    "packed, or unpacked to run, so that nothing follows for a packed kernel. Zeros are multiplied like other weights."
 )
 
 
@@ -47,6 +57,47 @@ def cost(findings: Findings) -> Table:
     return Table(
         "cost", "Cost beside quality", header, rows if measured else (), NOTE if measured else "", True
     )
+
+
+def running(findings: Findings) -> Table:
+    """A row a checkpoint: what making, loading and running it took. Without rows where nothing was measured."""
+    header = (
+        plain("checkpoint"),
+        number("made in"),
+        number("loaded in"),
+        number("before the first forward"),
+        number("peak memory"),
+        number("prefill", "tokens a second"),
+        number("decode", "tokens a second"),
+        plain("run by"),
+    )
+    rows = []
+    for checkpoint in findings.checkpoints:
+        record = findings.records.get(checkpoint)
+        if record is not None and record.cost is not None:
+            rows.append((name(checkpoint), *_running(record.cost)))
+    note = RUNNING_NOTE if rows else ""
+    return Table("running", "What making, loading and running takes", header, tuple(rows), note, True)
+
+
+def _running(taken: Cost) -> list[Field]:
+    made, peak, speed = taken.made_seconds, taken.peak_memory, taken.speed
+    return [
+        number(NOTHING) if made is None else number(text.duration(made), sort=made),
+        number(f"{taken.load_seconds:.1f} s", sort=taken.load_seconds),
+        number(text.bytes_(taken.footprint), sort=taken.footprint),
+        number("not told") if peak is None else number(text.bytes_(peak), sort=peak),
+        *(_speed(speed, rate) for rate in ((speed.prefill, speed.decode) if speed else (None, None))),
+        plain(
+            f"{speed.backend}; {speed.prompt_tokens} + {speed.new_tokens} tokens" if speed else taken.device
+        ),
+    ]
+
+
+def _speed(speed: Speed | None, rate: float | None) -> Field:
+    if speed is None or rate is None:
+        return number("not measured")
+    return number(text.quantity(rate), *(["simulated"] if speed.simulated else []), sort=rate)
 
 
 def _sizes(found: Size | None, reference: Size | None) -> list[Field]:

@@ -7,7 +7,7 @@ item explorer. Everything foreign goes through Jinja's escape or into `textConte
 from collections.abc import Mapping, Sequence
 
 from kick.reports import divergence, losses, provenance, readouts, summary, tables
-from kick.reports.cost import cost
+from kick.reports.cost import cost, running
 from kick.reports.explorer import Pack
 from kick.reports.figures import CAPTIONS, SIZES, curve_caption
 from kick.reports.findings import Findings
@@ -32,6 +32,7 @@ def page(findings: Findings, figures: Mapping[str, bytes], packs: Sequence[Pack]
         "warnings": summary.warnings(findings),
         "cost": cost(findings),
         "sizes": [(CAPTIONS[name], picture(figures[name])) for name in SIZES if name in figures],
+        "running": running(findings),
         "checkpoints": tables.checkpoints(findings),
         "scores_note": tables.SCORES_NOTE,
         "groups": [

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from kick.reports import divergence, losses, provenance, readouts, summary, tables
-from kick.reports.cost import cost
+from kick.reports.cost import cost, running
 from kick.reports.figures import CAPTIONS, SIZES, curve_caption
 from kick.reports.findings import Findings
 from kick.reports.legend import LEGEND, lead
@@ -40,7 +40,12 @@ def page(findings: Findings, figures: Mapping[str, str]) -> str:
     parts = [_PREAMBLE, rf"\section*{{What compression cost: {latex(findings.suite)}}}"]
     parts.append(latex(lead(findings), None))
     parts += picture("overview")
-    for content in (summary.matching(findings), summary.warnings(findings), cost(findings)):
+    for content in (
+        summary.matching(findings),
+        summary.warnings(findings),
+        cost(findings),
+        running(findings),
+    ):
         parts += _tables(content)
     parts += [line for name in SIZES for line in picture(name)]
     parts += _tables(tables.checkpoints(findings))

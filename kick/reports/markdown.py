@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from kick.reports import divergence, losses, provenance, readouts, summary, tables
-from kick.reports.cost import cost
+from kick.reports.cost import cost, running
 from kick.reports.figures import CAPTIONS, SIZES, curve_caption
 from kick.reports.findings import Findings
 from kick.reports.legend import LEGEND, lead
@@ -30,6 +30,8 @@ def page(findings: Findings, figures: Mapping[str, str]) -> str:
     parts += section(summary.matching(findings), 2)
     parts += section(summary.warnings(findings), 2)
     parts += section(cost(findings), 2)
+    if (taken := running(findings)).rows:
+        parts += section(taken, 3)
     parts += [line for name in SIZES for line in picture(name)]
     parts += section(tables.checkpoints(findings), 2)
     parts += ["## Scores side by side", tables.SCORES_NOTE]

@@ -37,21 +37,13 @@ def size(record: CheckpointRecord | None) -> Size | None:
     if record is None or record.description is None or not record.description.parameters:
         return None
     measured = record.description
-    ideal = min(_without_zeros(measured), _packed(measured, record.checkpoint.recipe))
+    ideal = min(measured.ideal_bytes, _packed(measured, record.checkpoint.recipe))
     return Size(
         stored=measured.bytes_on_disk,
         smallest=min(measured.bytes_on_disk, round(ideal)),
         parameters=measured.parameters,
         nonzero=measured.nonzero,
     )
-
-
-def _without_zeros(measured: Description) -> float:
-    if measured.packed:
-        return float(measured.bytes_on_disk)
-    width = measured.bits_per_weight
-    saved = measured.linear_zeros * width - measured.linear_parameters
-    return measured.bytes_on_disk - saved / 8
 
 
 def _packed(measured: Description, recipe: Recipe | None) -> float:

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from kick.checkpoints import describe
 from kick.checkpoints.patterns import pattern_sparsity, violations
-from kick.cli import app, main
+from kick.cli import main
 from kick.errors import InputError
 from kick.types import Recipe
 from tests.checkpoints.edits import Q_PROJ, edit_json, edit_weights, shard
@@ -136,15 +136,82 @@ print(peak_kilobytes() - before)
     assert int(run.stdout) * 1024 < 3 * 16 * 2**20
 
 
-def test_the_command_prints_one_json_document(tiny_llama: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    app(["describe", str(tiny_llama), "--pattern", "2:4", "--json"], standalone_mode=False)
-    expected = describe(tiny_llama, Recipe(method="m", pattern="2:4"))
-    assert json.loads(capsys.readouterr().out) == expected.model_dump(mode="json")
+def test_a_pattern_that_is_kept_is_found_unasked(folder: Path) -> None:
+    """One weight of each two is kept, so that 1:2, 2:4 and 4:8 hold; a row of 3:4 breaks all of them but its own."""
+
+    def prune(tensors: dict[str, Tensor]) -> None:
+        for name, value in tensors.items():
+            if "_proj" in name:
+                tensors[name] = (value.abs() + 1) * torch.tensor([0.0, 1.0]).repeat(value.shape[1] // 2)
+
+    edit_weights(folder, prune)
+    assert describe(folder).patterns == {"1:2": 0, "2:4": 0, "4:8": 0}
 
 
-def test_the_command_prints_a_table(tiny_llama: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    app(["describe", str(tiny_llama)], standalone_mode=False)
-    assert f"{describe(tiny_llama).parameters:,}" in capsys.readouterr().out
+def test_a_pattern_of_three_is_measured_when_asked_for(folder: Path) -> None:
+    recipe = Recipe(method="m", sparsity=1 / 3, pattern="2:3")
+    assert describe(folder, recipe).patterns["2:3"] == describe(folder, recipe).nm_violations == 1
+
+
+def test_sparsity_is_told_layer_by_layer(folder: Path) -> None:
+    def prune(tensors: dict[str, Tensor]) -> None:
+        for name, value in tensors.items():
+            if "layers.1." in name and "_proj" in name:
+                value[: len(value) // 2] = 0
+
+    edit_weights(folder, prune)
+    assert describe(folder).layers == (0, 0.5)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_of_a_mixture_of_experts_the_parameters_of_one_token_are_told(fused: bool, tmp_path: Path) -> None:
+    """Two layers of four experts of 96 weights, of which a token uses one; beside them 10 that all use."""
+    tensors = {"model.embed_tokens.weight": torch.ones(5, 2)}
+    for layer in range(2):
+        experts = f"model.layers.{layer}.mlp.experts"
+        if fused:
+            tensors[f"{experts}.gate_up_proj"] = torch.ones(4, 8, 12)
+        else:
+            tensors |= {f"{experts}.{number}.up_proj.weight": torch.ones(8, 12) for number in range(4)}
+    save_file(tensors, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "mixtral", "num_experts_per_tok": 1}))
+    description = describe(tmp_path)
+    assert (description.parameters, description.active) == (10 + 2 * 4 * 96, 10 + 2 * 96)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "mixtral"}))
+    assert describe(tmp_path).active is None
+
+
+def test_every_parameter_of_a_dense_model_is_active(tiny_llama: Path) -> None:
+    assert describe(tiny_llama).active == describe(tiny_llama).parameters
+
+
+def test_a_tied_head_that_is_stored_again_adds_bytes_and_no_parameters(folder: Path) -> None:
+    edit_json(folder / "config.json", tie_word_embeddings=True)
+    description = describe(folder)
+    with_head = sum(value.numel() for value in load_file(folder / "model.safetensors").values())
+    assert (description.parameters, description.tensor_bytes) == (with_head - 384 * 32, 4 * with_head)
+
+
+@pytest.mark.parametrize("architecture", sorted(CONFIGS))
+def test_the_tensors_are_what_a_loaded_model_takes_before_its_first_forward(
+    architecture: str, tmp_path: Path
+) -> None:
+    model = AutoModelForCausalLM.from_pretrained(save_model(tmp_path, architecture))
+    buffers = sum(buffer.nbytes for buffer in model.buffers())
+    assert describe(tmp_path).tensor_bytes == model.get_memory_footprint() - buffers
+
+
+def test_the_ideal_size_leaves_the_zeros_out_under_a_mask(folder: Path) -> None:
+    """Half the weights of 4 bytes go, and one bit for each is added."""
+    edit_weights(
+        folder,
+        lambda tensors: (
+            [value[: len(value) // 2].zero_() for name, value in tensors.items() if "_proj" in name] and None
+        ),
+    )
+    found = describe(folder)
+    saved = found.linear_parameters // 2 * 4 - found.linear_parameters // 8
+    assert found.ideal_bytes == found.bytes_on_disk - saved
 
 
 def test_the_command_refuses_what_is_no_model_with_exit_code_2(

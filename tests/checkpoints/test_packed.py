@@ -8,19 +8,95 @@ from torch import Tensor
 
 from kick.checkpoints import describe
 from kick.checkpoints.folder import StoredTensor, stored_tensors
-from kick.checkpoints.packed import weight_count
+from kick.checkpoints.packed import layout, module_of, scale_count, weight_count, zero_is_zero
 from tests.checkpoints.edits import Q_PROJ, edit_json, edit_weights
 
 OUT, IN, GROUPS = 512, 256, 2
 
 
-def counts(**shapes: tuple[str, tuple[int, ...]]) -> list[int]:
-    """The weights counted in each tensor of one module, given as name -> (dtype, shape)."""
+Shapes = dict[str, tuple[str, tuple[int, ...]]]
+
+
+def module(shapes: Shapes) -> dict[str, StoredTensor]:
+    """The tensors of one module, given as name -> (dtype, shape)."""
     tensors = {}
     for key, (dtype, shape) in shapes.items():
         name = f"model.layers.0.mlp.up_proj.{key}"
         tensors[name] = StoredTensor(name, Path("model.safetensors"), dtype, shape, 0, 0)
+    return tensors
+
+
+def counts(**shapes: tuple[str, tuple[int, ...]]) -> list[int]:
+    """The weights counted in each tensor of one module."""
+    tensors = module(shapes)
     return [weight_count(tensor, tensors) for tensor in tensors.values()]
+
+
+@pytest.mark.parametrize(
+    ("expected", "group", "shapes"),
+    [
+        ("dense", None, {"weight": ("BF16", (OUT, IN))}),
+        (
+            "gptq",
+            128,
+            {
+                "qweight": ("I32", (IN // 8, OUT)),
+                "qzeros": ("I32", (GROUPS, OUT // 8)),
+                "scales": ("F16", (GROUPS, OUT)),
+                "g_idx": ("I32", (IN,)),
+            },
+        ),
+        (
+            "awq",
+            128,
+            {
+                "qweight": ("I32", (IN, OUT // 8)),
+                "qzeros": ("I32", (GROUPS, OUT // 8)),
+                "scales": ("F16", (GROUPS, OUT)),
+            },
+        ),
+        (
+            "nvfp4-pack-quantized",
+            16,
+            {
+                "weight_packed": ("U8", (OUT, IN // 2)),
+                "weight_scale": ("F8_E4M3", (OUT, IN // 16)),
+                "weight_global_scale": ("F32", (1,)),
+            },
+        ),
+        (
+            "bitsandbytes nf4",
+            64,
+            {
+                "weight": ("U8", (OUT * IN // 2, 1)),
+                "weight.absmax": ("F32", (OUT * IN // 64,)),
+                "weight.quant_map": ("F32", (16,)),
+                "weight.quant_state.bitsandbytes__nf4": ("U8", (80,)),
+            },
+        ),
+        ("bitsandbytes int8", IN, {"weight": ("I8", (OUT, IN)), "SCB": ("F32", (OUT,))}),
+        ("int-quantized", IN, {"weight": ("I8", (OUT, IN)), "weight_scale": ("BF16", (OUT, 1))}),
+        ("float-quantized", IN, {"weight": ("F8_E4M3", (OUT, IN)), "weight_scale": ("BF16", (OUT, 1))}),
+    ],
+)
+def test_a_layout_is_told_by_what_lies_beside_the_weight(
+    expected: str, group: int | None, shapes: Shapes
+) -> None:
+    tensors = module(shapes)
+    weight = next(iter(tensors.values()))
+    assert layout(weight, tensors) == expected
+    scales = scale_count(weight, tensors)
+    assert (weight_count(weight, tensors) / scales if scales else None) == group
+    assert weight_count(weight, tensors) == OUT * IN
+    assert {module_of(name) for name in tensors} == {"model.layers.0.mlp.up_proj"}
+
+
+def test_a_stored_zero_beside_a_zero_point_is_no_zero_weight() -> None:
+    shapes: Shapes = {"weight": ("I8", (OUT, IN)), "weight_scale": ("BF16", (OUT, 1))}
+    tensors = module(shapes)
+    assert zero_is_zero(next(iter(tensors.values())), tensors)
+    asymmetric = module({**shapes, "weight_zero_point": ("I8", (OUT, 1))})
+    assert not zero_is_zero(next(iter(asymmetric.values())), asymmetric)
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])

@@ -1,0 +1,164 @@
+"""What loading and running a checkpoint takes: time, memory, and tokens a second, prefill and decode apart.
+
+Speed is that of transformers' `generate` on this machine, greedy, one prompt: enough to compare checkpoints of a run
+with one another, and no forecast of a server.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kick.checkpoints.folder import read_json
+from kick.checkpoints.load import Loaded
+from kick.measures import Cost, Speed
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PROMPT_TOKENS = 128
+NEW_TOKENS = 16
+REPEATS = 3
+BUDGET = 30.0  # seconds; a checkpoint that takes longer is timed less often than REPEATS
+SMALLEST = 40_000_000  # bytes in memory: below, the time is that of Python and not of the weights
+
+
+def measure_cost(
+    load: Callable[[], Loaded], folder: Path, device: str, known: Cost | None = None
+) -> tuple[Loaded, Cost]:
+    """Load a checkpoint and measure what that and running it takes.
+
+    Args:
+        load: loads it.
+        folder: what it is loaded from; a kick.json in it tells how long it took to make.
+        device: cpu or cuda.
+        known: what was measured of it before; on the same kind of device it is not measured again.
+    """
+    if known is not None and known.device == device:
+        return load(), known
+    import transformers.generation  # noqa: F401  # what the first load would import is no time of a checkpoint
+    from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
+
+    told = _forget_peak(device)
+    started = time.perf_counter()
+    loaded = load()
+    seconds = time.perf_counter() - started
+    footprint = int(loaded.model.get_memory_footprint())
+    speed = measure_speed(loaded) if footprint >= SMALLEST else None
+    cost = Cost(
+        load_seconds=round(seconds, 3),
+        footprint=footprint,
+        peak_memory=_peak(device) if told else None,
+        device=device,
+        made_seconds=_made_seconds(folder),
+        speed=speed,
+    )
+    return loaded, cost
+
+
+def measure_speed(loaded: Loaded) -> Speed | None:
+    """Tokens a second of a loaded model; None where it does not generate. The warm-up is its first forward."""
+    import torch
+
+    model, config = loaded.model, loaded.model.config.get_text_config()
+    if not model.can_generate():
+        return None
+    window = getattr(config, "max_position_embeddings", None) or PROMPT_TOKENS + NEW_TOKENS
+    length = max(1, min(PROMPT_TOKENS, window - NEW_TOKENS))
+    draw = torch.Generator().manual_seed(0)
+    prompt = torch.randint(0, config.vocab_size, (1, length), generator=draw).to(model.device)
+    _generate(model, prompt)
+    taken: list[tuple[float, float]] = []
+    began = time.perf_counter()
+    while len(taken) < REPEATS and (not taken or time.perf_counter() - began < BUDGET):
+        taken.append(_generate(model, prompt))
+    prefill, decode = (statistics.median(part) for part in zip(*taken, strict=True))
+    return Speed(
+        prefill=length / prefill,
+        decode=(NEW_TOKENS - 1) / decode,
+        prompt_tokens=length,
+        new_tokens=NEW_TOKENS,
+        batch=1,
+        repeats=len(taken),
+        simulated=any(what.startswith("weights:") for what in loaded.simulated),
+        backend=_backend(loaded),
+    )
+
+
+def _generate(model: Any, prompt: "Tensor") -> tuple[float, float]:
+    """Seconds until the first new token, and from it to the last."""
+    import torch
+    from transformers import GenerationConfig
+
+    settings = GenerationConfig(
+        do_sample=False,
+        num_beams=1,
+        repetition_penalty=1.0,
+        no_repeat_ngram_size=0,
+        min_new_tokens=NEW_TOKENS,
+        max_new_tokens=NEW_TOKENS,
+        use_cache=True,
+        pad_token_id=0,
+    )
+    clock = _Clock()
+    started = time.perf_counter()
+    with torch.inference_mode():
+        model.generate(
+            prompt, attention_mask=torch.ones_like(prompt), generation_config=settings, streamer=clock
+        )
+    first, last = clock.times[1], clock.times[-1]
+    return first - started, last - first
+
+
+class _Clock:
+    """What `generate` hands its tokens to as they come, the prompt first; they are on the CPU by then."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def put(self, _tokens: "Tensor") -> None:
+        self.times.append(time.perf_counter())
+
+    def end(self) -> None:
+        pass
+
+
+def _backend(loaded: Loaded) -> str:
+    import torch
+
+    attention = getattr(loaded.model.config, "_attn_implementation", None) or "eager"
+    threads = f"cpu, {torch.get_num_threads()} threads"
+    where = torch.cuda.get_device_name() if loaded.device == "cuda" else threads
+    return f"transformers {version('transformers')}, {attention}, {loaded.dtype}, {where}"
+
+
+def _made_seconds(folder: Path) -> float | None:
+    path = folder / "kick.json"
+    seconds = read_json(path, "Make the folder again.").get("seconds") if path.is_file() else None
+    return float(seconds) if isinstance(seconds, int | float) else None
+
+
+def _forget_peak(device: str) -> bool:
+    """Let the high-water mark of memory begin anew; whether the system can."""
+    if device == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+        return True
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return False
+    return True
+
+
+def _peak(device: str) -> int:
+    """Bytes at the high-water mark since `_forget_peak`."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.max_memory_allocated())
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
