@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from kick.compression import validate
+from kick.compression.methods import METHODS, validate
 from kick.errors import InputError
 from kick.types import Calibration, Checkpoint, Recipe
 
@@ -70,8 +70,6 @@ def points(
     Raises:
         InputError: no rates or several kinds of them, or a recipe that cannot be made.
     """
-    from kick.compression.methods import METHODS
-
     rates = {
         axis: given for axis in ("sparsity", "bits", "rank", "layers") if (given := getattr(series, axis))
     }

@@ -206,6 +206,10 @@ def checkpoint_record(checkpoint_id: str) -> CheckpointRecord:
         recipe = Recipe(method=method, sparsity=float(rate))
     elif method == "rtn":
         recipe = Recipe(method=method, bits=int(rate), group_size=128)
+    elif method == "low-rank":
+        recipe = Recipe(method=method, rank=float(rate))
+    elif method == "layer-drop":
+        recipe = Recipe(method=method, layers=int(rate))
     zeros = int(1000 * (recipe.sparsity or 0)) if recipe else 0
     return CheckpointRecord(
         checkpoint=Checkpoint(

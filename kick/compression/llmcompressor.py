@@ -51,6 +51,29 @@ def check_extra(method: str) -> None:
         )
 
 
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Keeps llm-compressor, and what it imports, from printing."""
+    from kick.quiet import quiet_libraries
+
+    quiet_libraries()
+    os.environ["LLM_COMPRESSOR_LOG_DISABLED"] = "true"  # read at import: it would log to stdout
+    from loguru import logger
+
+    for package in ("llmcompressor", "compressed_tensors"):
+        logger.disable(package)
+    try:
+        logger.level("METRIC")
+    except ValueError:  # llm-compressor logs at this level, and when told not to log does not define it
+        logger.level("METRIC", no=38)
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+@_silenced()
 def calibrate(
     recipe: Recipe,
     source: Path,
@@ -64,7 +87,6 @@ def calibrate(
     Raises:
         InputError: the source does not load strictly, or llm-compressor cannot work on its architecture.
     """
-    _silence()
     from kick.checkpoints import load
 
     loaded = load(source, dtype="float32", device="cpu")
@@ -85,24 +107,8 @@ def calibrate(
     copy_shards(weight_files(source), scratch)
     for tensor in _changed(recipe, source, linears, layers):
         values = _values(loaded.model, tensor.name)
-        overwrite(scratch, tensor, values.to(_dtype(tensor)))
+        overwrite(scratch, tensor, values.to(_dtype(tensor)).cpu())
     return settings
-
-
-def _silence() -> None:
-    from kick.quiet import quiet_libraries
-
-    quiet_libraries()
-    os.environ["LLM_COMPRESSOR_LOG_DISABLED"] = "true"  # read at import: it would log to stdout
-    from loguru import logger
-
-    for package in ("llmcompressor", "compressed_tensors"):
-        logger.disable(package)
-    try:
-        logger.level("METRIC")
-    except ValueError:  # llm-compressor logs at this level, and when told not to log does not define it
-        logger.level("METRIC", no=38)
-    logging.getLogger("autoround").setLevel(logging.ERROR)
 
 
 def _oneshot(

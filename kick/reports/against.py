@@ -155,7 +155,7 @@ def _draw(
     series = [group for group in findings.groups if group.axis]
     for index, group in enumerate(series):
         members = [points[name] for name in group.candidates if name in points]
-        if not members or (measure == "nonzero" and group.axis == "bits"):
+        if not members or (measure == "nonzero" and group.axis in ("bits", "rank")):
             continue
         drawn += members
         if index < MAX_SERIES:
@@ -293,8 +293,13 @@ def _notes(
             "Hollow: an ideal size that no file has: zeros left out under a mask of one bit a weight, rounded weights "
             "packed with a 16-bit scale a group."
         )
-    if measure == "nonzero" and any(group.axis == "bits" for group in findings.groups):
+    axes = {group.axis for group in findings.groups}
+    if measure == "nonzero" and "bits" in axes:
         notes.append("Rounding removes no parameters; its series are not drawn.")
+    if measure == "nonzero" and "rank" in axes:
+        notes.append(
+            "Low-rank products are stored multiplied out, without zeros; their series are not drawn."
+        )
     if front:
         notes.append("Pareto front: of the scores as measured, whatever their intervals.")
     broken = sum(not math.isfinite(ratio.value) for ratio in panel.ratios.values())

@@ -10,9 +10,9 @@ from kick.types import Family, TaskInfo
 NOTE = (
     "Stored: the weight files as they lie on the disk. Smallest: what a format made for the zeros or the bits could "
     "reach, marked * where no such file was made; the decoder's linears without their zeros under a mask of one bit a "
-    "weight, or at their bits with a 16-bit scale a group, all else as stored. Effective bits: 8 × smallest / "
-    "parameters. Energy is not measured. Recovery: of a family of several tasks, the "
-    "ratio of the mean scores."
+    "weight, or at their bits with a 16-bit scale a group, or as low-rank factors, all else as stored. Effective bits: "
+    "8 × smallest / parameters. Energy is not measured. Recovery: of a family of several tasks, the ratio of the mean "
+    "scores."
 )
 
 RUNNING_NOTE = (

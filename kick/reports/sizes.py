@@ -32,12 +32,13 @@ def size(record: CheckpointRecord | None) -> Size | None:
 
     The ideal size of rounded weights that are stored in a wider type: the decoder's linears at their bits with a
     16-bit scale a group (and a zero point where asymmetric), all else as stored. Of zeros that are stored: the other
-    weights of the decoder's linears as stored and one bit a weight for the mask.
+    weights of the decoder's linears as stored and one bit a weight for the mask. Of low-rank products: their factors.
     """
     if record is None or record.description is None or not record.description.parameters:
         return None
     measured = record.description
-    ideal = min(measured.ideal_bytes, _packed(measured, record.checkpoint.recipe))
+    recipe = record.checkpoint.recipe
+    ideal = min(measured.ideal_bytes, _packed(measured, recipe), _as_factors(measured, recipe))
     return Size(
         stored=measured.bytes_on_disk,
         smallest=min(measured.bytes_on_disk, round(ideal)),
@@ -53,3 +54,10 @@ def _packed(measured: Description, recipe: Recipe | None) -> float:
     if recipe.group_size:
         bits += (SCALE_BITS + (0 if recipe.symmetric else recipe.bits)) / recipe.group_size
     return measured.bytes_on_disk - measured.linear_parameters * (measured.bits_per_weight - bits) / 8
+
+
+def _as_factors(measured: Description, recipe: Recipe | None) -> float:
+    if recipe is None or recipe.rank is None:
+        return float(measured.bytes_on_disk)
+    saved = (1 - recipe.rank) * measured.linear_parameters
+    return measured.bytes_on_disk - saved * measured.bits_per_weight / 8

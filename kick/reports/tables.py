@@ -6,6 +6,7 @@ Nothing here is escaped: names and messages are still data.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from kick.reports import text
 from kick.reports.findings import Entry, Findings, Group
@@ -131,17 +132,17 @@ def recipe(record: CheckpointRecord) -> str:
     if made.rank is not None:
         parts.append(f"{100 * made.rank:g} % of the parameters")
     if made.layers is not None:
-        parts.append(
-            f"layers {made.layers} dropped"
-            if isinstance(made.layers, tuple)
-            else f"{made.layers} layers dropped"
-        )
+        which = isinstance(made.layers, tuple)
+        parts.append(f"layers {made.layers} dropped" if which else f"{made.layers} layers dropped")
     if made.pattern:
         parts.append(made.pattern)
     if made.bits is not None:
         parts.append(f"{made.bits} bits")
         parts.append(f"groups of {made.group_size}" if made.group_size else "one scale a row")
         parts.append("symmetric" if made.symmetric else "asymmetric")
+    if drawn := made.calibration:
+        tokens = f"{drawn.samples} × {drawn.length} tokens"
+        parts.append(f"calibrated on {tokens} of {Path(drawn.data).name}, seed {drawn.seed}")
     return ", ".join(parts)
 
 

@@ -78,6 +78,19 @@ def test_curves_run_from_the_reference_to_the_most_compressed(tmp_path: Path) ->
     assert len(curves) == 2 * len(TASKS)
 
 
+def test_a_rank_falls_from_the_whole_and_dropped_layers_rise_from_none(tmp_path: Path) -> None:
+    damage = {
+        "dense": 0.0,
+        "low-rank-0.5": 0.3,
+        "low-rank-0.8": 0.1,
+        "layer-drop-2": 0.3,
+        "layer-drop-1": 0.1,
+    }
+    curves = series_curves(make_results(tmp_path, items=60, windows=9, damage=damage))
+    assert [point.rate for point in curve(curves, "low-rank", FACTS).points] == [1, 0.8, 0.5]
+    assert [point.rate for point in curve(curves, "layer-drop", FACTS).points] == [0, 1, 2]
+
+
 def test_the_matching_rate_is_between_what_is_shown_to_match_and_what_is_shown_not_to(
     tmp_path: Path,
 ) -> None:

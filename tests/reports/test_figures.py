@@ -138,6 +138,26 @@ def test_a_large_grid_has_no_curve_a_series(findings: Findings, monkeypatch: pyt
     assert not any(name.startswith("curve-") for name in draw(findings))
 
 
+def test_low_rank_and_dropped_layers_are_drawn_on_axes_of_their_own(tmp_path: Path) -> None:
+    damage = {
+        "dense": 0.0,
+        "low-rank-0.8": 0.1,
+        "low-rank-0.5": 0.3,
+        "layer-drop-1": 0.1,
+        "layer-drop-2": 0.3,
+    }
+    drawn = draw(gather(results(tmp_path, damage)))
+    for name, axis, ticks in (
+        ("curve-low-rank", "parameters kept by low-rank factors, %", ["dense", "80", "50"]),
+        ("curve-layer-drop", "decoder layers dropped", ["dense", "1", "2"]),
+    ):
+        axes = drawn[name].axes[0]
+        assert axes.get_xlabel() == axis
+        assert [tick.get_text() for tick in axes.get_xticklabels()] == ticks
+        places = list(axes.get_xticks())
+        assert places == sorted(places)
+
+
 def test_looks_differ_in_grey(findings: Findings) -> None:
     lines = [line for line in draw(findings)["curve-rtn"].axes[0].lines if "kick_" in str(line.get_label())]
     assert len({line.get_marker() for line in lines}) == len(lines)

@@ -32,6 +32,12 @@ def test_rounded_weights_in_a_wide_type_could_be_packed_with_their_scales() -> N
     assert found.stored == 4000
 
 
+def test_low_rank_products_could_be_kept_as_factors() -> None:
+    found = size(checkpoint_record("low-rank-0.25"))
+    assert found is not None
+    assert (found.smallest, found.ideal) == (2000 + 250 * 2, True)
+
+
 def test_an_asymmetric_rounding_keeps_a_zero_point_a_group() -> None:
     recipe = Recipe(method="rtn", bits=4, group_size=128, symmetric=False)
     found = size(changed("rtn-4", recipe))
