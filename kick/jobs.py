@@ -40,7 +40,9 @@ class Source:
     folder: Path  # of its weights, or of those that it is made from: the origin, or what a GGUF file is converted to
     folder_fingerprint: str  # of the origin
     tokenizer: Path  # the folder of its tokenizer
-    fingerprint: str
+    made: str  # the fingerprint of the weights, after its recipe
+    fingerprint: str  # of the model as it is loaded
+    adapter: Path | None
     config: "PretrainedConfig"
 
     @property

@@ -147,7 +147,15 @@ def _reference_order(orders: Sequence[Order], room: Room) -> Order:
 
 def read_source(checkpoint: Checkpoint, room: Room) -> Source:
     """What the files of a checkpoint say of it: no model is loaded and none is made."""
-    from kick.checkpoints import converted, read_config, resolve, resolve_tokenizer
+    from kick.checkpoints import (
+        changes_on_loading,
+        converted,
+        fingerprint_as_loaded,
+        read_config,
+        resolve,
+        resolve_adapter,
+        resolve_tokenizer,
+    )
     from kick.compression import recipe_key
 
     origin = resolve(checkpoint)
@@ -155,8 +163,11 @@ def read_source(checkpoint: Checkpoint, room: Room) -> Source:
     folder = origin if origin.is_dir() else converted(origin, checkpoint.dtype, room.cache)
     weights = room.hashed(origin)
     made = recipe_key(checkpoint.recipe, weights) if checkpoint.recipe else weights
+    adapter = resolve_adapter(checkpoint)
+    changes = changes_on_loading(adapter=adapter, quantiser=checkpoint.quantiser, loader=checkpoint.loader)
+    loaded = fingerprint_as_loaded(made, changes)
     config = read_config(folder, trust_remote_code=checkpoint.trust_remote_code)
-    return Source(checkpoint, origin, folder, weights, tokenizer, made, config)
+    return Source(checkpoint, origin, folder, weights, tokenizer, made, loaded, adapter, config)
 
 
 def plan_job(order: Order, tier: Tier, room: Room, reference: Job | None = None) -> Job:
@@ -254,7 +265,7 @@ def execute(job: Job, missing: Sequence[str], room: Room, *, before: int, total:
     """Make, load, describe and score a checkpoint, as far as cells are missing."""
     if not missing:
         return
-    from kick.checkpoints import describe
+    from kick.checkpoints import as_loaded, describe
 
     checkpoint = job.checkpoint
     folder = _materialise(job.source, room)
@@ -262,8 +273,11 @@ def execute(job: Job, missing: Sequence[str], room: Room, *, before: int, total:
     record = room.store.checkpoint(checkpoint.id)
     assert record is not None
     weights = folder if checkpoint.recipe else job.source.origin
-    measured = {"description": describe(weights, checkpoint.recipe), "simulated": loaded.simulated}
-    room.store.write_checkpoint(record.model_copy(update=measured))
+    description = describe(weights, checkpoint.recipe)
+    if checkpoint.quantiser is not None:
+        description = as_loaded(description, loaded.model, checkpoint.quantiser)
+    found = {"description": description, "loading": loaded.loading, "simulated": loaded.simulated}
+    room.store.write_checkpoint(record.model_copy(update=found))
     scorer = room.bench.scorer(loaded, job.batch, job.tier)
     for offset, task in enumerate(missing, start=1):
         key, plan = job.keys[task], job.plans[task]
@@ -312,6 +326,7 @@ def _record(store: Store, job: Job) -> None:
             fingerprint=job.source.fingerprint,
             tokenizer_fingerprint=job.tokenizer_fingerprint,
             source_fingerprint=job.source.folder_fingerprint if job.checkpoint.recipe else None,
+            loading=old.loading if old and same else (),
             simulated=old.simulated if old and same else (),
             description=old.description if old and same else None,
             cells={**(old.cells if old and same else {}), **job.keys},
@@ -329,6 +344,9 @@ def _load(source: Source, folder: Path, room: Room) -> "Loaded":
         device=room.device,
         trust_remote_code=source.checkpoint.trust_remote_code,
         tokenizer_folder=source.tokenizer,
+        adapter=source.adapter,
+        quantiser=source.checkpoint.quantiser,
+        loader=source.checkpoint.loader,
     )
 
 
@@ -339,7 +357,7 @@ def _materialise(source: Source, room: Room) -> Path:
         return source.folder
     from kick.compression import make, read_made
 
-    out = room.cache / "checkpoints" / source.fingerprint[:24]
+    out = room.cache / "checkpoints" / source.made[:24]
     if out.is_dir():
         read_made(out)
     else:
