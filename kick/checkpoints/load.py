@@ -74,11 +74,13 @@ def load(
     config = config_json(folder)
     tensors = stored_tensors(folder)
     _check_device(device)
+    _check_ways(
+        folder, config, quantiser, loader
+    )  # importing a loader may make its model known to transformers
     check_code(folder, config, trust_remote_code)
     check_quantiser(folder, config, device)
     check_sparse_files(folder, tensors)
     dtype = _resolve_dtype(folder, config, tensors, dtype)
-    _check_ways(folder, config, quantiser, loader)
     check_values(folder, tensors, dtype, quantised=quant_method(config) is not None)
     tokenizer = read_tokenizer(tokenizer_folder or folder, trust_remote_code)
     if read_converted(folder):
@@ -88,7 +90,7 @@ def load(
     else:
         model = _load_model(folder, dtype, device, trust_remote_code, quantiser)
     if quantiser is not None:
-        check_rows(model, quantiser, dtype, device)
+        check_rows(model, quantiser, device)
     _check_tying(folder, model)
     loading = []
     if loader is not None:
@@ -96,10 +98,10 @@ def load(
     if quantiser is not None:
         loading.append(f"quantised by {quantiser} ({release(quantiser)}): {QUANTISERS[quantiser].does}")
     if adapter is not None:
-        merge = quantiser is None and quant_method(config) is None
-        model = attach(model, adapter, merge=merge)
+        dense = quantiser is None and quant_method(config) is None
+        model = attach(model, adapter, merge=dense)
         loading.append(
-            f"adapter merged into the weights, in {dtype}" if merge else "adapter beside the weights"
+            f"adapter merged into the weights, in {dtype}" if dense else "adapter beside the weights"
         )
     _check_vocabulary(folder, model, tokenizer)
     model.eval()

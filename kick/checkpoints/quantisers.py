@@ -85,17 +85,17 @@ def release(name: str) -> str:
         ) from None
 
 
-def check_rows(model: "PreTrainedModel", name: str, dtype: str, device: str) -> None:
-    """Refuses Linears whose forward bitsandbytes fails at: on a CPU in 16 bits, of other than whole blocks of 64."""
-    if name != "bnb-nf4" or device != "cpu" or dtype == "float32":
+def check_rows(model: "PreTrainedModel", name: str, device: str) -> None:
+    """Refuses Linears whose forward bitsandbytes fails at: on a CPU, those of other than whole blocks of 64 inputs."""
+    if name != "bnb-nf4" or device != "cpu":
         return
     from bitsandbytes.nn import Linear4bit
 
     for path, module in model.named_modules():
         if isinstance(module, Linear4bit) and module.in_features % 64:
             raise InputError(
-                f"'{name}' cannot compute '{path}' in {dtype} on a CPU: its rows of {module.in_features} weights are "
-                "no whole blocks of 64. Set `dtype: float32` for every checkpoint, or use a GPU."
+                f"'{name}' cannot compute '{path}' on a CPU: its rows of {module.in_features} weights are no whole "
+                "blocks of 64. Use a GPU, or another quantiser."
             )
 
 
