@@ -269,12 +269,14 @@ def _load_model(
     import torch
     from transformers import AutoModelForCausalLM
 
+    # Only where one is asked for: a None would hide what the folder's own config declares.
+    asked = {"quantization_config": QUANTISERS[quantiser].config(getattr(torch, dtype))} if quantiser else {}
     try:
         model, info = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
             device_map=device if device == "cuda" else None,
-            quantization_config=quantiser and QUANTISERS[quantiser].config(getattr(torch, dtype)),
+            **asked,
             trust_remote_code=trust_remote_code,
             local_files_only=True,
             use_safetensors=True,
