@@ -40,7 +40,15 @@ class Room:
 
     def source(self, checkpoint: Checkpoint) -> "Source":
         """What the files of a checkpoint say of it: no model is loaded and none is made."""
-        from kick.checkpoints import converted, read_config, resolve, resolve_tokenizer
+        from kick.checkpoints import (
+            changes_on_loading,
+            converted,
+            fingerprint_as_loaded,
+            read_config,
+            resolve,
+            resolve_adapter,
+            resolve_tokenizer,
+        )
         from kick.compression import recipe_key
 
         origin = resolve(checkpoint)
@@ -51,8 +59,13 @@ class Room:
         if recipe := checkpoint.recipe:
             drawn = self.sampled(recipe.calibration, folder).sha256 if recipe.calibration else None
             made = recipe_key(recipe, weights, drawn)
+        adapter = resolve_adapter(checkpoint)
+        changes = changes_on_loading(
+            adapter=adapter, quantiser=checkpoint.quantiser, loader=checkpoint.loader
+        )
+        loaded = fingerprint_as_loaded(made, changes)
         config = read_config(folder, trust_remote_code=checkpoint.trust_remote_code)
-        return Source(checkpoint, origin, folder, weights, tokenizer, made, config)
+        return Source(checkpoint, origin, folder, weights, tokenizer, made, loaded, adapter, config)
 
 
 @dataclass(frozen=True)
@@ -64,7 +77,9 @@ class Source:
     folder: Path  # of its weights, or of those that it is made from: the origin, or what a GGUF file is converted to
     folder_fingerprint: str  # of the origin
     tokenizer: Path  # the folder of its tokenizer
-    fingerprint: str
+    made: str  # the fingerprint of the weights, after its recipe
+    fingerprint: str  # of the model as it is loaded
+    adapter: Path | None
     config: "PretrainedConfig"
 
     @property

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from kick.catalog import read_catalog
 from kick.errors import InputError
 from kick.jobs import KEPT, Job, Order, Room, Source
+from kick.made import materialise, say_kept, shrink_cache
 from kick.progress import Reporter
 from kick.store import Journal, Store, noise_id, tier_key
 from kick.suite import Suite
@@ -125,7 +126,7 @@ def _tier(room: Room) -> Tier:
     if choice is None:
         from kick.harness.tiers import choose_tier
 
-        choice = choose_tier(_load(source, _materialise(source, room), room))
+        choice = choose_tier(_load(source, materialise(source, room), room))
         room.store.write_tier(key, choice)
     for tier, reason in choice.refused.items():
         room.reporter.say(f"not scored by the tier '{tier}': {reason}")
@@ -236,8 +237,8 @@ def _execute_all(jobs: Sequence[Job], room: Room) -> RunSummary:
                 room.reporter.say(f"{job.checkpoint.id} failed: {error}")
                 failed.append(f"{job.checkpoint.id}: {error}")
         done += len(job.keys)
-        _shrink_cache(jobs[position:], room)
-    _say_kept(room)
+        shrink_cache(jobs[position:], room)
+    say_kept(room)
     if failed:
         raise InputError("not scored: " + "; ".join(failed))
     return RunSummary(room.store, scored, total - scored)
@@ -247,11 +248,11 @@ def execute(job: Job, missing: Sequence[str], room: Room, *, before: int, total:
     """Make, load, describe and score a checkpoint, as far as cells are missing."""
     if not missing:
         return
-    from kick.checkpoints import describe
+    from kick.checkpoints import as_loaded, describe
     from kick.checkpoints.cost import measure_cost
 
     checkpoint = job.checkpoint
-    folder = _materialise(job.source, room)
+    folder = materialise(job.source, room)
     record = room.store.checkpoint(checkpoint.id)
     assert record is not None
     weights = folder if checkpoint.recipe else job.source.origin
@@ -260,12 +261,16 @@ def execute(job: Job, missing: Sequence[str], room: Room, *, before: int, total:
     loaded, cost = measure_cost(
         lambda: _load(job.source, folder, room), folder, room.device, known.cost if known else None
     )
-    measured = {
-        "description": describe(weights, checkpoint.recipe),
+    description = describe(weights, checkpoint.recipe)
+    if checkpoint.quantiser is not None:
+        description = as_loaded(description, loaded.memory, checkpoint.quantiser)
+    found = {
+        "description": description,
+        "loading": loaded.loading,
         "simulated": loaded.simulated,
         "cost": cost,
     }
-    room.store.write_checkpoint(record.model_copy(update=measured))
+    room.store.write_checkpoint(record.model_copy(update=found))
     scorer = room.bench.scorer(loaded, job.batch, job.tier)
     for offset, task in enumerate(missing, start=1):
         key, plan = job.keys[task], job.plans[task]
@@ -314,6 +319,7 @@ def _record(store: Store, job: Job) -> None:
             fingerprint=job.source.fingerprint,
             tokenizer_fingerprint=job.tokenizer_fingerprint,
             source_fingerprint=job.source.folder_fingerprint if job.checkpoint.recipe else None,
+            loading=old.loading if old and same else (),
             simulated=old.simulated if old and same else (),
             description=old.description if old and same else None,
             cost=old.cost if old and same else None,
@@ -332,50 +338,10 @@ def _load(source: Source, folder: Path, room: Room) -> "Loaded":
         device=room.device,
         trust_remote_code=source.checkpoint.trust_remote_code,
         tokenizer_folder=source.tokenizer,
+        adapter=source.adapter,
+        quantiser=source.checkpoint.quantiser,
+        loader=source.checkpoint.loader,
     )
-
-
-def _materialise(source: Source, room: Room) -> Path:
-    """The folder to load: the source itself, or the compressed copy of it, made once, kept, and checked each time."""
-    checkpoint = source.checkpoint
-    if checkpoint.recipe is None:
-        return source.folder
-    from kick.compression import make, read_made
-    from kick.compression.cache import clear_up, used_now
-
-    recipe = checkpoint.recipe
-    out = _made_folder(source, room)
-    if out.is_dir():
-        read_made(out)
-        used_now(out)
-    else:
-        clear_up(room.made)
-        room.reporter.say(f"making {checkpoint.id} from {checkpoint.base} into {out}")
-        samples = room.sampled(recipe.calibration, source.folder) if recipe.calibration else None
-        make(recipe, source.folder, out, samples=samples, reporter=room.reporter)
-    return out
-
-
-def _made_folder(source: Source, room: Room) -> Path:
-    return room.made / source.fingerprint[:24]
-
-
-def _shrink_cache(ahead: Sequence[Job], room: Room) -> None:
-    """Remove made checkpoints beyond those to keep, but for those of the jobs ahead; they can be made again."""
-    from kick.compression.cache import shrink
-
-    if room.keep is not None:
-        needed = {_made_folder(job.source, room) for job in ahead if job.missing(room.store)}
-        for one in shrink(room.made, room.keep, needed):
-            room.reporter.say(f"removed {one.folder} ({one.size / 1e9:.2f} GB)")
-
-
-def _say_kept(room: Room) -> None:
-    from kick.compression.cache import kept
-
-    if there := kept(room.made):
-        size = sum(one.size for one in there) / 1e9
-        room.reporter.say(f"{len(there)} made checkpoints, {size:.2f} GB, are kept in {room.made}")
 
 
 def _default_cache() -> Path:

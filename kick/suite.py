@@ -1,6 +1,5 @@
 """A suite file becomes a validated `Suite`: every mistake in it is named, with file and key, before a model loads."""
 
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -11,14 +10,18 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kick.catalog import Catalog, read_catalog
+from kick.checkpoints.quantisers import check_name
 from kick.compression import validate as validate_recipe
 from kick.errors import InputError, explain, nearest
+from kick.places import HUB_ID, elsewhere, expand_variables, local_path
 from kick.series import CalibrationKeys, Keys, SeriesKeys, points
 from kick.types import Checkpoint, Dtype, Recipe, Tier
 
 PerplexityDataset = Literal["wikitext2", "wikitext2_words", "c4", "world"]
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(?P<file>/[\w./-]+\.gguf)?")
+
+
+_CHANGES = ("adapter", "quantiser", "loader")
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -38,12 +41,17 @@ class CheckpointKeys(Keys):
     """An entry of `checkpoints`."""
 
     id: str
-    model: str
+    model: str | None = None  # None: that of `base`
     revision: str | None = None
     dtype: Dtype = "auto"
     trust_remote_code: bool = False
     tokenizer: str | None = None  # default: that of the model's folder
-    base: str | None = None  # these three as a results folder keeps the points of a series
+    adapter: str | None = None
+    quantiser: str | None = None
+    loader: str | None = None
+    kv_bits: int | None = None  # refused: not scored yet
+    base: str | None = None  # without `model`: the checkpoint that the entry stands on
+    # These two, and `base` beside them, as a results folder keeps the points of a series.
     recipe: Recipe | None = None
     series: str | None = None
 
@@ -137,7 +145,7 @@ class Suite(BaseModel):
         except ValidationError as error:
             raise InputError(f"{where}: {explain(error, SuiteKeys, _BELOW)}") from None
         _check_id(keys.name, f"{where}: name")
-        include = [_local(entry, folder) for entry in keys.include_path]
+        include = [local_path(entry, folder) for entry in keys.include_path]
         tasks = _task_names(keys, read_catalog(include), where)
         checkpoints = _checkpoints(keys, where, folder)
         ids = [checkpoint.id for checkpoint in checkpoints]
@@ -167,14 +175,22 @@ class Suite(BaseModel):
     def ad_hoc(
         cls, reference: str, candidates: Sequence[str], tasks: Sequence[str], limit: int | None
     ) -> "Suite":
-        """A suite without a file: models as folders, or as hub ids with `@revision`; ids from their names."""
+        """A suite without a file: models as `Suite` takes them, hub ids with `@revision`; ids from their names.
+
+        Further keys of a checkpoint follow its model: `path/to/dense,quantiser=bnb-nf4`.
+        """
         entries: list[dict[str, Any]] = []
         for model in (reference, *candidates):
+            model, *pairs = [model] if Path(model).exists() else model.split(",")
+            more = dict(pair.partition("=")[::2] for pair in pairs)
             name, _, revision = model.partition("@") if not Path(model).exists() else (model, "", "")
-            stem = base = re.sub(r"[^\w.-]", "-", Path(name).resolve().name) or "model"
+            own_name = "-".join([Path(name).resolve().name, *filter(None, [more.get("quantiser")])])
+            stem = base = re.sub(r"[^\w.-]", "-", own_name) or "model"
             while stem in [entry["id"] for entry in entries]:
                 stem = f"{base}-{sum(e['id'].startswith(base) for e in entries) + 1}"
-            entries.append({"id": stem, "model": name, **({"revision": revision} if revision else {})})
+            entries.append(
+                {"id": stem, "model": name, **({"revision": revision} if revision else {}), **more}
+            )
         name = "-vs-".join(entry["id"] for entry in entries)[:100]
         keys = {"name": name, "reference": entries[0]["id"], "checkpoints": entries, "tasks": list(tasks)}
         if limit is not None:
@@ -227,7 +243,10 @@ def _task_names(keys: SuiteKeys, catalog: Catalog, where: str) -> tuple[str, ...
 
 def _checkpoints(keys: SuiteKeys, where: str, folder: Path) -> tuple[Checkpoint, ...]:
     listed: dict[str, Checkpoint] = {}
+    standing = [(index, entry) for index, entry in enumerate(keys.checkpoints) if entry.model is None]
     for index, entry in enumerate(keys.checkpoints):
+        if entry.model is None:
+            continue
         _add(
             listed,
             _listed(entry, f"{where}: checkpoints.{index}", folder),
@@ -246,13 +265,16 @@ def _checkpoints(keys: SuiteKeys, where: str, folder: Path) -> tuple[Checkpoint,
         beside = partial(_calibration_data, folder=folder)
         for checkpoint in points(series, listed[series.source], keys.calibration, beside, at):
             _add(listed, checkpoint, at)
+    for index, entry in standing:
+        at = f"{where}: checkpoints.{index}"
+        _add(listed, _standing(entry, at, folder, listed), f"{at}.id")
     _check_texts(keys, listed.values(), where)
     return tuple(listed.values())
 
 
 def _calibration_data(data: str, folder: Path) -> str:
     """The name of a data set as it is; a file by its path."""
-    local = _local(data, folder)
+    local = local_path(data, folder)
     return str(local) if local.is_file() else data
 
 
@@ -281,15 +303,16 @@ def _add(listed: dict[str, Checkpoint], checkpoint: Checkpoint, at: str) -> None
 
 def _listed(entry: CheckpointKeys, at: str, folder: Path) -> Checkpoint:
     _check_id(entry.id, f"{at}.id")
-    model = _expand_variables(entry.model, f"{at}.model")
-    local = _local(model, folder if model == entry.model else Path.cwd())  # a variable is the caller's
+    assert entry.model is not None
+    model = expand_variables(entry.model, f"{at}.model")
+    local = local_path(model, folder if model == entry.model else Path.cwd())  # a variable is the caller's
     if local.is_dir() or (local.is_file() and local.suffix == ".gguf"):
         if entry.revision is not None:
             raise InputError(
                 f"{at}.revision: {local} is here, and what is local has no revision. Remove the key."
             )
         model = str(local)
-    elif not _HUB_ID.fullmatch(model):
+    elif not HUB_ID.fullmatch(model):
         raise InputError(
             f"{at}.model: {local} is not a folder or .gguf file. Give the folder of a checkpoint, a .gguf file, or a "
             "hub id (owner/name, or owner/name/file.gguf)."
@@ -305,39 +328,44 @@ def _listed(entry: CheckpointKeys, at: str, folder: Path) -> Checkpoint:
         revision=entry.revision,
         dtype=entry.dtype,
         trust_remote_code=entry.trust_remote_code,
-        tokenizer=_elsewhere(entry.tokenizer, folder, f"{at}.tokenizer"),
+        tokenizer=elsewhere(entry.tokenizer, folder, f"{at}.tokenizer"),
         base=entry.base,
         recipe=entry.recipe,
         series=entry.series,
+        **_changes(entry, at, folder),
     )
 
 
-def _elsewhere(text: str | None, folder: Path, at: str) -> str | None:
-    """A key that names a further folder: its path, or a hub id as owner/name@revision."""
-    if text is None:
-        return None
-    expanded = _expand_variables(text, at)
-    local = _local(expanded, folder if text == expanded else Path.cwd())
-    name, _, revision = expanded.partition("@")
-    if local.is_dir():
-        return str(local)
-    if not (_HUB_ID.fullmatch(name) and revision):
-        raise InputError(f"{at}: {local} is not a folder. Give one, or a hub id as owner/name@<commit sha>.")
-    return expanded
+def _standing(entry: CheckpointKeys, at: str, folder: Path, listed: Mapping[str, Checkpoint]) -> Checkpoint:
+    """An entry that changes another checkpoint of the suite on loading: its weights, with an adapter or quantised."""
+    _check_id(entry.id, f"{at}.id")
+    if entry.base is None:
+        raise InputError(f"{at}.model: this key is missing.")
+    if entry.base not in listed:
+        raise InputError(
+            f"{at}.base: there is no checkpoint '{entry.base}'. {nearest(entry.base, list(listed))}"
+        )
+    other = entry.model_fields_set - {"id", "base", *_CHANGES}
+    changes = {key: value for key, value in _changes(entry, at, folder).items() if value is not None}
+    if other or not changes:
+        problem = f"`{min(other)}` is taken from" if other else "nothing is changed of"
+        raise InputError(f"{at}: {problem} its base. Beside `id` and `base` give {', '.join(_CHANGES)}.")
+    return listed[entry.base].model_copy(
+        update={"id": entry.id, "base": entry.base, "series": None, **changes}
+    )
 
 
-def _expand_variables(text: str, at: str) -> str:
-    def value(match: re.Match[str]) -> str:
-        name = match[1]
-        if name not in os.environ:
-            raise InputError(
-                f"{at}: the environment variable {name} is not set. Set it, or write the path itself."
-            )
-        return os.environ[name]
-
-    return re.sub(r"\$\{(\w+)\}", value, text)
-
-
-def _local(text: str, folder: Path) -> Path:
-    path = Path(text).expanduser()
-    return path if path.is_absolute() else (folder / path).absolute()
+def _changes(entry: CheckpointKeys, at: str, folder: Path) -> dict[str, str | None]:
+    """What an entry changes of the stored weights on loading."""
+    if entry.kv_bits is not None:
+        raise InputError(
+            f"{at}.kv_bits: kick does not score through a quantised KV cache yet, and a forward without a cache "
+            "would show no loss. Remove the key."
+        )
+    if entry.quantiser is not None:
+        try:
+            check_name(entry.quantiser)
+        except InputError as error:
+            raise InputError(f"{at}.quantiser: {error}") from None
+    adapter = elsewhere(entry.adapter, folder, f"{at}.adapter")
+    return {"adapter": adapter, "quantiser": entry.quantiser, "loader": entry.loader}

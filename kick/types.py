@@ -50,7 +50,10 @@ class Checkpoint(Record):
     dtype: Dtype = "auto"  # auto: the dtype that the checkpoint's own config states
     trust_remote_code: bool = False
     tokenizer: str | None = None  # a folder or hub id, where the tokenizer does not lie with the model
-    base: str | None = None  # the checkpoint that the recipe starts from
+    adapter: str | None = None  # the folder or hub id of a PEFT adapter
+    quantiser: str | None = None  # that works while the weights are loaded
+    loader: str | None = None  # the plug-in that builds the model, where transformers cannot
+    base: str | None = None  # the checkpoint that the recipe starts from, or an adapter stands on
     recipe: Recipe | None = None
     series: str | None = None  # the series that this checkpoint is a point of
 
@@ -62,6 +65,7 @@ class CheckpointRecord(Record):
     fingerprint: str
     tokenizer_fingerprint: str
     source_fingerprint: str | None = None  # of the checkpoint that a recipe started from
+    loading: tuple[str, ...] = ()  # what was done to the stored weights on loading, a phrase each
     simulated: tuple[str, ...] = ()  # what the loader computed in another way than the checkpoint states
     description: Description | None = None
     cost: Cost | None = None  # None: not measured

@@ -64,6 +64,30 @@ class Bed:
         return run(suite, self.folder / results, **where, **options)
 
 
+def test_weights_that_are_changed_on_loading_are_scored_as_another_checkpoint(bed: Bed) -> None:
+    pytest.importorskip("torchao")
+    bed.keys["checkpoints"] += [
+        {"id": "int8", "base": "dense", "quantiser": "torchao-int8"},
+        {"id": "pruned-int8", "base": "magnitude-0.5", "quantiser": "torchao-int8"},
+        {"id": "same", "base": "dense", "loader": "per-layer-llama"},
+    ]
+    bed.keys["tasks"] = ["kick_squad"]
+    store = bed.run().store
+    records = {record.checkpoint.id: record for record in store.checkpoints()}
+    assert len({record.fingerprint for record in records.values()}) == 5
+    assert records["int8"].loading[0].startswith("quantised by torchao-int8 (torchao ")
+    dense, int8, pruned = (records[name].description for name in ("dense", "int8", "pruned-int8"))
+    assert dense is not None
+    assert int8 is not None
+    assert pruned is not None
+    assert int8.bits_per_weight < dense.bits_per_weight
+    assert pruned.sparsity == 0.5
+    cells = {name: store.cell(name, "kick_squad") for name in records}
+    assert all(cells.values())
+    items = {name: store.items(cell) for name, cell in cells.items() if cell}
+    assert list(items["same"]["response"]) == list(items["dense"]["response"])
+
+
 def test_a_suite_scores_every_checkpoint_on_every_task(bed: Bed) -> None:
     summary = bed.run()
     assert (summary.scored, summary.reused) == (4, 0)

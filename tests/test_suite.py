@@ -121,6 +121,24 @@ def test_a_gguf_file_and_a_tokenizer_are_paths_from_the_folder_of_the_suite(
     assert Suite.read(again) == suite
 
 
+def test_an_entry_may_stand_on_another_checkpoint(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "lora").mkdir()
+    entries = [
+        {"id": "nf4", "base": "dense", "quantiser": "bnb-nf4"},
+        {"id": "dense", "model": "model", "dtype": "bfloat16"},
+        {"id": "recovered", "base": "magnitude-0.5", "adapter": "lora"},
+    ]
+    series = [{"from": "dense", "method": "magnitude", "sparsity": [0.5]}]
+    suite = Suite.read(write(checkpoints=entries, series=series))
+    nf4, recovered, point = (suite.checkpoint(name) for name in ("nf4", "recovered", "magnitude-0.5"))
+    assert (nf4.model, nf4.dtype, nf4.quantiser) == (str(tmp_path / "model"), "bfloat16", "bnb-nf4")
+    assert (recovered.recipe, recovered.base, recovered.series) == (point.recipe, "magnitude-0.5", None)
+    assert recovered.adapter == str(tmp_path / "lora")
+    again = tmp_path / "again.yaml"
+    again.write_text(suite.dump())
+    assert Suite.read(again) == suite
+
+
 def test_a_suite_reads_back_from_a_results_folder(write: Write, tmp_path: Path) -> None:
     series = [{"from": "dense", "method": "rtn", "bits": [4]}]
     suite = Suite.read(write(series=series, perplexity={"datasets": ["wikitext2"], "windows": 3}, limit=5))
@@ -144,6 +162,27 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"refrence": "dense"}, "refrence: unknown key. Did you mean 'reference'?"),
     ({"name": None}, "name: this key is missing"),
     ({"checkpoints": [{"id": "dense"}]}, "checkpoints.0.model: this key is missing"),
+    ({"checkpoints": [{"id": "dense", "base": "dens"}]}, "checkpoints.0.base: there is no checkpoint 'dens'"),
+    (
+        {"checkpoints": [{"id": "dense", "model": "model"}, {"id": "x", "base": "dense"}]},
+        "checkpoints.1: nothing is changed of its base. Beside `id` and `base` give adapter, quantiser, loader",
+    ),
+    (
+        {"checkpoints": [{"id": "dense", "model": "model"}, {"id": "x", "base": "dense", "dtype": "auto"}]},
+        "checkpoints.1: `dtype` is taken from its base",
+    ),
+    (
+        {"checkpoints": [{"id": "dense", "model": "model", "quantiser": "bnb-nf3"}]},
+        "checkpoints.0.quantiser: there is no quantiser 'bnb-nf3'. Did you mean 'bnb-nf4'",
+    ),
+    (
+        {"checkpoints": [{"id": "dense", "model": "model", "kv_bits": 4}]},
+        "kv_bits: kick does not score through",
+    ),
+    (
+        {"checkpoints": [{"id": "dense", "model": "model", "adapter": "nowhere"}]},
+        "checkpoints.0.adapter: .*nowhere is not a folder",
+    ),
     ({"checkpoints": [{"id": "dense", "model": "model", "dtpe": "auto"}]}, "Did you mean 'dtype'?"),
     (
         {"checkpoints": [{"id": "dense", "model": "model", "dtype": "int8"}]},
@@ -225,6 +264,19 @@ def test_an_ad_hoc_suite_names_its_checkpoints_after_their_folders(tmp_path: Pat
     suite = Suite.ad_hoc(str(tmp_path / "a/model"), [str(tmp_path / "b/model")], ["kick_squad"], 5)
     assert [checkpoint.id for checkpoint in suite.checkpoints] == ["model", "model-2"]
     assert (suite.reference, suite.limit) == ("model", 5)
+
+
+def test_keys_follow_the_model_of_an_ad_hoc_suite(tmp_path: Path) -> None:
+    (tmp_path / "dense").mkdir()
+    (tmp_path / "q4.gguf").touch()
+    dense = str(tmp_path / "dense")
+    candidates = [f"{dense},quantiser=bnb-nf4", f"{tmp_path}/q4.gguf,tokenizer={dense},dtype=bfloat16"]
+    suite = Suite.ad_hoc(dense, candidates, ["kick_squad"], None)
+    assert [one.id for one in suite.checkpoints] == ["dense", "dense-bnb-nf4", "q4.gguf"]
+    assert suite.checkpoints[1].quantiser == "bnb-nf4"
+    assert (suite.checkpoints[2].tokenizer, suite.checkpoints[2].dtype) == (dense, "bfloat16")
+    with pytest.raises(InputError, match="quantizer: unknown key. Did you mean 'quantiser'"):
+        Suite.ad_hoc(dense, [f"{dense},quantizer=bnb-nf4"], ["kick_squad"], None)
 
 
 def test_what_to_score_now_is_chosen_among_what_the_suite_names(write: Write) -> None:

@@ -1,21 +1,26 @@
 """Checkpoints: found (`resolve`), identified (`fingerprint`), measured (`describe`) and loaded (`load`)."""
 
 from kick.checkpoints.describe import describe
-from kick.checkpoints.fingerprint import fingerprint, tokenizer_fingerprint
+from kick.checkpoints.fingerprint import fingerprint, fingerprint_as_loaded, tokenizer_fingerprint
 from kick.checkpoints.gguf import converted
-from kick.checkpoints.load import Loaded, load, read_config, read_tokenizer
-from kick.checkpoints.spec import locate, resolve, resolve_tokenizer
+from kick.checkpoints.load import Loaded, changes_on_loading, load, read_config, read_tokenizer
+from kick.checkpoints.quantisers import as_loaded
+from kick.checkpoints.spec import locate, resolve, resolve_adapter, resolve_tokenizer
 
 __all__ = [
     "Loaded",
+    "as_loaded",
+    "changes_on_loading",
     "converted",
     "describe",
     "fingerprint",
+    "fingerprint_as_loaded",
     "load",
     "locate",
     "read_config",
     "read_tokenizer",
     "resolve",
+    "resolve_adapter",
     "resolve_tokenizer",
     "tokenizer_fingerprint",
 ]

@@ -45,11 +45,10 @@ def measure_cost(
     started = time.perf_counter()
     loaded = load()
     seconds = time.perf_counter() - started
-    footprint = int(loaded.model.get_memory_footprint())
-    speed = measure_speed(loaded) if footprint >= SMALLEST else None
+    speed = measure_speed(loaded) if loaded.memory >= SMALLEST else None
     cost = Cost(
         load_seconds=round(seconds, 3),
-        footprint=footprint,
+        footprint=loaded.memory,
         peak_memory=_peak(device) if told else None,
         device=device,
         made_seconds=_made_seconds(folder),

@@ -107,7 +107,7 @@ def stored_tensors(folder: Path) -> list[StoredTensor]:
         InputError: a shard is truncated or no safetensors file, or does not hold what the index says.
     """
     shards = weight_files(folder)
-    tensors = [tensor for shard in shards for tensor in _read_header(shard)]
+    tensors = [tensor for shard in shards for tensor in read_header(shard)]
     if shards != [folder / SINGLE]:
         found = {tensor.name: tensor.shard.name for tensor in tensors}
         for name, shard in _weight_map(folder).items():
@@ -191,7 +191,7 @@ def read_json(path: Path, way_out: str) -> dict[str, Any]:
     return data
 
 
-def _read_header(shard: Path) -> list[StoredTensor]:
+def read_header(shard: Path) -> list[StoredTensor]:
     """The tensors of one safetensors file (8 bytes header length, a JSON header, the data), by offset."""
     size = shard.stat().st_size
     with shard.open("rb") as file:

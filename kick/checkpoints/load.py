@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kick.checkpoints.adapters import adapter_fingerprint, attach
 from kick.checkpoints.checks import (
     check_code,
     check_quantiser,
@@ -16,6 +17,8 @@ from kick.checkpoints.checks import (
 from kick.checkpoints.folder import StoredTensor, config_json, read_json, stored_tensors
 from kick.checkpoints.gguf import FLOATS as GGUF_FLOATS
 from kick.checkpoints.gguf import check_tokenizer, read_converted
+from kick.checkpoints.loaders import build_and_fill, find_loader
+from kick.checkpoints.quantisers import QUANTISERS, bytes_in_memory, check_rows, release
 from kick.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -34,7 +37,9 @@ class Loaded:
     tokenizer: "PreTrainedTokenizerBase"
     dtype: str  # float32, bfloat16 or float16
     device: str  # cpu or cuda
+    loading: tuple[str, ...]  # what was done to the stored weights on loading, a phrase each
     simulated: tuple[str, ...]  # what differs from the model as it would be deployed, a phrase each
+    memory: int  # bytes of parameters and buffers, scales included, before the first forward
 
 
 def load(
@@ -44,6 +49,9 @@ def load(
     device: str,
     trust_remote_code: bool = False,
     tokenizer_folder: Path | None = None,
+    adapter: Path | None = None,
+    quantiser: str | None = None,
+    loader: str | None = None,
 ) -> Loaded:
     """Load a folder strictly.
 
@@ -54,6 +62,9 @@ def load(
         device: cpu or cuda.
         trust_remote_code: run the Python files that the folder brings.
         tokenizer_folder: where the tokenizer lies, if not with the model.
+        adapter: the folder of a PEFT adapter. It is merged into dense weights, and stands beside quantised ones.
+        quantiser: one of `kick.checkpoints.quantisers.QUANTISERS`, that quantises dense weights on loading.
+        loader: the name of a plug-in that builds the model (`kick.checkpoints.loaders`).
 
     Raises:
         InputError: files are missing or damaged; the quantiser is unknown; keys are missing, unexpected or of
@@ -64,6 +75,9 @@ def load(
     config = config_json(folder)
     tensors = stored_tensors(folder)
     _check_device(device)
+    _check_ways(
+        folder, config, quantiser, loader
+    )  # importing a loader may make its model known to transformers
     check_code(folder, config, trust_remote_code)
     check_quantiser(folder, config, device)
     check_sparse_files(folder, tensors)
@@ -72,10 +86,47 @@ def load(
     tokenizer = read_tokenizer(tokenizer_folder or folder, trust_remote_code)
     if read_converted(folder):
         check_tokenizer(folder, tokenizer)
-    model = _load_model(folder, dtype, device, trust_remote_code)
+    if loader is not None:
+        model = _build_model(folder, tensors, dtype, device, loader)
+    else:
+        model = _load_model(folder, dtype, device, trust_remote_code, quantiser)
+    if quantiser is not None:
+        check_rows(model, quantiser, device)
     _check_tying(folder, model)
+    loading = []
+    if loader is not None:
+        loading.append(f"built by the loader {loader} ({find_loader(loader)[1]})")
+    if quantiser is not None:
+        loading.append(f"quantised by {quantiser} ({release(quantiser)}): {QUANTISERS[quantiser].does}")
+    if adapter is not None:
+        dense = quantiser is None and quant_method(config) is None
+        model = attach(model, adapter, merge=dense)
+        loading.append(
+            f"adapter merged into the weights, in {dtype}" if dense else "adapter beside the weights"
+        )
     _check_vocabulary(folder, model, tokenizer)
-    return Loaded(model, tokenizer, dtype, device, simulated(folder, config, device))
+    model.eval()
+    model.requires_grad_(False)
+    remarks = simulated(folder, config, device)
+    return Loaded(model, tokenizer, dtype, device, tuple(loading), remarks, bytes_in_memory(model))
+
+
+def changes_on_loading(
+    *, adapter: Path | None = None, quantiser: str | None = None, loader: str | None = None
+) -> dict[str, str]:
+    """What `load` does to the stored weights, by kind: hashes and releases that tell one model from another.
+
+    Raises:
+        InputError: the adapter is not one, or a package is not installed.
+    """
+    changes = {}
+    if adapter is not None:
+        changes["adapter"] = adapter_fingerprint(adapter)
+    if quantiser is not None:
+        changes["quantiser"] = f"{quantiser}, {release(quantiser)}"
+    if loader is not None:
+        changes["loader"] = f"{loader}, {find_loader(loader)[1]}"
+    return changes
 
 
 def read_tokenizer(folder: Path, trust_remote_code: bool = False) -> "PreTrainedTokenizerBase":
@@ -149,6 +200,23 @@ def simulated(folder: Path, config: dict[str, Any], device: str) -> tuple[str, .
     return tuple(found)
 
 
+def _check_ways(folder: Path, config: dict[str, Any], quantiser: str | None, loader: str | None) -> None:
+    if quantiser is not None:
+        release(quantiser)
+        method = quant_method(config)
+        if method is not None or loader is not None:
+            by = (
+                f"config.json declares quant_method '{method}'"
+                if method
+                else f"it is built by the loader '{loader}'"
+            )
+            raise InputError(
+                f"{folder}: '{quantiser}' quantises dense checkpoints, and {by}. Remove `quantiser`."
+            )
+    if loader is not None:
+        find_loader(loader)
+
+
 def _check_device(device: str) -> None:
     import torch
 
@@ -184,15 +252,35 @@ def _resolve_dtype(folder: Path, config: dict[str, Any], tensors: list[StoredTen
     return stored.most_common(1)[0][0]
 
 
-def _load_model(folder: Path, dtype: str, device: str, trust_remote_code: bool) -> "PreTrainedModel":
+def _build_model(
+    folder: Path, tensors: list[StoredTensor], dtype: str, device: str, loader: str
+) -> "PreTrainedModel":
+    import torch
+
+    config = read_config(folder)
+    config.dtype = getattr(torch, dtype)
+    try:
+        model, info = build_and_fill(loader, folder, config, tensors, config.dtype)
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from error
+    _check_keys(folder, info)
+    return model.to(device)
+
+
+def _load_model(
+    folder: Path, dtype: str, device: str, trust_remote_code: bool, quantiser: str | None
+) -> "PreTrainedModel":
     import torch
     from transformers import AutoModelForCausalLM
 
+    # Only where one is asked for: a None would hide what the folder's own config declares.
+    asked = {"quantization_config": QUANTISERS[quantiser].config(getattr(torch, dtype))} if quantiser else {}
     try:
         model, info = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
             device_map=device if device == "cuda" else None,
+            **asked,
             trust_remote_code=trust_remote_code,
             local_files_only=True,
             use_safetensors=True,
@@ -204,8 +292,6 @@ def _load_model(folder: Path, dtype: str, device: str, trust_remote_code: bool) 
     except (OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError) as error:
         raise InputError(f"{folder} cannot be loaded by transformers: {_first_line(error)}") from error
     _check_keys(folder, info)
-    model.eval()
-    model.requires_grad_(False)
     return model
 
 

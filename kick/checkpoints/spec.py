@@ -74,17 +74,34 @@ def resolve_tokenizer(checkpoint: Checkpoint, model: Path) -> Path:
             "from a GGUF file may split texts otherwise and leave out the BOS token. Set `tokenizer` to the folder "
             "or hub id of the model that the file was made from."
         )
-    name, revision = split_revision(checkpoint.tokenizer)
+    return _further(checkpoint, "tokenizer", checkpoint.tokenizer, list(TOKENIZER_FILES))
+
+
+def resolve_adapter(checkpoint: Checkpoint) -> Path | None:
+    """The folder of a checkpoint's adapter, or None if it has none.
+
+    Raises:
+        InputError: it is not there.
+    """
+    if checkpoint.adapter is None:
+        return None
+    return _further(checkpoint, "adapter", checkpoint.adapter, _WANTED)
+
+
+def _further(checkpoint: Checkpoint, key: str, given: str, wanted: list[str]) -> Path:
+    """A folder that a checkpoint names beside its model."""
+    name, revision = split_revision(given)
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
     if revision is None or not HUB_ID.fullmatch(name):
         raise InputError(
-            f"checkpoint '{checkpoint.id}': tokenizer: {folder} is no folder. Give one, or a hub id as "
+            f"checkpoint '{checkpoint.id}': {key}: {folder} is no folder. Give one, or a hub id as "
             "owner/name@<commit sha>."
         )
-    what = f"checkpoint '{checkpoint.id}': the tokenizer {name} at revision {revision}"
-    return _download(what, name, revision, list(TOKENIZER_FILES))
+    return _download(
+        f"checkpoint '{checkpoint.id}': the {key} {name} at revision {revision}", name, revision, wanted
+    )
 
 
 def split_revision(model: str) -> tuple[str, str | None]:

@@ -14,10 +14,14 @@ def run(
         str | None, typer.Argument(help="A suite file, or the name of a packaged suite.")
     ] = None,
     reference: Annotated[
-        str | None, typer.Option(help="Without a file: the dense model (folder or hub id@revision).")
+        str | None,
+        typer.Option(
+            help="Without a file: the dense model: MODEL[,key=value ...] as in a suite, hub ids with @revision."
+        ),
     ] = None,
     candidate: Annotated[
-        list[str] | None, typer.Option(help="Without a file: a compressed model; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Without a file: a compressed model, as --reference; may be repeated."),
     ] = None,
     tasks: Annotated[
         list[str] | None, typer.Option(help="Tasks to score (names, or a comma-separated list).")

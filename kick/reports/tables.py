@@ -117,6 +117,7 @@ def _checkpoint_row(findings: Findings, checkpoint: str) -> tuple[Field, ...]:
         plain(
             stored,
             *([f"quantiser: {measured.quant_method}"] if measured.quant_method else []),
+            *record.loading,
             *(f"simulated: {what}" for what in record.simulated),
         ),
     )

@@ -72,6 +72,7 @@ def _row(board: Board, entry: BoardEntry) -> tuple[Field, ...]:
             entry.checkpoint,
             entry.base,
             entry.made_by,
+            *entry.record.loading,
             *(f"simulated: {what}" for what in entry.record.simulated),
         ),
         number(ranks(overall), sort=overall.best + overall.worst / 1e6)

@@ -1,0 +1,78 @@
+"""A PEFT adapter on a loaded model: every one of its tensors finds its place, or it is refused."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kick.checkpoints.checks import check_values
+from kick.checkpoints.folder import read_header, read_json
+from kick.errors import InputError
+from kick.files import file_sha256
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+WEIGHTS = "adapter_model.safetensors"
+CONFIG = "adapter_config.json"
+
+
+def adapter_fingerprint(folder: Path) -> str:
+    """SHA-256 (hex) of an adapter's config and weights.
+
+    Raises:
+        InputError: the folder holds no adapter in safetensors.
+    """
+    _check_files(folder)
+    both = "".join(file_sha256(folder / name) for name in (CONFIG, WEIGHTS))
+    return hashlib.sha256(both.encode()).hexdigest()
+
+
+def attach(model: "PreTrainedModel", folder: Path, *, merge: bool) -> "PreTrainedModel":
+    """The model with an adapter, of the same class as before.
+
+    Args:
+        model: the base.
+        folder: the adapter, as PEFT saves it in safetensors.
+        merge: add the adapter to the weights; otherwise its layers stand beside those of the base, as they must where
+            the base's weights are packed.
+
+    Raises:
+        InputError: the package peft is not installed; there are no safetensors; the adapter is damaged, untrained (a
+            matrix of zeros), none that changes weights, or not one for this model.
+    """
+    _check_files(folder)
+    try:
+        from peft import PeftConfig, PeftModel, get_peft_model_state_dict
+    except ImportError:
+        raise InputError(
+            f"{folder}: an adapter needs the package 'peft', which is not installed: pip install 'llm-kick[adapters]'."
+        ) from None
+    stored = read_header(folder / WEIGHTS)
+    check_values(folder, stored, "float32", quantised=False)
+    try:
+        config = PeftConfig.from_pretrained(folder)
+        if config.is_prompt_learning:
+            raise InputError(
+                f"{folder}: the adapter ({config.peft_type.value}) adds to the prompt and not to the weights, which "
+                "kick does not score. Give one that changes weights, LoRA for instance."
+            )
+        adapted = PeftModel.from_pretrained(model, folder)
+    except (OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{folder}: the adapter does not fit the model: {first}") from error
+    other = {tensor.name for tensor in stored} ^ set(get_peft_model_state_dict(adapted))
+    if other:
+        raise InputError(
+            f"{folder}: the adapter's tensors are not those that its config asks for in this model: {len(other)} "
+            f"differ, {min(other)} for one. Give the base that it was trained on."
+        )
+    whole: PreTrainedModel = adapted.merge_and_unload(safe_merge=True) if merge else adapted.base_model.model
+    return whole
+
+
+def _check_files(folder: Path) -> None:
+    read_json(folder / CONFIG, "Give a folder as PEFT's save_pretrained writes it.")
+    if not (folder / WEIGHTS).is_file():
+        raise InputError(
+            f"{folder} holds no {WEIGHTS}. Save the adapter in safetensors: pickles are not read."
+        )

@@ -1,0 +1,96 @@
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+
+from kick.checkpoints import as_loaded, changes_on_loading, describe, fingerprint_as_loaded, load
+from kick.checkpoints.quantisers import QUANTISERS
+from kick.errors import InputError
+from tests.checkpoints.edits import edit_json
+from tests.tiny import tokenizer
+
+PACKAGES = {"bnb": "bitsandbytes", "quanto": "optimum.quanto", "torchao": "torchao"}
+BITS = {"bnb-int8": 8, "bnb-nf4": 4, "quanto-int8": 8, "torchao-int8": 8}
+# quanto-int4 compiles an extension of quanto's on its first forward, which takes minutes: it is loaded, and not run.
+
+
+@pytest.fixture(scope="module")
+def wide_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random Llama whose rows are whole blocks of 64 weights, which bitsandbytes asks for on a CPU."""
+    folder = tmp_path_factory.mktemp("wide")
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 384, "hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4}
+    LlamaForCausalLM(LlamaConfig(**sizes, num_hidden_layers=2, initializer_range=0.2)).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", QUANTISERS)
+def test_weights_are_quantised_on_loading_and_their_bytes_measured(name: str, wide_llama: Path) -> None:
+    pytest.importorskip(PACKAGES[name.split("-")[0]])
+    bits = BITS.get(name, 4)
+    loaded = load(wide_llama, dtype="float32", device="cpu", quantiser=name)
+    assert loaded.loading[0].startswith(f"quantised by {name} ({QUANTISERS[name].distribution} ")
+    dense = describe(wide_llama)
+    measured = as_loaded(dense, loaded.memory, name)
+    outside = (dense.parameters - dense.linear_parameters) * 4  # embeddings, head and norms in float32
+    ideal = outside + dense.linear_parameters * bits / 8
+    scales = dense.linear_parameters * 0.3  # at most: for rows of 64 weights
+    assert ideal < measured.bytes_on_disk < ideal + scales
+    assert measured.bits_per_weight == 8 * measured.bytes_on_disk / dense.parameters
+    assert measured.quant_method == name
+
+
+@pytest.mark.parametrize("name", BITS)
+def test_a_quantised_model_is_near_the_dense_one_and_not_the_same(name: str, wide_llama: Path) -> None:
+    pytest.importorskip(PACKAGES[name.split("-")[0]])
+    tokens = torch.arange(3, 60)[None]
+    loaded = load(wide_llama, dtype="float32", device="cpu", quantiser=name)
+    dense = AutoModelForCausalLM.from_pretrained(wide_llama)
+    with torch.inference_mode():
+        ours, theirs = loaded.model(tokens).logits, dense(tokens).logits
+    correlation = torch.corrcoef(torch.stack([ours.flatten(), theirs.flatten()]))[0, 1]
+    assert (0.99 if BITS[name] == 8 else 0.9) < correlation < 1 - 1e-6
+
+
+def test_rows_that_bitsandbytes_cannot_compute_on_a_cpu_are_refused(tiny_llama: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    with pytest.raises(InputError, match="'bnb-nf4'.*rows of 32 weights"):
+        load(tiny_llama, dtype="float32", device="cpu", quantiser="bnb-nf4")
+
+
+def test_a_quantiser_and_its_release_make_another_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    releases = {"bitsandbytes": "1.0", "torchao": "2.0"}
+    monkeypatch.setattr("kick.checkpoints.quantisers.version", releases.get)
+    found = [changes_on_loading(quantiser=name) for name in ("bnb-int8", "bnb-nf4", "torchao-int8")]
+    releases["torchao"] = "2.1"
+    found.append(changes_on_loading(quantiser="torchao-int8"))
+    assert len({fingerprint_as_loaded("weights", changes) for changes in [*found, {}]}) == 5
+    assert fingerprint_as_loaded("weights", {}) == "weights"
+
+
+def test_without_the_package_the_way_out_is_named(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("kick.checkpoints.quantisers.version", missing)
+    with pytest.raises(
+        InputError, match=r"'quanto-int8' needs the package 'optimum-quanto'.*llm-kick\[quantizers\]"
+    ):
+        load(tiny_llama, dtype="auto", device="cpu", quantiser="quanto-int8")
+
+
+def test_a_quantised_checkpoint_is_not_quantised_again(folder: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    edit_json(folder / "config.json", quantization_config={"quant_method": "compressed-tensors"})
+    with pytest.raises(
+        InputError, match="'bnb-nf4' quantises dense checkpoints.*'compressed-tensors'.*Remove"
+    ):
+        load(folder, dtype="auto", device="cpu", quantiser="bnb-nf4")
+
+
+def test_a_quantiser_that_there_is_not_is_refused() -> None:
+    with pytest.raises(InputError, match="no quantiser 'bnb-int4'. Did you mean 'bnb-int8'"):
+        changes_on_loading(quantiser="bnb-int4")
