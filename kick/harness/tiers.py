@@ -24,7 +24,7 @@ from kick.harness.plan import Score, context_window
 from kick.types import BatchSize, Tier, TierChoice
 
 TIERS: tuple[Tier, ...] = ("tree", "prefix", "plain")  # the fastest first
-TOLERANCE = 1e-4  # nats a token: a smaller difference is never held against a tier
+TOLERANCE = 1e-3  # nats a token: a smaller difference is never held against a tier, and far below that of a wrong mask
 ROUNDINGS = 3  # a tier may differ by so many times what random rounding changes
 LONGEST_WINDOW = 1024  # a sliding window beyond this is not filled by the test: it would take too long
 HEADER = 40  # tokens that requests of the test share, beyond a sliding window
