@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from kick.errors import InputError
 from kick.files import sync
 from kick.harness.forward import Forward, Prefix
-from kick.harness.head import Head
+from kick.harness.head import Head, token_losses
 from kick.harness.layout import Row, ScoreBatch, padded_tokens, score_batches
 from kick.harness.memory import Memory
 from kick.harness.plan import Encoder, Plan, Score, build_requests
@@ -227,15 +227,13 @@ class TokenPass:
         targets = torch.tensor(
             [t for place in places for t in requests[place].continuation], device=states.device
         )
-        theirs = torch.cat([self.against.read(place) for place in places]) if self.against else None
-        parts = []
-        for part, logits in self.forward.head.in_chunks(needed):
-            if theirs is None or self.reference is None:
-                found = torch.logsumexp(logits, -1) - logits.gather(1, targets[part, None])[:, 0]
-                parts.append(found[None])
-            else:
-                own = theirs[part].to(states.device, self.reference.dtype)
-                parts.append(compare(self.reference(own).float(), logits, targets[part]))
+        own = self.forward.head.in_chunks(needed)
+        if self.against is None or self.reference is None:
+            parts = [token_losses(logits, targets[part])[None] for part, logits in own]
+        else:
+            theirs = torch.cat([self.against.read(place) for place in places])
+            kept = self.reference.in_chunks(theirs.to(states.device, self.reference.dtype))
+            parts = [compare(p, q, targets[part]) for (part, q), (_, p) in zip(own, kept, strict=True)]
         values = torch.cat(parts, dim=1).float().cpu().numpy()
         return {
             place: TokenScores.of(values[:, start:end])
@@ -277,14 +275,23 @@ def right_answers(loaded: LoadedTask, plan: Plan, encoder: Encoder, fits: int | 
 
 
 def compare(reference: torch.Tensor, candidate: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """The rows of `TokenScores` [6, n] from float32 logits [n, vocabulary] of both models and the tokens [n]."""
-    p, q = reference.log_softmax(-1), candidate.log_softmax(-1)
-    off = (p - q)[:, :, None]
-    at_p, at_q = (logs.gather(1, targets[:, None])[:, 0] for logs in (p, q))
+    """The rows of `TokenScores` [6, n] from the tokens [n] and float32 logits [n, vocabulary] of both models.
+
+    The logits are overwritten. With p = exp(a) / A and q = exp(b) / B, KL(p || q) is sum(p (a - b)) - log(A / B): the
+    logarithms of the probabilities are never made.
+    """
+    p, q = reference, candidate
+    at_p, at_q = (logits.gather(1, targets[:, None])[:, 0] for logits in (p, q))
     same = (p.argmax(-1) == q.argmax(-1)).float()
-    kl = torch.bmm(p.exp_()[:, None], off)[:, 0, 0]
-    reverse = -torch.bmm(q.exp_()[:, None], off)[:, 0, 0]
-    return torch.stack([-at_q, -at_p, kl, reverse, at_q.exp() - at_p.exp(), same])
+    best_p, best_q = p.amax(-1, keepdim=True), q.amax(-1, keepdim=True)
+    off = p.sub_(best_p) - q.sub_(best_q)
+    sum_p, sum_q = p.exp_().sum(-1), q.exp_().sum(-1)
+    shift = sum_p.log() - sum_q.log()
+    kl = torch.linalg.vecdot(p, off) / sum_p - shift
+    reverse = shift - torch.linalg.vecdot(q, off) / sum_q
+    log_p = at_p - best_p[:, 0] - sum_p.log()
+    log_q = at_q - best_q[:, 0] - sum_q.log()
+    return torch.stack([-log_q, -log_p, kl, reverse, log_q.exp() - log_p.exp(), same])
 
 
 def summarise(scores: Sequence[TokenScores], reference: str) -> Divergence:

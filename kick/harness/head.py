@@ -13,7 +13,8 @@ from transformers import PreTrainedModel
 
 from kick.errors import InputError
 
-LOGITS_AT_A_TIME = 2**25  # values: 128 MiB in float32
+PRODUCT = 2**25  # logits made by one matrix product: 128 MiB in float32
+CACHED = 2**20  # logits that a CPU's softmax takes at a time: they stay in its cache from pass to pass
 
 _RULES: dict[str | None, Callable[[torch.Tensor, float], torch.Tensor]] = {
     None: lambda logits, _: logits,
@@ -62,11 +63,14 @@ class Head:
         return _RULES[self.rule](self.embedding(states), self.constant)
 
     def in_chunks(self, states: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
-        """Float32 logits of a few positions at a time: those of a whole batch may take gigabytes."""
-        rows = max(1, LOGITS_AT_A_TIME // self.vocabulary)
+        """Float32 logits of a few positions at a time, for the caller to overwrite: all would take gigabytes."""
+        rows = max(1, PRODUCT // self.vocabulary)
+        few = max(1, CACHED // self.vocabulary) if states.device.type == "cpu" else rows
         for start in range(0, len(states), rows):
-            part = slice(start, min(start + rows, len(states)))
-            yield part, self(states[part]).float()
+            logits = self(states[start : start + rows])
+            for first in range(0, len(logits), few):
+                found = logits[first : first + few].float()
+                yield slice(start + first, start + first + len(found)), found
 
     def states(self, model: PreTrainedModel, **inputs: Any) -> torch.Tensor:
         """What this head takes [rows, tokens, d], from a forward of the model."""
@@ -76,6 +80,18 @@ class Head:
         )
         assert isinstance(output, torch.Tensor)
         return output
+
+
+def log_normalisers(logits: torch.Tensor) -> torch.Tensor:
+    """Log of the sum of the exponentials of each row [n] of logits [n, vocabulary], which are overwritten."""
+    best = logits.amax(-1, keepdim=True)
+    return logits.sub_(best).exp_().sum(-1).log_().add_(best[:, 0])
+
+
+def token_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Negative log-likelihood [n] (nats) of tokens [n] by logits [n, vocabulary], which are overwritten."""
+    right = logits.gather(1, targets[:, None])[:, 0]
+    return log_normalisers(logits) - right
 
 
 @torch.inference_mode()

@@ -8,6 +8,7 @@ the requests, the size and the tier alone, so that a run that was interrupted cu
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heapreplace
 from itertools import pairwise
 
 import numpy as np
@@ -16,9 +17,8 @@ from numpy.typing import NDArray
 from kick.harness.plan import Score
 from kick.types import BatchSize, Tier
 
-WIDTH = (
-    512  # tokens of a row in which small trees stand side by side: the wider, the more attention is wasted
-)
+WIDTH = 512  # tokens of a row of small trees side by side: the wider, the more attention is wasted
+WIDER = 4  # a row may be wider by such a part where less is padded then
 MIN_SHARED = 32  # tokens that are worth a forward of their own
 PREFIX_WEIGHT = 4  # a position of a prefix takes this much less of a batch's budget than a token
 
@@ -193,16 +193,36 @@ def _rows(paths: Paths, shared: Counts, runs: Sequence[Run], depth: int, width: 
         + sum(len(paths[i].tokens) - int(shared[i]) for i in range(run[0] + 1, run[1]))
         for run in runs
     }
-    packed: list[list[Run]] = []
-    room = 0
-    for run in sorted(runs, key=lambda run: (-sizes[run], run)):
-        if sizes[run] > room:
-            packed.append([])
-            room = max(width, sizes[run])
-        packed[-1].append(run)
-        room -= sizes[run]
-    rows = [_row(paths, shared, together, depth) for together in packed]
+    rows = [_row(paths, shared, together, depth) for together in _packed(sizes, width)]
     return sorted(rows, key=lambda row: -len(row.tokens))
+
+
+def _packed(sizes: Mapping[Run, int], width: int) -> list[list[Run]]:
+    """Runs in rows of about `width` tokens: so many rows that little is padded, since all become equally long."""
+    order = sorted(sizes, key=lambda run: (-sizes[run], run))
+    alone = [[run] for run in order if sizes[run] >= width]
+    small = order[len(alone) :]
+    if not small:
+        return alone
+    widest = width + width // WIDER
+    best: tuple[int, list[list[Run]]] | None = None  # its padded tokens, and the rows
+    for count in range(-(-sum(sizes[run] for run in small) // widest), len(small) + 1):
+        rows, longest = _balanced(sizes, small, count)
+        if longest <= widest and (best is None or count * longest < best[0]):
+            best = count * longest, rows
+        if longest <= width:
+            break
+    assert best is not None
+    return alone + best[1]
+
+
+def _balanced(sizes: Mapping[Run, int], order: Sequence[Run], count: int) -> tuple[list[list[Run]], int]:
+    """Runs in `count` rows, each in the row that is shortest so far, and the length of the longest row."""
+    rows: list[tuple[int, int, list[Run]]] = [(0, row, []) for row in range(count)]  # a heap, by length
+    for run in order:
+        length, row, runs = rows[0]
+        heapreplace(rows, (length + sizes[run], row, [*runs, run]))
+    return [runs for _, _, runs in rows], max(length for length, _, _ in rows)
 
 
 def _row(paths: Paths, shared: Counts, runs: Sequence[Run], depth: int) -> Row:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from kick.harness.forward import Forward, Prefix
+from kick.harness.head import log_normalisers
 from kick.harness.layout import Row
 from kick.harness.plan import Score
 
@@ -36,8 +37,8 @@ def log_likelihoods(
         places, tokens, positions = zip(*asked[waiting:end], strict=True)
         lines = torch.tensor(places, device=logits.device) - part.start
         wanted = torch.tensor(tokens, device=logits.device)
-        values = logits[lines, wanted] - torch.logsumexp(logits, dim=-1)[lines]
         best = logits.argmax(dim=-1)[lines] == wanted
+        values = logits[lines, wanted] - log_normalisers(logits)[lines]
         for position, value, match in zip(positions, values.tolist(), best.tolist(), strict=True):
             totals[position] += value
             greedy[position] &= match

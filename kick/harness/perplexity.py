@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from kick.errors import InputError
 from kick.harness.corpora import Corpus
 from kick.harness.forward import Forward
+from kick.harness.head import token_losses
 from kick.harness.layout import straight
 from kick.harness.memory import Memory
 from kick.store import Journal
@@ -146,12 +147,11 @@ class TextScorer:
             needed.append(row[end - stretch.counted : end])
             targets += stretch.tokens[-stretch.counted :]
         wanted = torch.tensor(targets, device=states.device)
-        losses = torch.cat(
-            [
-                torch.nn.functional.cross_entropy(logits, wanted[part], reduction="none")
-                for part, logits in self.forward.head.in_chunks(torch.cat(needed))
-            ]
-        ).double()
+        parts = [
+            token_losses(logits, wanted[part])
+            for part, logits in self.forward.head.in_chunks(torch.cat(needed))
+        ]
+        losses = torch.cat(parts).double()
         counts = [stretch.counted for _, stretch in stretches]
         sums = [part.sum().item() for part in torch.split(losses, counts)]
         return {place: total for (place, _), total in zip(stretches, sums, strict=True)}

@@ -129,3 +129,17 @@ def test_a_token_that_the_candidate_thinks_impossible_diverges_without_bound() -
     sure = torch.tensor([[0.0, 0.0, -200.0]])
     found = compare(torch.zeros(1, 3), sure, torch.tensor([2]))
     assert found[2] == pytest.approx(200 / 3 - np.log(3) + np.log(2), rel=1e-5)
+
+
+def test_divergence_over_a_large_vocabulary_is_exact_to_a_few_millionths() -> None:
+    draw = torch.Generator().manual_seed(0)
+    before = torch.randn(6, 250_000, generator=draw) * 4
+    after = before + torch.randn(before.shape, generator=draw)
+    p, q = (log_softmax(logits.double().numpy(), -1) for logits in (before, after))
+    tokens = torch.randint(250_000, (6,), generator=draw)
+    at = np.arange(6), tokens.numpy()
+    found = compare(before, after, tokens).double().numpy()
+    assert found[:2] == pytest.approx(np.stack([-q[at], -p[at]]), abs=1e-5)
+    assert found[2] == pytest.approx((np.exp(p) * (p - q)).sum(-1), abs=1e-5)
+    assert found[3] == pytest.approx((np.exp(q) * (q - p)).sum(-1), abs=1e-5)
+    assert found[4] == pytest.approx(np.exp(q[at]) - np.exp(p[at]), abs=1e-7)

@@ -100,6 +100,15 @@ def test_batches_begin_with_the_longest_rows() -> None:
     assert len(batches) > 1
 
 
+@given(st.lists(st.integers(20, 60), min_size=40, max_size=80))
+def test_small_trees_stand_in_rows_of_about_the_same_length(lengths: list[int]) -> None:
+    requests = [Score((*HEADER, 1000 + item, *range(length)), (5,)) for item, length in enumerate(lengths)]
+    (batch,) = cut(requests, width=200)
+    real = sum(len(row.tokens) for row in batch.rows)
+    assert max(len(row.tokens) for row in batch.rows) <= 250
+    assert padded_tokens(batch.rows) <= 1.15 * real
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_prefix_is_worth_computing_when_two_prompts_share_it(count: int) -> None:
     prompts = [(*HEADER, item) for item in range(count)]
