@@ -61,7 +61,10 @@ class Room:
             made = recipe_key(recipe, weights, drawn)
         adapter = resolve_adapter(checkpoint)
         changes = changes_on_loading(
-            adapter=adapter, quantiser=checkpoint.quantiser, loader=checkpoint.loader
+            adapter=adapter,
+            quantiser=checkpoint.quantiser,
+            loader=checkpoint.loader,
+            kv_bits=checkpoint.kv_bits,
         )
         loaded = fingerprint_as_loaded(made, changes)
         config = read_config(folder, trust_remote_code=checkpoint.trust_remote_code)

@@ -263,7 +263,7 @@ def execute(job: Job, missing: Sequence[str], room: Room, *, before: int, total:
     )
     description = describe(weights, checkpoint.recipe)
     if checkpoint.quantiser is not None:
-        description = as_loaded(description, loaded.memory, checkpoint.quantiser)
+        description = as_loaded(description, loaded.memory, loaded.linear_memory, checkpoint.quantiser)
     found = {
         "description": description,
         "loading": loaded.loading,
@@ -341,6 +341,7 @@ def _load(source: Source, folder: Path, room: Room) -> "Loaded":
         adapter=source.adapter,
         quantiser=source.checkpoint.quantiser,
         loader=source.checkpoint.loader,
+        kv_bits=source.checkpoint.kv_bits,
     )
 
 

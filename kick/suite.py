@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kick.catalog import Catalog, read_catalog
+from kick.checkpoints.kv_cache import BITS
 from kick.checkpoints.quantisers import check_name
 from kick.compression import validate as validate_recipe
 from kick.errors import InputError, explain, nearest
@@ -21,7 +22,7 @@ PerplexityDataset = Literal["wikitext2", "wikitext2_words", "c4", "world"]
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-_CHANGES = ("adapter", "quantiser", "loader")
+_CHANGES = ("adapter", "quantiser", "loader", "kv_bits")
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -49,7 +50,7 @@ class CheckpointKeys(Keys):
     adapter: str | None = None
     quantiser: str | None = None
     loader: str | None = None
-    kv_bits: int | None = None  # refused: not scored yet
+    kv_bits: Annotated[int, Field(ge=BITS[0], le=BITS[-1])] | None = None
     base: str | None = None  # without `model`: the checkpoint that the entry stands on
     # These two, and `base` beside them, as a results folder keeps the points of a series.
     recipe: Recipe | None = None
@@ -184,7 +185,8 @@ class Suite(BaseModel):
             model, *pairs = [model] if Path(model).exists() else model.split(",")
             more = dict(pair.partition("=")[::2] for pair in pairs)
             name, _, revision = model.partition("@") if not Path(model).exists() else (model, "", "")
-            own_name = "-".join([Path(name).resolve().name, *filter(None, [more.get("quantiser")])])
+            changed = [more.get("quantiser"), f"kv{more['kv_bits']}" if "kv_bits" in more else None]
+            own_name = "-".join([Path(name).resolve().name, *filter(None, changed)])
             stem = base = re.sub(r"[^\w.-]", "-", own_name) or "model"
             while stem in [entry["id"] for entry in entries]:
                 stem = f"{base}-{sum(e['id'].startswith(base) for e in entries) + 1}"
@@ -355,17 +357,12 @@ def _standing(entry: CheckpointKeys, at: str, folder: Path, listed: Mapping[str,
     )
 
 
-def _changes(entry: CheckpointKeys, at: str, folder: Path) -> dict[str, str | None]:
+def _changes(entry: CheckpointKeys, at: str, folder: Path) -> dict[str, Any]:
     """What an entry changes of the stored weights on loading."""
-    if entry.kv_bits is not None:
-        raise InputError(
-            f"{at}.kv_bits: kick does not score through a quantised KV cache yet, and a forward without a cache "
-            "would show no loss. Remove the key."
-        )
     if entry.quantiser is not None:
         try:
             check_name(entry.quantiser)
         except InputError as error:
             raise InputError(f"{at}.quantiser: {error}") from None
     adapter = elsewhere(entry.adapter, folder, f"{at}.adapter")
-    return {"adapter": adapter, "quantiser": entry.quantiser, "loader": entry.loader}
+    return {"adapter": adapter, **{key: getattr(entry, key) for key in _CHANGES[1:]}}

@@ -53,6 +53,7 @@ class Checkpoint(Record):
     adapter: str | None = None  # the folder or hub id of a PEFT adapter
     quantiser: str | None = None  # that works while the weights are loaded
     loader: str | None = None  # the plug-in that builds the model, where transformers cannot
+    kv_bits: int | None = None  # that keys and values are rounded to
     base: str | None = None  # the checkpoint that the recipe starts from, or an adapter stands on
     recipe: Recipe | None = None
     series: str | None = None  # the series that this checkpoint is a point of

@@ -15,7 +15,6 @@ from lm_eval.models.huggingface import HFLM
 
 from kick.catalog import read_catalog
 from kick.checkpoints import Loaded
-from kick.compression.baselines import round_to_nearest
 from kick.harness.corpora import load_corpus
 from kick.harness.divergence import States, TokenPass
 from kick.harness.forward import Forward
@@ -24,6 +23,7 @@ from kick.harness.model import KickLM
 from kick.harness.perplexity import Stretch, TextScorer
 from kick.harness.plan import Generate, Score, build_requests, encode_requests
 from kick.harness.tasks import load_tasks
+from kick.rounding import round_to_nearest
 from kick.store import Journal
 
 TASKS = {
@@ -32,7 +32,7 @@ TASKS = {
     "short": "kick_freebaseqa",
     "squad": "kick_squad",
 }
-ITEMS = {"letters": 24, "options": 12, "short": 64, "squad": 24, "wikitext": 2, "kl": 2}
+ITEMS = {"letters": 40, "options": 12, "short": 64, "squad": 24, "wikitext": 2, "kl": 2}
 BITS = 4  # of the candidate whose divergence is measured
 Answers = list[Any]
 

@@ -124,14 +124,15 @@ def test_a_gguf_file_and_a_tokenizer_are_paths_from_the_folder_of_the_suite(
 def test_an_entry_may_stand_on_another_checkpoint(write: Write, tmp_path: Path) -> None:
     (tmp_path / "lora").mkdir()
     entries = [
-        {"id": "nf4", "base": "dense", "quantiser": "bnb-nf4"},
+        {"id": "nf4", "base": "dense", "quantiser": "bnb-nf4", "kv_bits": 8},
         {"id": "dense", "model": "model", "dtype": "bfloat16"},
         {"id": "recovered", "base": "magnitude-0.5", "adapter": "lora"},
     ]
     series = [{"from": "dense", "method": "magnitude", "sparsity": [0.5]}]
     suite = Suite.read(write(checkpoints=entries, series=series))
     nf4, recovered, point = (suite.checkpoint(name) for name in ("nf4", "recovered", "magnitude-0.5"))
-    assert (nf4.model, nf4.dtype, nf4.quantiser) == (str(tmp_path / "model"), "bfloat16", "bnb-nf4")
+    assert (nf4.model, nf4.dtype) == (str(tmp_path / "model"), "bfloat16")
+    assert (nf4.quantiser, nf4.kv_bits, recovered.kv_bits) == ("bnb-nf4", 8, None)
     assert (recovered.recipe, recovered.base, recovered.series) == (point.recipe, "magnitude-0.5", None)
     assert recovered.adapter == str(tmp_path / "lora")
     again = tmp_path / "again.yaml"
@@ -165,7 +166,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"checkpoints": [{"id": "dense", "base": "dens"}]}, "checkpoints.0.base: there is no checkpoint 'dens'"),
     (
         {"checkpoints": [{"id": "dense", "model": "model"}, {"id": "x", "base": "dense"}]},
-        "checkpoints.1: nothing is changed of its base. Beside `id` and `base` give adapter, quantiser, loader",
+        "checkpoints.1: nothing is changed of its base. Beside `id` and `base` give adapter, .*, kv_bits",
     ),
     (
         {"checkpoints": [{"id": "dense", "model": "model"}, {"id": "x", "base": "dense", "dtype": "auto"}]},
@@ -176,8 +177,8 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
         "checkpoints.0.quantiser: there is no quantiser 'bnb-nf3'. Did you mean 'bnb-nf4'",
     ),
     (
-        {"checkpoints": [{"id": "dense", "model": "model", "kv_bits": 4}]},
-        "kv_bits: kick does not score through",
+        {"checkpoints": [{"id": "dense", "model": "model", "kv_bits": 16}]},
+        "checkpoints.0.kv_bits: .* less than or equal to 8",
     ),
     (
         {"checkpoints": [{"id": "dense", "model": "model", "adapter": "nowhere"}]},
@@ -270,11 +271,12 @@ def test_keys_follow_the_model_of_an_ad_hoc_suite(tmp_path: Path) -> None:
     (tmp_path / "dense").mkdir()
     (tmp_path / "q4.gguf").touch()
     dense = str(tmp_path / "dense")
-    candidates = [f"{dense},quantiser=bnb-nf4", f"{tmp_path}/q4.gguf,tokenizer={dense},dtype=bfloat16"]
+    file = f"{tmp_path}/q4.gguf,tokenizer={dense},dtype=bfloat16"
+    candidates = [f"{dense},quantiser=bnb-nf4", f"{dense},kv_bits=4", file]
     suite = Suite.ad_hoc(dense, candidates, ["kick_squad"], None)
-    assert [one.id for one in suite.checkpoints] == ["dense", "dense-bnb-nf4", "q4.gguf"]
-    assert suite.checkpoints[1].quantiser == "bnb-nf4"
-    assert (suite.checkpoints[2].tokenizer, suite.checkpoints[2].dtype) == (dense, "bfloat16")
+    assert [one.id for one in suite.checkpoints] == ["dense", "dense-bnb-nf4", "dense-kv4", "q4.gguf"]
+    assert (suite.checkpoints[1].quantiser, suite.checkpoints[2].kv_bits) == ("bnb-nf4", 4)
+    assert (suite.checkpoints[3].tokenizer, suite.checkpoints[3].dtype) == (dense, "bfloat16")
     with pytest.raises(InputError, match="quantizer: unknown key. Did you mean 'quantiser'"):
         Suite.ad_hoc(dense, [f"{dense},quantizer=bnb-nf4"], ["kick_squad"], None)
 

@@ -17,8 +17,15 @@ from kick.checkpoints.checks import (
 from kick.checkpoints.folder import StoredTensor, config_json, read_json, stored_tensors
 from kick.checkpoints.gguf import FLOATS as GGUF_FLOATS
 from kick.checkpoints.gguf import check_tokenizer, read_converted
+from kick.checkpoints.kv_cache import does, round_cache
 from kick.checkpoints.loaders import build_and_fill, find_loader
-from kick.checkpoints.quantisers import QUANTISERS, bytes_in_memory, check_rows, release
+from kick.checkpoints.quantisers import (
+    QUANTISERS,
+    bytes_in_memory,
+    check_rows,
+    linear_bytes_in_memory,
+    release,
+)
 from kick.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -40,6 +47,7 @@ class Loaded:
     loading: tuple[str, ...]  # what was done to the stored weights on loading, a phrase each
     simulated: tuple[str, ...]  # what differs from the model as it would be deployed, a phrase each
     memory: int  # bytes of parameters and buffers, scales included, before the first forward
+    linear_memory: int  # of these, the weights of Linears other than the head
 
 
 def load(
@@ -52,6 +60,7 @@ def load(
     adapter: Path | None = None,
     quantiser: str | None = None,
     loader: str | None = None,
+    kv_bits: int | None = None,
 ) -> Loaded:
     """Load a folder strictly.
 
@@ -65,6 +74,7 @@ def load(
         adapter: the folder of a PEFT adapter. It is merged into dense weights, and stands beside quantised ones.
         quantiser: one of `kick.checkpoints.quantisers.QUANTISERS`, that quantises dense weights on loading.
         loader: the name of a plug-in that builds the model (`kick.checkpoints.loaders`).
+        kv_bits: 2..8, that keys and values are rounded to (`kick.checkpoints.kv_cache`).
 
     Raises:
         InputError: files are missing or damaged; the quantiser is unknown; keys are missing, unexpected or of
@@ -108,11 +118,19 @@ def load(
     model.eval()
     model.requires_grad_(False)
     remarks = simulated(folder, config, device)
-    return Loaded(model, tokenizer, dtype, device, tuple(loading), remarks, bytes_in_memory(model))
+    memory, linear_memory = bytes_in_memory(model), linear_bytes_in_memory(model)
+    if kv_bits is not None:
+        round_cache(model, kv_bits)
+        remarks += (f"KV cache: {does(kv_bits)}",)
+    return Loaded(model, tokenizer, dtype, device, tuple(loading), remarks, memory, linear_memory)
 
 
 def changes_on_loading(
-    *, adapter: Path | None = None, quantiser: str | None = None, loader: str | None = None
+    *,
+    adapter: Path | None = None,
+    quantiser: str | None = None,
+    loader: str | None = None,
+    kv_bits: int | None = None,
 ) -> dict[str, str]:
     """What `load` does to the stored weights, by kind: hashes and releases that tell one model from another.
 
@@ -126,6 +144,8 @@ def changes_on_loading(
         changes["quantiser"] = f"{quantiser}, {release(quantiser)}"
     if loader is not None:
         changes["loader"] = f"{loader}, {find_loader(loader)[1]}"
+    if kv_bits is not None:
+        changes["kv_bits"] = does(kv_bits)
     return changes
 
 

@@ -99,7 +99,7 @@ def check_rows(model: "PreTrainedModel", name: str, device: str) -> None:
             )
 
 
-def as_loaded(description: Description, size: int, quantiser: str) -> Description:
+def as_loaded(description: Description, size: int, linear_size: int, quantiser: str) -> Description:
     """What was measured on the files of a dense checkpoint, with the bytes that its quantised weights have in memory.
 
     Zeros are those of the dense weights; bits of single Linears are not told apart.
@@ -107,6 +107,7 @@ def as_loaded(description: Description, size: int, quantiser: str) -> Descriptio
     Args:
         description: of the dense files.
         size: `bytes_in_memory` of the model as it was loaded.
+        linear_size: its `linear_bytes_in_memory`.
         quantiser: that it was loaded with.
     """
     return description.model_copy(
@@ -116,8 +117,8 @@ def as_loaded(description: Description, size: int, quantiser: str) -> Descriptio
             "bits_per_weight": 8 * size / description.parameters,
             "quant_method": quantiser,
             "packed": description.linear_parameters,
-            "linear_bytes": 0,
-            "linear_bits_per_weight": None,
+            "linear_bytes": linear_size,
+            "linear_bits_per_weight": 8 * linear_size / description.linear_parameters,
             "stored_as": (),
         }
     )
@@ -130,6 +131,15 @@ def bytes_in_memory(model: "PreTrainedModel") -> int:
     """
     tensors = [*model.parameters(), *model.buffers()]
     return sum(_bytes(tensor) for tensor in {id(one): one for one in tensors}.values())
+
+
+def linear_bytes_in_memory(model: "PreTrainedModel") -> int:
+    """The same of the weights of its Linears alone, without the head."""
+    import torch
+
+    head = model.get_output_embeddings()
+    linears = [one for one in model.modules() if isinstance(one, torch.nn.Linear) and one is not head]
+    return sum(_bytes(linear.weight) for linear in linears)
 
 
 def _bytes(tensor: "Tensor") -> int:

@@ -167,7 +167,8 @@ def _each_linear(
     recipe: Recipe, source: Path, scratch: Path, linears: list[StoredTensor], transposed: bool
 ) -> How:
     """Copy the shards and replace one Linear after the other: the methods that need no data."""
-    from kick.compression.baselines import low_rank, magnitude, rank_of, round_to_nearest
+    from kick.compression.baselines import low_rank, magnitude, rank_of
+    from kick.rounding import round_to_nearest
 
     ranks = {}
     copy_shards(weight_files(source), scratch)

@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, get_layer_types_and_kwargs
 
+from kick.checkpoints.kv_cache import attends_by_sdpa
 from kick.harness.head import find_head
 from kick.harness.layout import Row, straight
 from kick.types import Tier
@@ -132,12 +133,13 @@ class Masks:
         kinds, settings = get_layer_types_and_kwargs(config)
         if not set(kinds) <= {"full_attention", "sliding_attention"}:
             raise UnsupportedTierError(f"layers of the kind {sorted(set(kinds))}")
-        if model.config._attn_implementation not in ("sdpa", "eager"):
-            raise UnsupportedTierError(f"the attention implementation '{model.config._attn_implementation}'")
+        attention = model.config._attn_implementation
+        if attention != "eager" and not attends_by_sdpa(attention):
+            raise UnsupportedTierError(f"the attention implementation '{attention}'")
         self.windows = {
             kind: settings["sliding_window"] if kind == "sliding_attention" else None for kind in set(kinds)
         }
-        self.additive = model.config._attn_implementation == "eager"
+        self.additive = attention == "eager"
         self.dtype = model.dtype
 
     def __call__(self, seen: torch.Tensor, queries: torch.Tensor, keys: torch.Tensor) -> Mask:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from kick.harness.plan import Score
 from kick.types import BatchSize, Tier
 
-WIDTH = 512  # tokens of a row of small trees side by side: the wider, the more attention is wasted
+WIDTH = 320  # tokens of a row of small trees side by side: the wider, the more attention is wasted
 WIDER = 4  # a row may be wider by such a part where less is padded then
 MIN_SHARED = 32  # tokens that are worth a forward of their own
 PREFIX_WEIGHT = 4  # a position of a prefix takes this much less of a batch's budget than a token

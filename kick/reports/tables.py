@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kick.reports import text
 from kick.reports.findings import Entry, Findings, Group
-from kick.types import CheckpointRecord, Comparison, Match, TaskInfo
+from kick.types import CheckpointRecord, Comparison, Description, Match, TaskInfo
 
 NOTHING = "–"
 MAX_CANDIDATES = 6  # side by side
@@ -113,7 +113,7 @@ def _checkpoint_row(findings: Findings, checkpoint: str) -> tuple[Field, ...]:
             sort=measured.sparsity,
         ),
         number(text.bytes_(measured.bytes_on_disk), sort=measured.bytes_on_disk),
-        number(f"{measured.bits_per_weight:.2f}", sort=measured.bits_per_weight),
+        number(f"{measured.bits_per_weight:.2f}", *_linear_bits(measured), sort=measured.bits_per_weight),
         plain(
             stored,
             *([f"quantiser: {measured.quant_method}"] if measured.quant_method else []),
@@ -121,6 +121,12 @@ def _checkpoint_row(findings: Findings, checkpoint: str) -> tuple[Field, ...]:
             *(f"simulated: {what}" for what in record.simulated),
         ),
     )
+
+
+def _linear_bits(measured: Description) -> tuple[str, ...]:
+    """The bits of the decoder linears, where they are not those of the whole model."""
+    bits = measured.linear_bits_per_weight
+    return () if bits is None or abs(bits - measured.bits_per_weight) < 0.1 else (f"linears {bits:.2f}",)
 
 
 def recipe(record: CheckpointRecord) -> str:

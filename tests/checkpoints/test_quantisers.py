@@ -34,13 +34,16 @@ def test_weights_are_quantised_on_loading_and_their_bytes_measured(name: str, wi
     loaded = load(wide_llama, dtype="float32", device="cpu", quantiser=name)
     assert loaded.loading[0].startswith(f"quantised by {name} ({QUANTISERS[name].distribution} ")
     dense = describe(wide_llama)
-    measured = as_loaded(dense, loaded.memory, name)
+    measured = as_loaded(dense, loaded.memory, loaded.linear_memory, name)
     outside = (dense.parameters - dense.linear_parameters) * 4  # embeddings, head and norms in float32
     ideal = outside + dense.linear_parameters * bits / 8
     scales = dense.linear_parameters * 0.3  # at most: for rows of 64 weights
     assert ideal < measured.bytes_on_disk < ideal + scales
     assert measured.bits_per_weight == 8 * measured.bytes_on_disk / dense.parameters
     assert measured.quant_method == name
+    assert measured.linear_bytes == measured.bytes_on_disk - outside
+    assert measured.linear_bits_per_weight is not None
+    assert bits < measured.linear_bits_per_weight < bits + 2.4
 
 
 @pytest.mark.parametrize("name", BITS)

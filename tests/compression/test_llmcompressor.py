@@ -17,8 +17,8 @@ pytest.importorskip("llmcompressor")
 from kick.checkpoints import describe, load
 from kick.checkpoints.folder import decoder_linears, stored_tensors
 from kick.compression import Samples, llmcompressor, make, read_made, read_samples, recipe_key
-from kick.compression.baselines import round_to_nearest
 from kick.errors import InputError
+from kick.rounding import round_to_nearest
 from kick.types import Calibration, Recipe
 from tests.tiny import VOCABULARY, save_model, tokenizer
 
@@ -265,6 +265,29 @@ def test_scales_are_folded_so_that_eight_bits_change_little(
         assert "activations: quantised and dequantised in floating point" in eight.simulated
     else:
         assert eight.simulated == ("weights: 8-bit values in a wider dtype",)
+
+
+def test_autoround_leaves_levels_of_four_bits_that_are_not_the_nearest_ones(
+    made: Callable[..., tuple[Path, Recipe]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On rows of whole groups of 32, which its kernels take."""
+    pytest.importorskip("auto_round")
+    monkeypatch.setattr(llmcompressor, "AUTOROUND_STEPS", 4)
+    torch.manual_seed(0)
+    sizes = {"vocab_size": VOCABULARY, "hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4}
+    config = LlamaConfig(**sizes, num_hidden_layers=2, initializer_range=0.2)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "wide")
+    tokenizer().save_pretrained(tmp_path / "wide")
+    out, _ = made(tmp_path / "wide", method="autoround", bits=4, group_size=32, symmetric=True)
+    after, before = weights(out), weights(tmp_path / "wide")
+    linears = [linear.name for linear in decoder_linears(stored_tensors(out))]
+    assert len(linears) == 14
+    for name in linears:
+        assert max(len(group.unique()) for group in after[name].reshape(-1, 32)) <= 16, name
+    assert any(
+        not torch.equal(after[name], round_to_nearest(before[name], 4, 32, symmetric=True))
+        for name in linears
+    )
 
 
 def test_a_model_is_quantised_whole_or_not_at_all(

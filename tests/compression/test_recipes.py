@@ -18,8 +18,9 @@ from kick.checkpoints import describe, fingerprint, load, tokenizer_fingerprint
 from kick.checkpoints.folder import decoder_linears, stored_tensors
 from kick.cli import app, main
 from kick.compression import make, methods, read_made, recipe_key, recipes, validate
-from kick.compression.baselines import magnitude, round_to_nearest
+from kick.compression.baselines import magnitude
 from kick.errors import InputError
+from kick.rounding import round_to_nearest
 from kick.types import Calibration, Recipe
 from tests.checkpoints.edits import edit_json, edit_weights, shard
 from tests.tiny import CONFIGS, save_model

@@ -1,0 +1,73 @@
+"""`kv_bits`: attention reads keys and values as a quantised KV cache would give them back.
+
+Every key and value that attention reads is rounded, those of the token itself included, whatever the way it came: a
+forward over a whole text shows the loss just as decoding does. It is simulated: the cache keeps the values themselves.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from kick.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+BITS = range(2, 9)
+GROUP = 64  # values of a head that share a scale, as in transformers' QuantizedCache
+_NAME = "sdpa_kv"  # of attention implementations; the bits follow
+
+
+def does(bits: int) -> str:
+    """What is done, in a phrase."""
+    return (
+        f"keys and values rounded to {bits} bits, asymmetric, in groups of at most {GROUP} of a token's head"
+    )
+
+
+def attends_by_sdpa(implementation: str) -> bool:
+    """Whether masks are given to an attention implementation as torch's `scaled_dot_product_attention` takes them."""
+    return implementation == "sdpa" or implementation.startswith(_NAME)
+
+
+def round_cache(model: "PreTrainedModel", bits: int) -> None:
+    """Make the model's attention read rounded keys and values.
+
+    Raises:
+        InputError: the model has no attention, or computes it in a way that cannot be reached.
+    """
+    import torch
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+    from transformers.masking_utils import sdpa_mask
+
+    calls = 0
+
+    def attention(
+        module: torch.nn.Module, query: "Tensor", key: "Tensor", value: "Tensor", mask: Any, **kwargs: Any
+    ) -> Any:
+        nonlocal calls
+        calls += 1
+        return sdpa_attention_forward(
+            module, query, _rounded(key, bits), _rounded(value, bits), mask, **kwargs
+        )
+
+    own = model.config._attn_implementation
+    if own == "sdpa":
+        AttentionInterface.register(f"{_NAME}{bits}", attention)
+        AttentionMaskInterface.register(f"{_NAME}{bits}", sdpa_mask)
+        model.set_attn_implementation(f"{_NAME}{bits}")
+        with torch.inference_mode():
+            model(input_ids=torch.arange(4, device=model.device)[None])
+    if not calls:
+        raise InputError(
+            f"kv_bits: {type(model).__name__} computes no attention over keys and values that transformers' interface "
+            f"reaches (its attention implementation is '{own}'). Remove the key."
+        )
+
+
+def _rounded(states: "Tensor", bits: int) -> "Tensor":
+    """Keys or values [rows, heads, tokens, d] after rounding."""
+    from kick.rounding import round_to_nearest
+
+    flat = states.reshape(-1, states.shape[-1])
+    return round_to_nearest(flat, bits, GROUP, symmetric=False).view(states.shape)
