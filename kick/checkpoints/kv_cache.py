@@ -43,12 +43,17 @@ def round_cache(model: "PreTrainedModel", bits: int) -> None:
     calls = 0
 
     def attention(
-        module: torch.nn.Module, query: "Tensor", key: "Tensor", value: "Tensor", mask: Any, **kwargs: Any
+        module: torch.nn.Module,
+        query: "Tensor",
+        key: "Tensor",
+        value: "Tensor",
+        attention_mask: Any,
+        **kwargs: Any,
     ) -> Any:
         nonlocal calls
         calls += 1
         return sdpa_attention_forward(
-            module, query, _rounded(key, bits), _rounded(value, bits), mask, **kwargs
+            module, query, _rounded(key, bits), _rounded(value, bits), attention_mask, **kwargs
         )
 
     own = model.config._attn_implementation
