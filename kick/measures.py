@@ -106,7 +106,7 @@ class Speed(Record):
     batch: int
     repeats: int
     simulated: (
-        bool  # its weights are rounded and not packed, or unpacked to run: says nothing of a packed kernel
+        bool  # weights rounded and not packed, or unpacked to run, or keys and values rounded at each reading
     )
     backend: str  # library, attention, dtype, device, threads
 

@@ -3,6 +3,9 @@
 import logging
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 
 def quiet_libraries() -> None:
@@ -11,10 +14,31 @@ def quiet_libraries() -> None:
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from tqdm import tqdm
-
-    tqdm.status_printer = staticmethod(lambda file: lambda text: None)  # of bars that are told to be drawn
+    _disable_bars()
     for library in ("lm_eval", "bitsandbytes", "torchao", "torch.utils._pytree"):
         logging.getLogger(library).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
-    warnings.filterwarnings("ignore", message="Attempting to save a model with offloaded modules")
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """No bars of tqdm in a block, whatever they are told: those of the caller of a library come back after it."""
+    from tqdm import tqdm
+
+    own = tqdm.__init__
+    _disable_bars()
+    try:
+        yield
+    finally:
+        tqdm.__init__ = own
+
+
+def _disable_bars() -> None:
+    from tqdm import tqdm
+
+    own = tqdm.__init__
+
+    def disabled(self: Any, *given: Any, **options: Any) -> None:
+        own(self, *given, **{**options, "disable": True})
+
+    tqdm.__init__ = disabled

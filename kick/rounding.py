@@ -21,7 +21,7 @@ def round_to_nearest(weight: Tensor, bits: int, group_size: int | None, symmetri
     error is larger than s / 2.
 
     Args:
-        weight: [out, in], floating point.
+        weight: [out, in], floating point; of keys and values, a row for each head of a token.
         bits: 2..8.
         group_size: consecutive weights of a row that share one scale; None: the whole row. Where it does not
             divide `in`, the last group of each row is smaller.

@@ -263,7 +263,7 @@ def execute(job: Job, missing: Sequence[str], room: Room, *, before: int, total:
     )
     description = describe(weights, checkpoint.recipe)
     if checkpoint.quantiser is not None:
-        description = as_loaded(description, loaded.memory, loaded.linear_memory, checkpoint.quantiser)
+        description = as_loaded(description, loaded.memory, loaded.linears, checkpoint.quantiser)
     found = {
         "description": description,
         "loading": loaded.loading,

@@ -339,7 +339,7 @@ def _listed(entry: CheckpointKeys, at: str, folder: Path) -> Checkpoint:
 
 
 def _standing(entry: CheckpointKeys, at: str, folder: Path, listed: Mapping[str, Checkpoint]) -> Checkpoint:
-    """An entry that changes another checkpoint of the suite on loading: its weights, with an adapter or quantised."""
+    """An entry that changes another checkpoint of the suite on loading: its weights, and `_CHANGES`."""
     _check_id(entry.id, f"{at}.id")
     if entry.base is None:
         raise InputError(f"{at}.model: this key is missing.")

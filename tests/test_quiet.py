@@ -1,7 +1,12 @@
 """What libraries print of their own accord is silenced: in a process of its own, as they read its environment."""
 
+import io
 import subprocess
 import sys
+
+from tqdm import tqdm
+
+from kick.quiet import without_bars
 
 NOISE = """
 import warnings
@@ -12,14 +17,23 @@ from tqdm import tqdm as plain
 from tqdm.auto import tqdm
 list(tqdm(range(3), desc="a bar"))
 list(tqdm(range(3), desc="a bar that is told to be drawn", disable=False))
-with plain(total=2, disable=False) as bar:
+with plain(total=2, disable=False) as bar, plain(total=2, disable=False, position=1) as inner:
     bar.update(2)
+    inner.set_postfix(of=2)
 logging.getLogger("bitsandbytes.autograd").warning("inputs will be cast")
-warnings.warn("Attempting to save a model with offloaded modules. Ensure that memory suffices.")
 logging.getLogger("bitsandbytes").error("a library that fails")
 """
 
 
 def test_bars_and_warnings_of_libraries_are_silent_and_their_errors_are_not() -> None:
     done = subprocess.run([sys.executable, "-c", NOISE], capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr.strip()) == ("", "a library that fails")
+    assert (done.stdout, done.stderr) == ("", "a library that fails\n")
+
+
+def test_bars_of_a_caller_come_back_after_a_block_without() -> None:
+    drawn = io.StringIO()
+    with without_bars():
+        list(tqdm(range(3), file=drawn, disable=False))
+    assert not drawn.getvalue()
+    list(tqdm(range(3), file=drawn, disable=False))
+    assert "3/3" in drawn.getvalue()

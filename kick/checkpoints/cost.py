@@ -81,7 +81,7 @@ def measure_speed(loaded: Loaded) -> Speed | None:
         new_tokens=NEW_TOKENS,
         batch=1,
         repeats=len(taken),
-        simulated=any(what.startswith("weights:") for what in loaded.simulated),
+        simulated=any(what.startswith(("weights:", "KV cache:")) for what in loaded.simulated),
         backend=_backend(loaded),
     )
 

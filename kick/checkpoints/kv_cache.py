@@ -40,7 +40,7 @@ def round_cache(model: "PreTrainedModel", bits: int) -> None:
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
     from transformers.masking_utils import sdpa_mask
 
-    calls = 0
+    reached: set[torch.nn.Module] = set()
 
     def attention(
         module: torch.nn.Module,
@@ -50,8 +50,7 @@ def round_cache(model: "PreTrainedModel", bits: int) -> None:
         attention_mask: Any,
         **kwargs: Any,
     ) -> Any:
-        nonlocal calls
-        calls += 1
+        reached.add(module)
         return sdpa_attention_forward(
             module, query, _rounded(key, bits), _rounded(value, bits), attention_mask, **kwargs
         )
@@ -63,10 +62,16 @@ def round_cache(model: "PreTrainedModel", bits: int) -> None:
         model.set_attn_implementation(f"{_NAME}{bits}")
         with torch.inference_mode():
             model(input_ids=torch.arange(4, device=model.device)[None])
-    if not calls:
+    attends = {
+        name: one
+        for name, one in model.get_decoder().named_modules()
+        if type(one).__name__.endswith("Attention")
+    }
+    missed = [name for name, one in attends.items() if one not in reached or hasattr(one, "indexer")]
+    if missed or not reached:
         raise InputError(
             f"kv_bits: {type(model).__name__} computes no attention over keys and values that transformers' interface "
-            f"reaches (its attention implementation is '{own}'). Remove the key."
+            f"reaches{f' in {missed[0]}' if missed else ''} (its attention implementation is '{own}'). Remove the key."
         )
 
 

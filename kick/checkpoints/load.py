@@ -21,9 +21,10 @@ from kick.checkpoints.kv_cache import does, round_cache
 from kick.checkpoints.loaders import build_and_fill, find_loader
 from kick.checkpoints.quantisers import (
     QUANTISERS,
+    LinearMemory,
     bytes_in_memory,
     check_rows,
-    linear_bytes_in_memory,
+    linears_in_memory,
     release,
 )
 from kick.errors import InputError, nearest
@@ -47,7 +48,7 @@ class Loaded:
     loading: tuple[str, ...]  # what was done to the stored weights on loading, a phrase each
     simulated: tuple[str, ...]  # what differs from the model as it would be deployed, a phrase each
     memory: int  # bytes of parameters and buffers, scales included, before the first forward
-    linear_memory: int  # of these, the weights of Linears other than the head
+    linears: LinearMemory
 
 
 def load(
@@ -80,7 +81,7 @@ def load(
         InputError: files are missing or damaged; the quantiser is unknown; keys are missing, unexpected or of
             another shape than the model's; a tensor is not finite or constant; the tokenizer does not fit the
             embeddings; the folder needs code that was not trusted, a package that is not installed, or a GPU
-            that is not there.
+            that is not there; or `kv_bits` cannot reach the model's attention.
     """
     config = config_json(folder)
     tensors = stored_tensors(folder)
@@ -118,11 +119,11 @@ def load(
     model.eval()
     model.requires_grad_(False)
     remarks = simulated(folder, config, device)
-    memory, linear_memory = bytes_in_memory(model), linear_bytes_in_memory(model)
+    memory, linears = bytes_in_memory(model), linears_in_memory(model)
     if kv_bits is not None:
         round_cache(model, kv_bits)
         remarks += (f"KV cache: {does(kv_bits)}",)
-    return Loaded(model, tokenizer, dtype, device, tuple(loading), remarks, memory, linear_memory)
+    return Loaded(model, tokenizer, dtype, device, tuple(loading), remarks, memory, linears)
 
 
 def changes_on_loading(

@@ -99,17 +99,27 @@ def check_rows(model: "PreTrainedModel", name: str, device: str) -> None:
             )
 
 
-def as_loaded(description: Description, size: int, linear_size: int, quantiser: str) -> Description:
+@dataclass(frozen=True)
+class LinearMemory:
+    """What a model's Linears other than the head hold in memory."""
+
+    weights: int
+    bytes: int  # of the weights with their scales
+
+
+def as_loaded(description: Description, size: int, linears: LinearMemory, quantiser: str) -> Description:
     """What was measured on the files of a dense checkpoint, with the bytes that its quantised weights have in memory.
 
-    Zeros are those of the dense weights; bits of single Linears are not told apart.
+    Zeros are those of the dense weights; bits of single Linears are not told apart, nor are those of all where the
+    model's Linears are other matrices than the files' (experts in one tensor, GPT-2's Conv1D).
 
     Args:
         description: of the dense files.
         size: `bytes_in_memory` of the model as it was loaded.
-        linear_size: its `linear_bytes_in_memory`.
+        linears: its `linears_in_memory`.
         quantiser: that it was loaded with.
     """
+    same = linears.weights == description.linear_parameters
     return description.model_copy(
         update={
             "bytes_on_disk": size,
@@ -117,8 +127,8 @@ def as_loaded(description: Description, size: int, linear_size: int, quantiser: 
             "bits_per_weight": 8 * size / description.parameters,
             "quant_method": quantiser,
             "packed": description.linear_parameters,
-            "linear_bytes": linear_size,
-            "linear_bits_per_weight": 8 * linear_size / description.linear_parameters,
+            "linear_bytes": linears.bytes if same else 0,
+            "linear_bits_per_weight": 8 * linears.bytes / linears.weights if same else None,
             "stored_as": (),
         }
     )
@@ -133,13 +143,16 @@ def bytes_in_memory(model: "PreTrainedModel") -> int:
     return sum(_bytes(tensor) for tensor in {id(one): one for one in tensors}.values())
 
 
-def linear_bytes_in_memory(model: "PreTrainedModel") -> int:
-    """The same of the weights of its Linears alone, without the head."""
+def linears_in_memory(model: "PreTrainedModel") -> LinearMemory:
+    """The same of its Linears alone, without the head."""
     import torch
 
     head = model.get_output_embeddings()
     linears = [one for one in model.modules() if isinstance(one, torch.nn.Linear) and one is not head]
-    return sum(_bytes(linear.weight) for linear in linears)
+    return LinearMemory(
+        weights=sum(linear.in_features * linear.out_features for linear in linears),
+        bytes=sum(_bytes(linear.weight) for linear in linears),
+    )
 
 
 def _bytes(tensor: "Tensor") -> int:

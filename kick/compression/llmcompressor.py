@@ -11,6 +11,7 @@ compressed-tensors, and loads with that package.
 import logging
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -54,9 +55,8 @@ def check_extra(method: str) -> None:
 @contextmanager
 def _silenced() -> Iterator[None]:
     """Keeps llm-compressor, and what it imports, from printing."""
-    from kick.quiet import quiet_libraries
+    from kick.quiet import without_bars
 
-    quiet_libraries()
     os.environ["LLM_COMPRESSOR_LOG_DISABLED"] = "true"  # read at import: it would log to stdout
     from loguru import logger
 
@@ -68,7 +68,9 @@ def _silenced() -> Iterator[None]:
         logger.level("METRIC", no=38)
     logging.disable(logging.WARNING)
     try:
-        yield
+        with without_bars(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Attempting to save a model with offloaded modules")
+            yield
     finally:
         logging.disable(logging.NOTSET)
 

@@ -85,6 +85,7 @@ class Head:
 def log_normalisers(logits: torch.Tensor) -> torch.Tensor:
     """Log of the sum of the exponentials of each row [n] of logits [n, vocabulary], which are overwritten."""
     best = logits.amax(-1, keepdim=True)
+    best = torch.where(best.isinf(), 0, best)
     return logits.sub_(best).exp_().sum(-1).log_().add_(best[:, 0])
 
 

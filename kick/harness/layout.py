@@ -18,7 +18,8 @@ from kick.harness.plan import Score
 from kick.types import BatchSize, Tier
 
 WIDTH = 320  # tokens of a row of small trees side by side: the wider, the more attention is wasted
-WIDER = 4  # a row may be wider by such a part where less is padded then
+SLACK = 0.25  # a row may be wider by this share where less is padded then
+TOGETHER = 256  # small trees that are packed together: trying rows for all of a long task would take a minute
 MIN_SHARED = 32  # tokens that are worth a forward of their own
 PREFIX_WEIGHT = 4  # a position of a prefix takes this much less of a batch's budget than a token
 
@@ -87,17 +88,20 @@ def score_batches(
         requests: what to score. Those with the same input take one path: equal ones, and choices of one token.
         size: the budget of a batch in padded tokens; at least one row goes through, however long it is.
         tier: `tree` shares whatever is shared, `prefix` shares prefixes alone, `plain` nothing but equal inputs.
-        width: tokens of a row in which small trees stand side by side.
+        width: about how many tokens a row has in which small trees stand side by side.
     """
     if not requests:
         return
     paths = _paths(requests)
     shared = _shared(paths)
     width = min(width, size.tokens) if tier == "tree" else 0
+    widest = min(width + int(SLACK * width), size.tokens)
     groups = (
         {(): [(i, i + 1) for i in range(len(paths))]} if tier == "plain" else _groups(paths, shared, width)
     )
-    built = [(prefix, _rows(paths, shared, runs, len(prefix), width)) for prefix, runs in groups.items()]
+    built = [
+        (prefix, _rows(paths, shared, runs, len(prefix), width, widest)) for prefix, runs in groups.items()
+    ]
     built.sort(key=lambda group: -len(group[0]) - len(group[1][0].tokens))
     for prefix, rows in built:
         start = 0
@@ -185,35 +189,40 @@ def _groups(paths: Paths, shared: Counts, width: int) -> dict[tuple[int, ...], l
     return groups
 
 
-def _rows(paths: Paths, shared: Counts, runs: Sequence[Run], depth: int, width: int) -> list[Row]:
-    """Runs as rows, longest first; small ones share a row of up to `width` tokens."""
+def _rows(
+    paths: Paths, shared: Counts, runs: Sequence[Run], depth: int, width: int, widest: int
+) -> list[Row]:
+    """Runs as rows, longest first; small ones share a row of about `width` tokens, and `widest` at most."""
     sizes = {
         run: len(paths[run[0]].tokens)
         - depth
         + sum(len(paths[i].tokens) - int(shared[i]) for i in range(run[0] + 1, run[1]))
         for run in runs
     }
-    rows = [_row(paths, shared, together, depth) for together in _packed(sizes, width)]
+    rows = [_row(paths, shared, together, depth) for together in _packed(sizes, width, widest)]
     return sorted(rows, key=lambda row: -len(row.tokens))
 
 
-def _packed(sizes: Mapping[Run, int], width: int) -> list[list[Run]]:
+def _packed(sizes: Mapping[Run, int], width: int, widest: int) -> list[list[Run]]:
     """Runs in rows of about `width` tokens: so many rows that little is padded, since all become equally long."""
     order = sorted(sizes, key=lambda run: (-sizes[run], run))
     alone = [[run] for run in order if sizes[run] >= width]
     small = order[len(alone) :]
-    if not small:
-        return alone
-    widest = width + width // WIDER
+    parts = [small[start : start + TOGETHER] for start in range(0, len(small), TOGETHER)]
+    return alone + [row for part in parts for row in _least_padded(sizes, part, width, widest)]
+
+
+def _least_padded(sizes: Mapping[Run, int], runs: Sequence[Run], width: int, widest: int) -> list[list[Run]]:
+    """Runs in the number of rows that pads least."""
     best: tuple[int, list[list[Run]]] | None = None  # its padded tokens, and the rows
-    for count in range(-(-sum(sizes[run] for run in small) // widest), len(small) + 1):
-        rows, longest = _balanced(sizes, small, count)
+    for count in range(-(-sum(sizes[run] for run in runs) // widest), len(runs) + 1):
+        rows, longest = _balanced(sizes, runs, count)
         if longest <= widest and (best is None or count * longest < best[0]):
             best = count * longest, rows
         if longest <= width:
             break
     assert best is not None
-    return alone + best[1]
+    return best[1]
 
 
 def _balanced(sizes: Mapping[Run, int], order: Sequence[Run], count: int) -> tuple[list[list[Run]], int]:

@@ -21,7 +21,8 @@ RUNNING_NOTE = (
     "the loader holds them. Peak: on a GPU what was allocated, else the resident memory of the whole process with its "
     "libraries. Tokens a second: transformers, greedy, one prompt, prefill and decode apart, the median of several "
     "after a warm-up; not of a model so small that the time is Python's. Simulated: weights are rounded and not "
-    "packed, or unpacked to run, so that nothing follows for a packed kernel. Zeros are multiplied like other weights."
+    "packed, or unpacked to run, or keys and values rounded at each reading, so that nothing follows for a packed "
+    "kernel. Zeros are multiplied like other weights."
 )
 
 

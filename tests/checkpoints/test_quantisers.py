@@ -9,7 +9,7 @@ from kick.checkpoints import as_loaded, changes_on_loading, describe, fingerprin
 from kick.checkpoints.quantisers import QUANTISERS
 from kick.errors import InputError
 from tests.checkpoints.edits import edit_json
-from tests.tiny import tokenizer
+from tests.tiny import save_model, tokenizer
 
 PACKAGES = {"bnb": "bitsandbytes", "quanto": "optimum.quanto", "torchao": "torchao"}
 BITS = {"bnb-int8": 8, "bnb-nf4": 4, "quanto-int8": 8, "torchao-int8": 8}
@@ -34,7 +34,7 @@ def test_weights_are_quantised_on_loading_and_their_bytes_measured(name: str, wi
     loaded = load(wide_llama, dtype="float32", device="cpu", quantiser=name)
     assert loaded.loading[0].startswith(f"quantised by {name} ({QUANTISERS[name].distribution} ")
     dense = describe(wide_llama)
-    measured = as_loaded(dense, loaded.memory, loaded.linear_memory, name)
+    measured = as_loaded(dense, loaded.memory, loaded.linears, name)
     outside = (dense.parameters - dense.linear_parameters) * 4  # embeddings, head and norms in float32
     ideal = outside + dense.linear_parameters * bits / 8
     scales = dense.linear_parameters * 0.3  # at most: for rows of 64 weights
@@ -44,6 +44,15 @@ def test_weights_are_quantised_on_loading_and_their_bytes_measured(name: str, wi
     assert measured.linear_bytes == measured.bytes_on_disk - outside
     assert measured.linear_bits_per_weight is not None
     assert bits < measured.linear_bits_per_weight < bits + 2.4
+
+
+def test_bits_of_linears_are_not_told_where_the_model_has_other_matrices(tmp_path: Path) -> None:
+    """GPT-2's are of a class of their own, and these two hold no weight in a Linear."""
+    folder = save_model(tmp_path / "gpt2", "gpt2")
+    loaded, dense = load(folder, dtype="float32", device="cpu"), describe(folder)
+    assert dense.linear_bits_per_weight == 32
+    measured = as_loaded(dense, loaded.memory, loaded.linears, "torchao-int8")
+    assert (measured.linear_bytes, measured.linear_bits_per_weight) == (0, None)
 
 
 @pytest.mark.parametrize("name", BITS)

@@ -39,7 +39,9 @@ def test_losses_are_those_of_float64_over_a_large_vocabulary(seed: int, scale: f
     torch.testing.assert_close(log_normalisers(logits).double(), exact.logsumexp(-1), rtol=1e-6, atol=1e-5)
 
 
-@pytest.mark.parametrize(("value", "expected"), [(-torch.inf, 0.0), (torch.nan, torch.nan)])
+@pytest.mark.parametrize(
+    ("value", "expected"), [(-torch.inf, 0.0), (torch.inf, torch.inf), (torch.nan, torch.nan)]
+)
 def test_a_logit_that_is_not_finite_is_what_it_says(value: float, expected: float) -> None:
     found = log_normalisers(torch.tensor([[0.0, value]]))
     torch.testing.assert_close(found, torch.tensor([expected]), equal_nan=True)

@@ -21,7 +21,7 @@ from kick.reports.findings import gather as read_findings
 from kick.reports.leaderboard.plans import BoardPlan
 from kick.reports.leaderboard.records import NOT_STATED, OVERALL, Base, Board, BoardEntry, Refused
 from kick.reports.snapshot import Snapshot
-from kick.reports.tables import recipe
+from kick.reports.tables import made_by
 from kick.reports.web import slug
 from kick.store import Store
 from kick.types import Cell, TaskInfo
@@ -187,7 +187,7 @@ def _entry(folder: str, found: Findings, checkpoint: str, names: Mapping[str, st
     base = names[reference.fingerprint]
     made, measured = record.checkpoint.recipe, record.description
     quantiser = measured.quant_method if measured else None
-    made_by = recipe(record) if made else quantiser or f"method {NOT_STATED}"
+    phrases = [*([quantiser] if quantiser and not made else []), *made_by(record)]
     bits = float(made.bits) if made and made.bits else measured.bits_per_weight if measured else None
     compared = {task.name: found.entry(task, checkpoint).comparison for task in found.tasks}
     return BoardEntry(
@@ -199,8 +199,8 @@ def _entry(folder: str, found: Findings, checkpoint: str, names: Mapping[str, st
         reference=found.reference,
         checkpoint=checkpoint,
         fingerprint=record.fingerprint,
-        method=made.method if made else quantiser or NOT_STATED,
-        made_by=made_by,
+        method=made.method if made else quantiser or ("kv_bits" if phrases else NOT_STATED),
+        made_by=", ".join(phrases) or f"method {NOT_STATED}",
         bits=bits,
         record=record,
         standings={},
