@@ -3,8 +3,9 @@
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 
@@ -14,7 +15,9 @@ def quiet_libraries() -> None:
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    _disable_bars()
+    from tqdm import tqdm
+
+    tqdm.__init__ = _disabled_bar()
     for library in ("lm_eval", "bitsandbytes", "torchao", "torch.utils._pytree"):
         logging.getLogger(library).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
@@ -25,15 +28,17 @@ def without_bars() -> Iterator[None]:
     """No bars of tqdm in a block, whatever they are told: those of the caller of a library come back after it."""
     from tqdm import tqdm
 
-    own = tqdm.__init__
-    _disable_bars()
+    before = tqdm.__init__
+    tqdm.__init__ = _disabled_bar()
     try:
         yield
     finally:
-        tqdm.__init__ = own
+        tqdm.__init__ = before
 
 
-def _disable_bars() -> None:
+@cache
+def _disabled_bar() -> Callable[..., None]:
+    """tqdm's own initialiser, told that the bar is disabled; one for all calls, so that it never wraps itself."""
     from tqdm import tqdm
 
     own = tqdm.__init__
@@ -41,4 +46,4 @@ def _disable_bars() -> None:
     def disabled(self: Any, *given: Any, **options: Any) -> None:
         own(self, *given, **{**options, "disable": True})
 
-    tqdm.__init__ = disabled
+    return disabled

@@ -6,7 +6,8 @@ import sys
 NOISE = """
 import warnings
 from kick.quiet import quiet_libraries
-quiet_libraries()
+for again in range(2000):
+    quiet_libraries()
 import logging
 from tqdm import tqdm as plain
 from tqdm.auto import tqdm
@@ -22,8 +23,9 @@ logging.getLogger("bitsandbytes").error("a library that fails")
 BLOCK = """
 from tqdm import tqdm
 from kick.quiet import without_bars
-with without_bars():
-    list(tqdm(range(3), desc="within", disable=False))
+for again in range(2000):
+    with without_bars():
+        list(tqdm(range(3), desc="within", disable=False))
 list(tqdm(range(3), desc="after", disable=False))
 """
 

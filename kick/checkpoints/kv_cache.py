@@ -40,7 +40,13 @@ def round_cache(model: "PreTrainedModel", bits: int) -> None:
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
     from transformers.masking_utils import sdpa_mask
 
+    from kick.rounding import round_to_nearest
+
     reached: set[torch.nn.Module] = set()
+
+    def rounded(states: "Tensor") -> "Tensor":
+        flat = states.reshape(-1, states.shape[-1])
+        return round_to_nearest(flat, bits, GROUP, symmetric=False).view(states.shape)
 
     def attention(
         module: torch.nn.Module,
@@ -51,9 +57,7 @@ def round_cache(model: "PreTrainedModel", bits: int) -> None:
         **kwargs: Any,
     ) -> Any:
         reached.add(module)
-        return sdpa_attention_forward(
-            module, query, _rounded(key, bits), _rounded(value, bits), attention_mask, **kwargs
-        )
+        return sdpa_attention_forward(module, query, rounded(key), rounded(value), attention_mask, **kwargs)
 
     own = model.config._attn_implementation
     if own == "sdpa":
@@ -73,11 +77,3 @@ def round_cache(model: "PreTrainedModel", bits: int) -> None:
             f"kv_bits: {type(model).__name__} computes no attention over keys and values that transformers' interface "
             f"reaches{f' in {missed[0]}' if missed else ''} (its attention implementation is '{own}'). Remove the key."
         )
-
-
-def _rounded(states: "Tensor", bits: int) -> "Tensor":
-    """Keys or values [rows, heads, tokens, d] after rounding."""
-    from kick.rounding import round_to_nearest
-
-    flat = states.reshape(-1, states.shape[-1])
-    return round_to_nearest(flat, bits, GROUP, symmetric=False).view(states.shape)

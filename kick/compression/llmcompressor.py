@@ -69,6 +69,7 @@ def _silenced() -> Iterator[None]:
     logging.disable(logging.WARNING)
     try:
         with without_bars(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning)
             warnings.filterwarnings("ignore", message="Attempting to save a model with offloaded modules")
             yield
     finally:

@@ -40,9 +40,8 @@ def test_a_whole_text_is_read_as_decoding_through_a_quantised_cache_reads_it(
     name: str, bits: int, tmp_path: Path
 ) -> None:
     folder = save_model(tmp_path / name, name, scale=5)
-    plain = AutoModelForCausalLM.from_pretrained(
-        folder
-    ).double()  # else a value near a half may go to either level
+    # In float64: else a value near a half may go to either level.
+    plain = AutoModelForCausalLM.from_pretrained(folder).double()
     rounding = load(folder, dtype="float32", device="cpu", kv_bits=bits).model.double()
     cache = RoundingCache(bits)
     with torch.inference_mode():

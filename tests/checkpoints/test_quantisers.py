@@ -54,7 +54,7 @@ def test_weights_are_quantised_on_loading_and_their_bytes_measured(name: str, wi
 
 
 def test_bits_of_linears_are_not_told_where_the_model_has_other_matrices(tmp_path: Path) -> None:
-    """GPT-2's are of a class of their own, and these two hold no weight in a Linear."""
+    """GPT-2's are of the class Conv1D, so that no Linear holds one."""
     folder = save_model(tmp_path / "gpt2", "gpt2")
     loaded, dense = load(folder, dtype="float32", device="cpu"), describe(folder)
     assert dense.linear_bits_per_weight == 32
