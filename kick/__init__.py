@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from kick.checkpoints import describe
     from kick.comparison import compare
     from kick.compression import make as compress
-    from kick.policy import gate
+    from kick.execution.runner import run
+    from kick.gating.policy import gate
     from kick.reports import write as report
-    from kick.runner import run
     from kick.store import Store
     from kick.suite import Suite
 
@@ -30,9 +30,9 @@ _HOMES = {
     "compare": ("kick.comparison", "compare"),
     "compress": ("kick.compression", "make"),
     "describe": ("kick.checkpoints", "describe"),
-    "gate": ("kick.policy", "gate"),
+    "gate": ("kick.gating.policy", "gate"),
     "report": ("kick.reports", "write"),
-    "run": ("kick.runner", "run"),
+    "run": ("kick.execution.runner", "run"),
 }
 
 

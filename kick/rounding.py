@@ -37,7 +37,7 @@ def round_to_nearest(weight: Tensor, bits: int, group_size: int | None, symmetri
 
 
 def _rounded(groups: Tensor, bits: int, symmetric: bool) -> Tensor:
-    """Quantise and dequantise in float32; one row is one group."""
+    """Quantize and dequantize in float32; one row is one group."""
     values = groups.to(torch.float32)
     if symmetric:
         low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1

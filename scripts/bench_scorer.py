@@ -28,9 +28,9 @@ from scorer_workloads import ITEMS, Answers, Workload, make_workload
 from torch.overrides import TorchFunctionMode
 
 from kick.checkpoints import load
-from kick.harness.head import Head
+from kick.engines.torch.head import Head
+from kick.engines.torch.tiers import TIERS, choose_tier
 from kick.harness.model import KickLM
-from kick.harness.tiers import TIERS, choose_tier
 from kick.quiet import quiet_libraries
 from kick.types import BatchSize
 

@@ -18,8 +18,8 @@ import pandas as pd
 from lm_eval.models.huggingface import HFLM
 
 from kick import Store
-from kick.catalog import read_catalog
 from kick.harness.tasks import load_tasks
+from kick.suite.catalog import read_catalog
 
 COLUMNS = ("task", "metric", "items", "kick", "lm-eval", "items that differ", "")
 SAME = 1e-9  # scores are means of the same numbers: only the order of a sum may differ

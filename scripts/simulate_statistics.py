@@ -21,12 +21,12 @@ from scipy import stats
 from kick.comparison import load_pairs
 from kick.comparison.grid import candidate_ids, reference_id, task_names
 from kick.comparison.matching import margin_tests
-from kick.comparison.multiplicity import adjust
 from kick.comparison.paired import loss_test
 from kick.comparison.pairing import window_blocks
 from kick.comparison.sample import PairedSample
+from kick.comparison.statistics.multiplicity import adjust
 from kick.errors import InputError
-from kick.policy import outcome_of
+from kick.gating.policy import outcome_of
 from kick.store import Store
 from kick.types import Estimate, worst
 

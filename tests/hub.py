@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import unquote, urlsplit
 
-from kick.harness.datasets import git_blob_hash
+from kick.data.datasets import git_blob_hash
 
 
 @dataclass

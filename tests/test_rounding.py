@@ -1,4 +1,4 @@
-"""Rounding against torch's fake quantisation, and what follows from its definition."""
+"""Rounding against torch's fake quantization, and what follows from its definition."""
 
 import torch
 from hypothesis import assume, given, settings
@@ -30,7 +30,7 @@ def step_of(group: Tensor, bits: int, symmetric: bool) -> float:
 
 
 @given(matrices(), BITS, GROUPS, st.booleans())
-def test_rounding_equals_torchs_fake_quantisation_group_by_group(
+def test_rounding_equals_torchs_fake_quantization_group_by_group(
     weight: Tensor, bits: int, size: int | None, symmetric: bool
 ) -> None:
     rounded = round_to_nearest(weight, bits, size, symmetric)

@@ -1,11 +1,11 @@
 """Checkpoints: found (`resolve`), identified (`fingerprint`), measured (`describe`) and loaded (`load`)."""
 
-from kick.checkpoints.describe import describe
-from kick.checkpoints.fingerprint import fingerprint, fingerprint_as_loaded, tokenizer_fingerprint
+from kick.checkpoints.description.weights import describe
+from kick.checkpoints.fingerprints import fingerprint, fingerprint_as_loaded, tokenizer_fingerprint
 from kick.checkpoints.gguf import converted
-from kick.checkpoints.load import Loaded, changes_on_loading, load, read_config, read_tokenizer
-from kick.checkpoints.quantisers import as_loaded
-from kick.checkpoints.spec import locate, resolve, resolve_adapter, resolve_tokenizer
+from kick.checkpoints.loading import Loaded, changes_on_loading, load, read_config, read_tokenizer
+from kick.checkpoints.quantizers import as_loaded
+from kick.checkpoints.resolution import locate, resolve, resolve_adapter, resolve_tokenizer
 
 __all__ = [
     "Loaded",

@@ -48,7 +48,7 @@ def attach(model: "PreTrainedModel", folder: Path, *, merge: bool) -> "PreTraine
             f"{folder}: an adapter needs the package 'peft', which is not installed: pip install 'llm-kick[adapters]'."
         ) from None
     stored = read_header(folder / WEIGHTS)
-    check_values(folder, stored, "float32", quantised=False)
+    check_values(folder, stored, "float32", quantized=False)
     try:
         config = PeftConfig.from_pretrained(folder)
         if config.is_prompt_learning:

@@ -14,7 +14,7 @@ _GPU_ONLY = ("eetq", "fbgemm_fp8", "higgs", "spqr", "vptq", "fp_quant")
 
 
 def quantization_config(config: dict[str, Any]) -> dict[str, Any] | None:
-    """What a config declares about its quantisation, wherever it does, or None."""
+    """What a config declares about its quantization, wherever it does, or None."""
     declared = config.get("quantization_config") or config.get("compression_config")
     if declared is None and isinstance(config.get("text_config"), dict):
         declared = config["text_config"].get("quantization_config")
@@ -33,8 +33,8 @@ def quant_method(config: dict[str, Any]) -> str | None:
     return str(declared.get("quant_method", "unnamed"))
 
 
-def check_quantiser(folder: Path, config: dict[str, Any], device: str) -> None:
-    """Refuses quantisation that transformers would ignore, and formats that it no longer reads."""
+def check_quantizer(folder: Path, config: dict[str, Any], device: str) -> None:
+    """Refuses quantization that transformers would ignore, and formats that it no longer reads."""
     method = quant_method(config)
     if method is None:
         return
@@ -45,17 +45,17 @@ def check_quantiser(folder: Path, config: dict[str, Any], device: str) -> None:
     if method == "modelopt":
         raise InputError(
             f"{where}, which transformers does not know: it would load the packed weights as if they were "
-            "dense. Convert the checkpoint to compressed-tensors, or export it dequantised."
+            "dense. Convert the checkpoint to compressed-tensors, or export it dequantized."
         )
     if method == "nvfp4":
         raise InputError(
-            f"{where}, which transformers cannot load pre-quantised. Export it as compressed-tensors "
+            f"{where}, which transformers cannot load pre-quantized. Export it as compressed-tensors "
             "(nvfp4-pack)."
         )
     if method not in AUTO_QUANTIZATION_CONFIG_MAPPING:
         raise InputError(
             f"{where}, which transformers does not know: it would load the stored tensors as if they were "
-            f"dense. {nearest(method, sorted(AUTO_QUANTIZATION_CONFIG_MAPPING))} Or export it dequantised."
+            f"dense. {nearest(method, sorted(AUTO_QUANTIZATION_CONFIG_MAPPING))} Or export it dequantized."
         )
     if method in _GPU_ONLY and device == "cpu":
         raise InputError(f"{where}, which runs on a GPU only. Score it with --device cuda.")
@@ -99,8 +99,8 @@ def check_code(folder: Path, config: dict[str, Any], trust_remote_code: bool) ->
     )
 
 
-def check_values(folder: Path, tensors: list[StoredTensor], dtype: str, *, quantised: bool) -> None:
-    """Refuses packed weights without a quantiser, constant matrices, and values not finite in `dtype`.
+def check_values(folder: Path, tensors: list[StoredTensor], dtype: str, *, quantized: bool) -> None:
+    """Refuses packed weights without a quantizer, constant matrices, and values not finite in `dtype`.
 
     Reads every weight once.
     """
@@ -108,11 +108,11 @@ def check_values(folder: Path, tensors: list[StoredTensor], dtype: str, *, quant
 
     for tensor in tensors:
         is_weight = len(tensor.shape) >= 2 and tensor.name.endswith(MATRICES)
-        if is_weight and tensor.dtype not in FLOATS and not quantised:
+        if is_weight and tensor.dtype not in FLOATS and not quantized:
             raise InputError(
                 f"{folder}: '{tensor.name}' is stored as {tensor.dtype}, but config.json declares no "
-                "quantisation: packed weights would be taken for dense ones. Restore quantization_config, or "
-                "export the checkpoint dequantised."
+                "quantization: packed weights would be taken for dense ones. Restore quantization_config, or "
+                "export the checkpoint dequantized."
             )
         if tensor.numel == 0:
             raise InputError(

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kick.checkpoints.folder import read_json
-from kick.checkpoints.load import Loaded
-from kick.measures import Cost, Speed
+from kick.checkpoints.loading import Loaded
+from kick.types.measures import Cost, Speed
 
 if TYPE_CHECKING:
     from torch import Tensor

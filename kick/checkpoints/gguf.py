@@ -1,6 +1,6 @@
 """A GGUF file -> a safetensors folder that is loaded as any other, converted once.
 
-transformers dequantises every tensor of a GGUF on loading, slowly, and drops what it cannot place without a word;
+transformers dequantizes every tensor of a GGUF on loading, slowly, and drops what it cannot place without a word;
 here a file is converted whole or refused.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 from pydantic import ValidationError
 
-from kick.checkpoints.fingerprint import fingerprint
+from kick.checkpoints.fingerprints import fingerprint
 from kick.errors import InputError
 from kick.files import file_sha256, sync
 from kick.types import Dtype, Record
@@ -50,7 +50,7 @@ def converted(file: Path, dtype: Dtype, cache: Path) -> Path:
 
     Args:
         file: the GGUF file.
-        dtype: of the dequantised weights; a GGUF states none, so it is not 'auto'.
+        dtype: of the dequantized weights; a GGUF states none, so it is not 'auto'.
         cache: the folder of made checkpoints.
 
     Raises:
@@ -136,7 +136,7 @@ def _convert(file: Path, sha256: str, dtype: Dtype, out: Path) -> None:
     from huggingface_hub import save_torch_state_dict
 
     reader = _read(file)
-    model = _dequantised(file, dtype)
+    model = _dequantized(file, dtype)
     _check_whole(file, reader, model)
     config = model.config
     if hasattr(config, "quantization_config"):
@@ -157,7 +157,7 @@ def _convert(file: Path, sha256: str, dtype: Dtype, out: Path) -> None:
     sync(out)
 
 
-def _dequantised(file: Path, dtype: Dtype) -> "PreTrainedModel":
+def _dequantized(file: Path, dtype: Dtype) -> "PreTrainedModel":
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -205,7 +205,7 @@ def _check_whole(file: Path, reader: "GGUFReader", model: "PreTrainedModel") -> 
     if scaled and rope.get("rope_type", "default") == "default":
         raise InputError(
             f"{file} scales its rotary embedding, which transformers does not read from a GGUF file: positions "
-            "would be wrong. Dequantise the file with llama.cpp's tools and save it with the model's own config."
+            "would be wrong. Dequantize the file with llama.cpp's tools and save it with the model's own config."
         )
 
 

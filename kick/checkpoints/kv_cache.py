@@ -1,4 +1,4 @@
-"""`kv_bits`: attention reads keys and values as a quantised KV cache would give them back.
+"""`kv_bits`: attention reads keys and values as a quantized KV cache would give them back.
 
 Every key and value that attention reads is rounded, those of the token itself included, whatever the way it came: a
 forward over a whole text shows the loss just as decoding does. It is simulated: the cache keeps the values themselves.

@@ -25,11 +25,11 @@ def compress(
     pattern: Annotated[
         str | None, typer.Option(metavar="N:M", help="Of pruning: keep N of each M consecutive weights.")
     ] = None,
-    bits: Annotated[int | None, typer.Option(help="Of quantising: bits of a weight, 2 to 8.")] = None,
+    bits: Annotated[int | None, typer.Option(help="Of quantizing: bits of a weight, 2 to 8.")] = None,
     group_size: Annotated[
-        int | None, typer.Option(help="Of quantising: weights that share a scale. Default: a row.")
+        int | None, typer.Option(help="Of quantizing: weights that share a scale. Default: a row.")
     ] = None,
-    symmetric: Annotated[bool, typer.Option(help="Of quantising: without a zero point.")] = True,
+    symmetric: Annotated[bool, typer.Option(help="Of quantizing: without a zero point.")] = True,
     rank: Annotated[
         float | None, typer.Option(help="low-rank: share of a Linear's parameters that its factors keep.")
     ] = None,
@@ -55,7 +55,7 @@ def compress(
 
     quiet_libraries()
     from kick import checkpoints, compression
-    from kick.checkpoints.patterns import pattern_sparsity
+    from kick.checkpoints.description.patterns import pattern_sparsity
     from kick.types import Calibration, Recipe
 
     if pattern is not None and sparsity is None:

@@ -31,7 +31,7 @@ def data(
         raise InputError(f"--data-root: {data_root} is a file. Give a folder.")
     read = Suite.read(suite)
 
-    from kick.harness import mirror
+    from kick.data import mirror
 
     needed = mirror.needs(read)
     if action == "pull":

@@ -17,12 +17,12 @@ def demo(
     from kick.quiet import quiet_libraries
 
     quiet_libraries()
+    from kick.execution.runner import run
     from kick.reports import write
+    from kick.reports.demo_story import story
     from kick.reports.findings import gather
-    from kick.runner import run
     from kick.store import Store
     from kick.suite import Suite
-    from kick.world.demo import story
 
     summary = run(Suite.read("demo"), results, cache=results / "made")
     store = Store(results)

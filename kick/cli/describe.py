@@ -10,8 +10,8 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from kick.checkpoints.inspection import Inspection
-    from kick.measures import Cost, LinearWeights, StoredAs
+    from kick.checkpoints.description.inspection import Inspection
+    from kick.types.measures import Cost, LinearWeights, StoredAs
 
 
 def describe(
@@ -31,7 +31,7 @@ def describe(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Measure a checkpoint's stored weights: parameters, zeros, patterns, bits, bytes; and what it declares."""
-    from kick.checkpoints.inspection import inspect
+    from kick.checkpoints.description.inspection import inspect
 
     found = inspect(_path(model), pattern, _path(reference) if reference else None, run=load)
     if as_json:
@@ -49,7 +49,7 @@ def describe(
 
 def _path(model: str) -> Path:
     from kick.checkpoints import locate
-    from kick.checkpoints.gguf_file import is_gguf
+    from kick.checkpoints.description.gguf_file import is_gguf
 
     path = Path(model).expanduser()
     return path if is_gguf(path) else locate(model)
@@ -118,7 +118,7 @@ def _rows(found: "Inspection", pattern: str | None) -> Iterator[tuple[str, str]]
 
 
 def _zeros(found: "Inspection", pattern: str | None) -> Iterator[tuple[str, str]]:
-    from kick.checkpoints.inspection import tightest_pattern
+    from kick.checkpoints.description.inspection import tightest_pattern
 
     measured = found.description
     if measured.packed >= measured.linear_parameters:

@@ -25,7 +25,7 @@ def power(
 
     from kick.comparison.grid import candidate_ids, reference_id, task_names
     from kick.comparison.pairing import load_pairs
-    from kick.comparison.power import power_of
+    from kick.comparison.statistics.power import power_of
     from kick.errors import InputError, nearest
     from kick.store import Store
 

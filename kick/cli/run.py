@@ -51,7 +51,7 @@ def run(
     from kick.quiet import quiet_libraries
 
     quiet_libraries()
-    from kick.runner import run as run_suite
+    from kick.execution.runner import run as run_suite
     from kick.suite import Suite
 
     names = [name for given in tasks or [] for name in given.split(",") if name]

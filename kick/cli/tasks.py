@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from kick.catalog import Catalog
     from kick.harness.checks import TaskCheck
+    from kick.suite.catalog import Catalog
 
 EXAMPLES = 3  # of what is wrong with a task
 
@@ -41,8 +41,8 @@ def tasks(
     `check` renders every prompt. Exit code 1 if a task is unfit (its reference stands in the prompt, an item among its
     own shots, its chance level is not stated or wrong), 3 if the data of one are not there.
     """
-    from kick.catalog import read_catalog
     from kick.errors import InputError
+    from kick.suite.catalog import read_catalog
 
     catalog = read_catalog(include or ())
     if action == "check":

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from math import isfinite
 
 from kick.comparison.records import Crossing, MatchingRate
-from kick.recipe import DENSE_RATE
 from kick.types import Curve, CurvePoint, Estimate
+from kick.types.recipes import DENSE_RATE
 
 
 def matching_rate(curve: Curve) -> MatchingRate | None:

@@ -9,10 +9,10 @@ import math
 import numpy as np
 import pandas as pd
 
-from kick.comparison.moments import Array, Codes, critical_value, paired_moments
 from kick.comparison.pairing import Pairs, group_codes
 from kick.comparison.records import Diverged
 from kick.comparison.sample import score_estimate
+from kick.comparison.statistics.moments import Array, Codes, critical_value, paired_moments
 from kick.store import Store, noise_id
 from kick.types import Cell, Estimate
 

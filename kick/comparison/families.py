@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 
 from kick.comparison.matching import match
-from kick.comparison.moments import Moments, critical_value
 from kick.comparison.pairing import Pairs
 from kick.comparison.records import FamilyComparison
+from kick.comparison.statistics.moments import Moments, critical_value
 from kick.errors import InputError
 from kick.types import Estimate
 

@@ -8,9 +8,9 @@ import numpy.typing as npt
 import pandas as pd
 from statsmodels.stats.inter_rater import cohens_kappa
 
-from kick.comparison.moments import Array, critical_value
 from kick.comparison.pairing import Pairs
 from kick.comparison.sample import PairedSample, score_estimate
+from kick.comparison.statistics.moments import Array, critical_value
 from kick.types import Estimate, Flips
 
 Mask = npt.NDArray[np.bool_]

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
-from kick.comparison.multiplicity import adjust
 from kick.comparison.paired import compare, compare_pairs, noise_floor
 from kick.comparison.pairing import Pairs, load_pairs
+from kick.comparison.statistics.multiplicity import adjust
 from kick.errors import InputError, nearest
-from kick.recipe import DENSE_RATE, falling
 from kick.store import Store
 from kick.types import Checkpoint, Comparison, Curve, CurvePoint, Refusal, SuiteComparison
+from kick.types.recipes import DENSE_RATE, falling
 
 
 def compare_all(

@@ -7,12 +7,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from kick.comparison.flips import answered_otherwise, loss_rate
-from kick.comparison.moments import Array
-from kick.comparison.multiplicity import adjust
 from kick.comparison.paired import difference_test, mcnemar
 from kick.comparison.pairing import Pairs
 from kick.comparison.records import CategoryLoss
 from kick.comparison.sample import PairedSample
+from kick.comparison.statistics.moments import Array
+from kick.comparison.statistics.multiplicity import adjust
 from kick.errors import InputError, nearest
 
 _BANDS = 4

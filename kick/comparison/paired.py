@@ -8,11 +8,11 @@ import pandas as pd
 from scipy import special, stats
 
 from kick.comparison import flips
-from kick.comparison.bootstrap import deal
 from kick.comparison.matching import match
-from kick.comparison.moments import Array
 from kick.comparison.pairing import Pairs, group_codes, load_pairs, scores
 from kick.comparison.sample import PairedSample, score_estimate
+from kick.comparison.statistics.bootstrap import deal
+from kick.comparison.statistics.moments import Array
 from kick.store import Store, noise_id
 from kick.types import Cell, Comparison, Estimate, NoiseFloor
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from kick.comparison.moments import Array, Codes
 from kick.comparison.sample import PairedSample
+from kick.comparison.statistics.moments import Array, Codes
 from kick.errors import InputError, nearest
 from kick.store import Store
 from kick.types import Cell, CellIdentity

@@ -8,11 +8,8 @@ from itertools import combinations
 
 import numpy as np
 
-from kick.comparison.bootstrap import resampled_sums
 from kick.comparison.curves import matching_rate
 from kick.comparison.grid import candidate_ids, reference_id, series_curves, task_names
-from kick.comparison.moments import CONFIDENCE, Array
-from kick.comparison.multiplicity import adjust
 from kick.comparison.paired import loss_test
 from kick.comparison.pairing import Pairs, load_pairs
 from kick.comparison.records import (
@@ -25,10 +22,13 @@ from kick.comparison.records import (
     Signal,
 )
 from kick.comparison.sample import PairedSample
+from kick.comparison.statistics.bootstrap import resampled_sums
+from kick.comparison.statistics.moments import CONFIDENCE, Array
+from kick.comparison.statistics.multiplicity import adjust
 from kick.errors import InputError
-from kick.recipe import falling
 from kick.store import Store
 from kick.types import Curve, Estimate, Refusal
+from kick.types.recipes import falling
 
 RESAMPLES = 1_000
 SEED = 1234

@@ -8,10 +8,10 @@ import numpy.typing as npt
 from scipy import stats
 
 from kick.comparison.matching import LEVEL, match
-from kick.comparison.moments import Array, Moments, degrees_of_freedom
-from kick.comparison.multiplicity import adjust
 from kick.comparison.paired import MARGIN
 from kick.comparison.sample import PairedSample
+from kick.comparison.statistics.moments import Array, Moments, degrees_of_freedom
+from kick.comparison.statistics.multiplicity import adjust
 from kick.types import Estimate, Matching, Record
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kick.comparison.bootstrap import crossed_interval
 from kick.comparison.pairing import Pairs
 from kick.comparison.records import ReplicateComparison
+from kick.comparison.statistics.bootstrap import crossed_interval
 from kick.errors import InputError
 from kick.types import Estimate
 

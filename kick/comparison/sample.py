@@ -12,9 +12,9 @@ from functools import cached_property
 
 import numpy as np
 
-from kick.comparison import binary
-from kick.comparison.bootstrap import bca_interval
-from kick.comparison.moments import (
+from kick.comparison.statistics import binary
+from kick.comparison.statistics.bootstrap import bca_interval
+from kick.comparison.statistics.moments import (
     Array,
     Codes,
     Moments,

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kick.checkpoints.patterns import parse_pattern
+from kick.checkpoints.description.patterns import parse_pattern
 from kick.errors import InputError
 
 

@@ -64,7 +64,7 @@ def read_samples(calibration: Calibration, model: Path, data_root: Path | None) 
 
 
 def _documents(data: str, data_root: Path | None) -> pa.ChunkedArray:
-    from kick.harness.corpora import CALIBRATION, load_documents
+    from kick.data.corpora import CALIBRATION, load_documents
 
     if data in CALIBRATION:
         return load_documents(data, data_root)

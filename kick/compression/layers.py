@@ -96,7 +96,7 @@ def drop_layers(layers: int | tuple[int, ...], source: Path, scratch: Path) -> t
 
 def _without(source: Path, count: int, kept: list[int]) -> dict[str, Any]:
     """The config of the layers kept: their number, and every list with an entry a layer."""
-    from kick.checkpoints.load import read_config
+    from kick.checkpoints.loading import read_config
 
     config = config_json(source)
     text = config["text_config"] if isinstance(config.get("text_config"), dict) else config

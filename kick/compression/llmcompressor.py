@@ -1,10 +1,10 @@
-"""The calibrated methods, by llm-compressor: pruning (Wanda, SparseGPT) and quantisation (GPTQ, AWQ, AutoRound,
+"""The calibrated methods, by llm-compressor: pruning (Wanda, SparseGPT) and quantization (GPTQ, AWQ, AutoRound,
 SmoothQuant).
 
 The model computes in float32, whatever it is stored as: llm-compressor turns the norms of Gemma and its like from
 `1 + w` into `w` and back, which in bfloat16 changes them. Compressed weights are written into a copy of the source's
 shards, dense in shape and of their stored dtype, so that every loader reads them and nothing else in the checkpoint
-changes. SmoothQuant also quantises activations, which no dense weight can carry: its folder is in the format of
+changes. SmoothQuant also quantizes activations, which no dense weight can carry: its folder is in the format of
 compressed-tensors, and loads with that package.
 """
 
@@ -18,8 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kick.checkpoints.description.patterns import parse_pattern
 from kick.checkpoints.folder import StoredTensor, stored_tensors, weight_files
-from kick.checkpoints.patterns import parse_pattern
 from kick.compression.calibration import Samples
 from kick.compression.folders import copy_shards, overwrite
 from kick.errors import InputError
@@ -103,7 +103,7 @@ def calibrate(
     ):
         _oneshot(recipe, source, loaded.model, loaded.tokenizer, modifiers, samples)
     if recipe.bits is not None:
-        _check_quantised(recipe, source, loaded.model, names)
+        _check_quantized(recipe, source, loaded.model, names)
     if recipe.method == "smoothquant":
         _save_compressed(loaded.model, source, scratch)
         return settings
@@ -192,8 +192,8 @@ def _check_modules(source: Path, model: "nn.Module", names: list[str]) -> None:
             )
 
 
-def _check_quantised(recipe: Recipe, source: Path, model: "nn.Module", names: list[str]) -> None:
-    """Refuses a model that is quantised in part: AutoRound leaves Linears alone whose sizes its kernels do not take."""
+def _check_quantized(recipe: Recipe, source: Path, model: "nn.Module", names: list[str]) -> None:
+    """Refuses a model that is quantized in part: AutoRound leaves Linears alone whose sizes its kernels do not take."""
     left = [
         name
         for name in names
@@ -337,7 +337,7 @@ def _changed(
 
 
 def _values(model: "nn.Module", name: str) -> "Tensor":
-    """A parameter as the compressed model computes with it, in float32: rounded to its levels where quantised."""
+    """A parameter as the compressed model computes with it, in float32: rounded to its levels where quantized."""
     from compressed_tensors.quantization.lifecycle.forward import fake_quantize
 
     path, _, kind = name.rpartition(".")
@@ -347,8 +347,8 @@ def _values(model: "nn.Module", name: str) -> "Tensor":
     if kind != "weight" or scheme is None or scheme.weights is None:
         return value
     zero_point = getattr(module, "weight_zero_point", None)
-    quantised: Tensor = fake_quantize(value, module.weight_scale.detach(), zero_point, scheme.weights)
-    return quantised
+    quantized: Tensor = fake_quantize(value, module.weight_scale.detach(), zero_point, scheme.weights)
+    return quantized
 
 
 def _dtype(tensor: StoredTensor) -> Any:
@@ -360,7 +360,7 @@ def _dtype(tensor: StoredTensor) -> Any:
 
 
 def _save_compressed(model: "PreTrainedModel", source: Path, scratch: Path) -> None:
-    """Write the compressed-tensors folder, what is not quantised in the dtype that the source stores most of."""
+    """Write the compressed-tensors folder, what is not quantized in the dtype that the source stores most of."""
     from collections import Counter
 
     stored: Counter[str] = Counter()

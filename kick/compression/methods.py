@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from kick.checkpoints.patterns import pattern_sparsity
+from kick.checkpoints.description.patterns import pattern_sparsity
 from kick.errors import InputError, nearest
 from kick.types import Axis, Recipe
 

@@ -1,8 +1,8 @@
 """A recipe and a dense checkpoint folder -> a compressed one, with a `kick.json` that says how.
 
-What is written is dense-shaped safetensors of the source's dtypes, which any loader reads; quantised weights
+What is written is dense-shaped safetensors of the source's dtypes, which any loader reads; quantized weights
 are simulated (rounded to their levels and stored as the source stores them), and low-rank ones multiplied out. Only
-SmoothQuant, which quantises activations, writes a format of its own: see `llmcompressor`.
+SmoothQuant, which quantizes activations, writes a format of its own: see `llmcompressor`.
 """
 
 import resource
@@ -14,7 +14,8 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from kick.checkpoints.checks import quant_method
-from kick.checkpoints.fingerprint import fingerprint
+from kick.checkpoints.description.patterns import parse_pattern
+from kick.checkpoints.fingerprints import fingerprint
 from kick.checkpoints.folder import (
     FLOATS,
     StoredTensor,
@@ -26,7 +27,6 @@ from kick.checkpoints.folder import (
     stores_transposed,
     weight_files,
 )
-from kick.checkpoints.patterns import parse_pattern
 from kick.compression.calibration import Samples
 from kick.compression.folders import copy_others, copy_shards, overwrite, scratch_for
 from kick.compression.layers import drop_layers
@@ -133,7 +133,7 @@ def _linears_to_compress(recipe: Recipe, source: Path) -> tuple[list[StoredTenso
     config = config_json(source)
     method = quant_method(config)
     if method is not None:
-        raise InputError(f"{source} is quantised already ('{method}'). Start from its dense checkpoint.")
+        raise InputError(f"{source} is quantized already ('{method}'). Start from its dense checkpoint.")
     transposed = stores_transposed(config)
     linears = decoder_linears(stored_tensors(source))
     if not linears:

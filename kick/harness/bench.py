@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from kick.catalog import Catalog
 from kick.checkpoints import Loaded
+from kick.data.corpora import Corpus, load_corpus
+from kick.engines.torch.forward import Forward
+from kick.engines.torch.memory import Memory
+from kick.engines.torch.tiers import why_not
 from kick.errors import InputError
 from kick.harness.checks import check_task, rendered, stop_if_unfit
-from kick.harness.corpora import Corpus, load_corpus
 from kick.harness.divergence import States, TokenPass, TokenScores, columns, right_answers, summarise
-from kick.harness.forward import Forward
-from kick.harness.memory import Memory
 from kick.harness.model import KickLM, batches
 from kick.harness.perplexity import (
     PerplexityPlan,
@@ -25,12 +25,12 @@ from kick.harness.perplexity import (
     score_windows,
 )
 from kick.harness.plan import Plan, Score, context_window, make_plan
-from kick.harness.rolling import RollingPlan, make_rolling_plan, score_pages
 from kick.harness.scoring import mean_scores, score_task
 from kick.harness.tasks import LoadedTask, load_tasks
-from kick.harness.tiers import why_not
+from kick.harness.word_perplexity import RollingPlan, make_rolling_plan, score_pages
 from kick.store import Journal
 from kick.suite import Suite
+from kick.suite.catalog import Catalog
 from kick.types import BatchSize, Divergence, PlanInfo, Skipped, TaskInfo, Tier
 
 

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from kick.engines.torch.batching import Row, ScoreBatch, padded_tokens, score_batches
+from kick.engines.torch.forward import Forward, Prefix
+from kick.engines.torch.head import Head, token_losses
+from kick.engines.torch.memory import Memory
 from kick.errors import InputError
 from kick.files import sync
-from kick.harness.forward import Forward, Prefix
-from kick.harness.head import Head, token_losses
-from kick.harness.layout import Row, ScoreBatch, padded_tokens, score_batches
-from kick.harness.memory import Memory
 from kick.harness.plan import Encoder, Plan, Score, build_requests
 from kick.harness.tasks import LoadedTask
 from kick.store import Journal

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from kick.catalog import Catalog
 from kick.checkpoints import read_config, read_tokenizer
 from kick.harness.checks import TaskCheck, check_task, rendered
 from kick.harness.plan import build_requests, context_window, make_plan
 from kick.harness.tasks import load_tasks
+from kick.suite.catalog import Catalog
 
 SEED = 1234  # of lm-eval's few-shot sampler, as suites have it where they name none
 

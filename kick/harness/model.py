@@ -14,11 +14,18 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from kick.checkpoints import Loaded
-from kick.harness.forward import Forward
-from kick.harness.generation import Completer, GenerateBatch, Prompt, complete, generate_batches, set_greedy
-from kick.harness.layout import ScoreBatch, padded_tokens, score_batches
-from kick.harness.likelihood import log_likelihoods
-from kick.harness.memory import Memory
+from kick.engines.torch.batching import ScoreBatch, padded_tokens, score_batches
+from kick.engines.torch.forward import Forward
+from kick.engines.torch.generation import (
+    Completer,
+    GenerateBatch,
+    Prompt,
+    complete,
+    generate_batches,
+    set_greedy,
+)
+from kick.engines.torch.likelihood import log_likelihoods
+from kick.engines.torch.memory import Memory
 from kick.harness.plan import Encoder, Generate, Plan, Request, Score, asked_hash, encode_requests
 from kick.store import Journal
 from kick.types import BatchSize, Tier
@@ -34,7 +41,7 @@ class KickLM(HFLM):  # type: ignore[misc]
     Args:
         loaded: the checkpoint.
         batch: the size of a batch; at least one request goes through, however long it is.
-        tier: how requests go through the model (see `kick.harness.layout`).
+        tier: how requests go through the model (see `kick.engines.torch.batching`).
         memory: what is known of how much fits.
 
     Raises:

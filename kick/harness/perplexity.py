@@ -14,12 +14,12 @@ import pandas as pd
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from kick.data.corpora import Corpus
+from kick.engines.torch.batching import straight
+from kick.engines.torch.forward import Forward
+from kick.engines.torch.head import token_losses
+from kick.engines.torch.memory import Memory
 from kick.errors import InputError
-from kick.harness.corpora import Corpus
-from kick.harness.forward import Forward
-from kick.harness.head import token_losses
-from kick.harness.layout import straight
-from kick.harness.memory import Memory
 from kick.store import Journal
 from kick.types import BatchSize, PlanInfo, TaskInfo
 

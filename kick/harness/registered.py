@@ -10,9 +10,9 @@ import torch
 from lm_eval.api.registry import register_model
 
 from kick.checkpoints import load
+from kick.engines.torch.tiers import TIERS, choose_tier
 from kick.errors import InputError, nearest
 from kick.harness.model import KickLM
-from kick.harness.tiers import TIERS, choose_tier
 from kick.types import BatchSize
 
 

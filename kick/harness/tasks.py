@@ -13,7 +13,7 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
 from lm_eval.utils import env as templates
 
-from kick.catalog import Catalog, CatalogTask, FunctionName, packaged_tasks
+from kick.suite.catalog import Catalog, CatalogTask, FunctionName, packaged_tasks
 from kick.types import TaskInfo
 
 
@@ -46,7 +46,7 @@ def load_tasks(
         tokenizer: the folder of the reference, for tasks whose items are chosen by their length in tokens.
 
     Raises:
-        InputError: the data are not there (from `kick.harness.datasets`).
+        InputError: the data are not there (from `kick.data.datasets`).
     """
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     _keep_templates()

@@ -16,7 +16,7 @@ _PUNCTUATION = frozenset(string.punctuation + "‘’´`")
 
 
 def factoid_prompt(question: str, separator: Literal["\n", " "]) -> str:
-    """The Factoid-QA prompt: its two sentences are parted by a newline (pruning) or a space (quantisation)."""
+    """The Factoid-QA prompt: its two sentences are parted by a newline (pruning) or a space (quantization)."""
     return f"Please give answer to this question: {question}{separator}The answer is "
 
 
@@ -89,7 +89,7 @@ def factoid_newline(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str,
 
 
 def factoid_space(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
-    """Score a document of FreebaseQA after the prompt of the quantisation script."""
+    """Score a document of FreebaseQA after the prompt of the quantization script."""
     return {"hit": factoid_hit(factoid_prompt(doc["question"], " "), results[0], doc["answers"][0])}
 
 

@@ -36,12 +36,14 @@ def write(
             table, or `out` is a file.
     """
     _check(out, formats, FORMATS)
-    from kick.reports import explorer, frame, html, latex, markdown, model_card, style, web
-    from kick.reports.figures import draw
+    from kick.reports import explorer, frame
+    from kick.reports.figures import style
+    from kick.reports.figures.gallery import draw
     from kick.reports.findings import gather
+    from kick.reports.formats import html, latex, markdown, model_card, web
     from kick.reports.merge import merge
     from kick.reports.published import read
-    from kick.reports.snapshot import Snapshot
+    from kick.store.snapshot import Snapshot
 
     stores = [Snapshot(one) for one in ([store] if isinstance(store, Store) else store)]
     items = explorer.Explorer(stores[0].comparisons()) if len(stores) == 1 and "html" in formats else None

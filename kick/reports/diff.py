@@ -9,8 +9,8 @@ from kick.comparison.paired import compare_pairs
 from kick.comparison.pairing import pair, refuse_unlike
 from kick.errors import InputError
 from kick.reports import text
-from kick.reports.markdown import section
-from kick.reports.tables import NOTHING, Field, Table, mark, metric, name, number, plain
+from kick.reports.formats.markdown import section
+from kick.reports.tables.scores import NOTHING, Field, Table, mark, metric, name, number, plain
 from kick.store import Store
 from kick.types import Comparison, Record, TaskInfo
 

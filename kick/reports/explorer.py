@@ -16,7 +16,7 @@ import pandas as pd
 
 from kick.comparison import Pairs
 from kick.comparison.items import choice_margins, item_changes, listed
-from kick.comparison.moments import Array
+from kick.comparison.statistics.moments import Array
 from kick.reports.findings import Findings
 from kick.reports.text import visible
 from kick.types import Record

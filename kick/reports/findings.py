@@ -18,7 +18,6 @@ from kick.comparison.paired import MARGIN
 from kick.comparison.readouts import Readout, read_readouts
 from kick.comparison.records import CategoryLoss, Diverged, FamilyComparison, MatchingRate
 from kick.errors import InputError
-from kick.recipe import DENSE_RATE, falling
 from kick.reports.text import is_share
 from kick.store import Store
 from kick.types import (
@@ -36,6 +35,7 @@ from kick.types import (
     Refusal,
     TaskInfo,
 )
+from kick.types.recipes import DENSE_RATE, falling
 
 FEWEST_ITEMS = 8  # of a category that is looked at
 HARDEST_HIT = 3  # categories shown of each comparison

@@ -52,10 +52,10 @@ def test_an_adapter_is_merged_into_dense_weights(adapter: Path, tiny_llama: Path
     assert not any(parameter.requires_grad for parameter in loaded.model.parameters())
 
 
-def test_an_adapter_stands_beside_quantised_weights(adapter: Path, tiny_llama: Path) -> None:
+def test_an_adapter_stands_beside_quantized_weights(adapter: Path, tiny_llama: Path) -> None:
     pytest.importorskip("bitsandbytes")
-    alone = load(tiny_llama, dtype="float32", device="cpu", quantiser="bnb-int8")
-    both = load(tiny_llama, dtype="float32", device="cpu", quantiser="bnb-int8", adapter=adapter)
+    alone = load(tiny_llama, dtype="float32", device="cpu", quantizer="bnb-int8")
+    both = load(tiny_llama, dtype="float32", device="cpu", quantizer="bnb-int8", adapter=adapter)
     projection = both.model.model.layers[0].self_attn.q_proj
     assert type(projection.base_layer) is type(alone.model.model.layers[0].self_attn.q_proj)
     assert (logits(both.model) - logits(alone.model)).abs().max() > 0.1

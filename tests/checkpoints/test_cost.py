@@ -6,7 +6,7 @@ import pytest
 
 from kick.checkpoints import cost, describe, load
 from kick.checkpoints.cost import measure_cost, measure_speed
-from kick.checkpoints.load import Loaded
+from kick.checkpoints.loading import Loaded
 from kick.cli import app
 
 

@@ -37,8 +37,8 @@ def test_a_gguf_file_scores_as_the_model_that_it_was_made_from(
             packed = gguf.quantize(parameter.detach().numpy(), packing)
             parameter.data = torch.from_numpy(gguf.dequantize(packed, packing))
     torch.testing.assert_close(loaded.model(**tokens).logits, dense(**tokens).logits, atol=1e-4, rtol=0)
-    assert loaded.simulated[0] == "weights: dequantised from Q8_0"
-    assert loaded.simulated[1].startswith("activations: not quantised")
+    assert loaded.simulated[0] == "weights: dequantized from Q8_0"
+    assert loaded.simulated[1].startswith("activations: not quantized")
 
 
 def test_a_head_that_is_tied_to_the_embeddings_stays_tied(tiny_llama: Path, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, DynamicCache
 
 from kick.checkpoints import changes_on_loading, fingerprint_as_loaded, load
+from kick.engines.torch.tiers import choose_tier
 from kick.errors import InputError
-from kick.harness.tiers import choose_tier
 from tests.tiny import save_model
 
 TOKENS = torch.arange(20, 50)[None]
@@ -36,7 +36,7 @@ class RoundingCache(DynamicCache):
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
 @pytest.mark.parametrize("name", ["llama", "gemma3", "gpt2", "qwen3"])
-def test_a_whole_text_is_read_as_decoding_through_a_quantised_cache_reads_it(
+def test_a_whole_text_is_read_as_decoding_through_a_quantized_cache_reads_it(
     name: str, bits: int, tmp_path: Path
 ) -> None:
     folder = save_model(tmp_path / name, name, scale=5)

@@ -9,8 +9,8 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from kick.checkpoints import changes_on_loading, describe, load
+from kick.engines.torch.tiers import why_not
 from kick.errors import InputError
-from kick.harness.tiers import why_not
 from tests.checkpoints.edits import Q_PROJ, edit_json, edit_weights
 
 HEAD = 8  # of the tiny Llama: 4 heads, which share 2 keys and values; 64 channels; 2 layers

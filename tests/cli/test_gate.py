@@ -8,7 +8,7 @@ import pytest
 
 from kick.types import GateResult, Verdict
 from tests.cli.conftest import TASKS
-from tests.comparison.test_lm_eval_samples import write_run
+from tests.execution.test_lm_eval_samples import write_run
 from tests.results import make_results, write_scores
 
 

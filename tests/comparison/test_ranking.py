@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from kick.comparison.moments import Array, Codes, paired_moments
 from kick.comparison.ranking import Standing, standings
 from kick.comparison.sample import PairedSample
+from kick.comparison.statistics.moments import Array, Codes, paired_moments
 
 
 def sample(a: Array, b: Array, groups: Codes | None = None) -> PairedSample:

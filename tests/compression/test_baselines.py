@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from kick.checkpoints.patterns import violations
+from kick.checkpoints.description.patterns import violations
 from kick.compression.baselines import magnitude
 from kick.errors import InputError
 from tests.matrices import matrices

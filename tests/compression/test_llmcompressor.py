@@ -214,7 +214,7 @@ def test_the_asked_share_of_zeros_is_measured(made: Callable[..., tuple[Path, Re
         assert abs(describe(out, recipe).sparsity - 0.25) < 0.002
 
 
-# --- quantisation ---
+# --- quantization ---
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
@@ -262,7 +262,7 @@ def test_scales_are_folded_so_that_eight_bits_change_little(
         assert float((eight.model(tokens).logits - reference).norm() / reference.norm()) < 0.1
     if method == "smoothquant":
         assert describe(out).quant_method == "compressed-tensors"
-        assert "activations: quantised and dequantised in floating point" in eight.simulated
+        assert "activations: quantized and dequantized in floating point" in eight.simulated
     else:
         assert eight.simulated == ("weights: 8-bit values in a wider dtype",)
 
@@ -290,7 +290,7 @@ def test_autoround_leaves_levels_of_four_bits_that_are_not_the_nearest_ones(
     )
 
 
-def test_a_model_is_quantised_whole_or_not_at_all(
+def test_a_model_is_quantized_whole_or_not_at_all(
     made: Callable[..., tuple[Path, Recipe]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("auto_round")

@@ -391,9 +391,9 @@ def test_a_pattern_that_does_not_fit_a_linear_is_refused_by_its_name(
     assert others_in(tmp_path) == []
 
 
-def test_a_quantised_source_is_refused(source: Path, tmp_path: Path) -> None:
+def test_a_quantized_source_is_refused(source: Path, tmp_path: Path) -> None:
     edit_json(source / "config.json", quantization_config={"quant_method": "gptq", "bits": 4})
-    with pytest.raises(InputError, match=r"quantised already \('gptq'\)"):
+    with pytest.raises(InputError, match=r"quantized already \('gptq'\)"):
         make(HALF, source, tmp_path / "made")
 
 

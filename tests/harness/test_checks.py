@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 
-from kick.catalog import read_catalog
 from kick.errors import InputError
 from kick.harness.checks import (
     RenderedItem,
@@ -16,6 +15,7 @@ from kick.harness.checks import (
 )
 from kick.harness.plan import build_requests
 from kick.harness.tasks import load_tasks
+from kick.suite.catalog import read_catalog
 from tests.data_root import make_data_root
 
 SHOTS = "Question: Who kept the lighthouse?\nAnswer: Maren Holt\n\n"
@@ -125,7 +125,7 @@ def test_multiple_choice_that_is_generated_states_its_chance_too() -> None:
 
 TASK = """
 task: {name}
-custom_dataset: !function kick.harness.datasets.load
+custom_dataset: !function kick.data.datasets.load
 dataset_kwargs: {{path: stanfordnlp/web_questions, splits: [test]}}
 test_split: test
 output_type: generate_until

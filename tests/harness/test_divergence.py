@@ -8,10 +8,10 @@ import torch
 from scipy.special import log_softmax, rel_entr
 
 from kick.checkpoints import Loaded, load
+from kick.engines.torch.forward import Forward
+from kick.engines.torch.memory import Memory
 from kick.errors import InputError
 from kick.harness.divergence import States, TokenPass, TokenScores, columns, compare, summarise
-from kick.harness.forward import Forward
-from kick.harness.memory import Memory
 from kick.harness.plan import Score
 from kick.store import Journal
 from kick.types import BatchSize, Tier

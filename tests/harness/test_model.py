@@ -9,9 +9,9 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from kick.checkpoints import Loaded, load
+from kick.engines.torch.tiers import choose_tier
 from kick.harness.model import KickLM
 from kick.harness.plan import Encoder, Plan, asked_hash, encode_requests
-from kick.harness.tiers import choose_tier
 from kick.store import Journal
 from kick.types import BatchSize, PlanInfo, Tier
 from tests.tiny import CONFIGS, MORE_CONFIGS, save_model

@@ -8,9 +8,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kick.checkpoints import Loaded, load
+from kick.data.corpora import Corpus, load_corpus
+from kick.engines.torch.forward import Forward
 from kick.errors import InputError
-from kick.harness.corpora import Corpus, load_corpus
-from kick.harness.forward import Forward
 from kick.harness.perplexity import (
     PerplexityPlan,
     Stretch,
@@ -171,7 +171,7 @@ def test_stretches_of_unequal_length_do_not_change_each_other(llama: Loaded) -> 
 
 
 def test_logits_are_never_held_for_a_whole_window(llama: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kick.harness.head.PRODUCT", 40 * 384)
+    monkeypatch.setattr("kick.engines.torch.head.PRODUCT", 40 * 384)
     scorer, sizes = _scorer(llama), []
     handle = llama.model.get_output_embeddings().register_forward_hook(
         lambda module, given, logits: sizes.append(logits.shape[-2])

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from lm_eval.models.huggingface import HFLM
 from transformers import AutoConfig, AutoTokenizer, MambaConfig, PreTrainedTokenizerBase
 
-from kick.catalog import read_catalog
 from kick.errors import InputError
 from kick.harness.plan import Encoder, Generate, Score, context_window, draw, make_plan
 from kick.harness.tasks import LoadedTask, load_tasks
+from kick.suite.catalog import read_catalog
 from tests.data_root import make_data_root
 
 

@@ -8,9 +8,9 @@ import torch
 from lm_eval.models.huggingface import HFLM
 
 import kick.harness.registered  # noqa: F401
-from kick.catalog import read_catalog
 from kick.errors import InputError
 from kick.harness.tasks import load_tasks
+from kick.suite.catalog import read_catalog
 from tests.data_root import make_data_root
 
 

@@ -11,13 +11,13 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from transformers import AutoTokenizer
 
-from kick.catalog import read_catalog
 from kick.checkpoints import load
 from kick.harness.model import KickLM
 from kick.harness.plan import make_plan
 from kick.harness.scoring import mean_scores, score_task
 from kick.harness.tasks import LoadedTask, load_tasks
 from kick.store import ITEM_COLUMNS, Journal
+from kick.suite.catalog import read_catalog
 from kick.types import BatchSize
 from tests.data_root import make_data_root
 

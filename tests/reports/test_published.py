@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kick.errors import InputError
-from kick.reports.curves import curve
+from kick.reports.figures.curves import curve
 from kick.reports.findings import Findings, gather
 from kick.reports.published import Published, matching, read
 from tests.reports.small import small_results

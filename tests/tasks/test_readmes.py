@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kick.catalog import CatalogTask, read_catalog
+from kick.suite.catalog import CatalogTask, read_catalog
 
 TASKS = read_catalog().tasks
 LICENCE = re.compile(r"CC-BY|Apache-2\.0|MIT|research use")

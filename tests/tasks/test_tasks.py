@@ -9,9 +9,9 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks._yaml_loader import load_yaml
 
-from kick.catalog import read_catalog
+from kick.data.datasets import load
 from kick.harness.checks import RenderedItem, items_in_shots, references_in_prompts
-from kick.harness.datasets import load
+from kick.suite.catalog import read_catalog
 from tests.data_root import FACTS, make_data_root
 
 TASKS = Path(__file__).parents[2] / "tasks"

@@ -18,12 +18,12 @@ from kick.comparison.sample import PairedSample
 from kick.errors import InputError
 from kick.reports.findings import Findings
 from kick.reports.findings import gather as read_findings
+from kick.reports.formats.web import slug
 from kick.reports.leaderboard.plans import BoardPlan
 from kick.reports.leaderboard.records import NOT_STATED, OVERALL, Base, Board, BoardEntry, Refused
-from kick.reports.snapshot import Snapshot
-from kick.reports.tables import made_by
-from kick.reports.web import slug
+from kick.reports.tables.scores import made_by
 from kick.store import Store
+from kick.store.snapshot import Snapshot
 from kick.types import Cell, TaskInfo
 
 
@@ -186,8 +186,8 @@ def _entry(folder: str, found: Findings, checkpoint: str, names: Mapping[str, st
     record, reference = found.records[checkpoint], found.records[found.reference]
     base = names[reference.fingerprint]
     made, measured = record.checkpoint.recipe, record.description
-    quantiser = measured.quant_method if measured else None
-    phrases = [*([quantiser] if quantiser and not made else []), *made_by(record)]
+    quantizer = measured.quant_method if measured else None
+    phrases = [*([quantizer] if quantizer and not made else []), *made_by(record)]
     bits = float(made.bits) if made and made.bits else measured.bits_per_weight if measured else None
     compared = {task.name: found.entry(task, checkpoint).comparison for task in found.tasks}
     return BoardEntry(
@@ -199,7 +199,7 @@ def _entry(folder: str, found: Findings, checkpoint: str, names: Mapping[str, st
         reference=found.reference,
         checkpoint=checkpoint,
         fingerprint=record.fingerprint,
-        method=made.method if made else quantiser or ("kv_bits" if phrases else NOT_STATED),
+        method=made.method if made else quantizer or ("kv_bits" if phrases else NOT_STATED),
         made_by=", ".join(phrases) or f"method {NOT_STATED}",
         bits=bits,
         record=record,

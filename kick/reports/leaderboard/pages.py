@@ -6,16 +6,18 @@ from typing import Any
 
 import pandas as pd
 
-from kick.reports import frame, provenance, style, text
-from kick.reports import tables as report_tables
-from kick.reports.curves import curve
-from kick.reports.figures import curve_caption
+from kick.reports import frame, text
+from kick.reports.figures import style
+from kick.reports.figures.curves import curve
+from kick.reports.figures.gallery import curve_caption
 from kick.reports.findings import Findings, Group
+from kick.reports.formats.web import data_uri, picture, render
 from kick.reports.leaderboard import tables
 from kick.reports.leaderboard.badge import badge
 from kick.reports.leaderboard.records import OVERALL, Board, BoardEntry
 from kick.reports.leaderboard.words import LEGEND, lead
-from kick.reports.web import data_uri, picture, render
+from kick.reports.tables import provenance
+from kick.reports.tables import scores as report_tables
 from kick.types import Comparison, Estimate
 
 MARK = '<meta name="generator" content="kick">'

@@ -5,7 +5,7 @@ from kick.reports import text
 from kick.reports.findings import Findings
 from kick.reports.leaderboard.records import OVERALL, Board, BoardEntry
 from kick.reports.leaderboard.words import count
-from kick.reports.tables import (
+from kick.reports.tables.scores import (
     MARKS,
     NOTHING,
     Field,

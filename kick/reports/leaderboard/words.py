@@ -1,8 +1,8 @@
 """The words of a leaderboard: what it covers, and how its ranks are made and read."""
 
+from kick.reports.glossary import LEGEND as REPORT_LEGEND
+from kick.reports.glossary import Term
 from kick.reports.leaderboard.records import Board
-from kick.reports.legend import LEGEND as REPORT_LEGEND
-from kick.reports.legend import Term
 
 LEGEND = (
     Term(

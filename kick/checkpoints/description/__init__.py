@@ -1,0 +1,1 @@
+"""What is measured on the stored weights of a checkpoint."""

@@ -1,0 +1,102 @@
+"""How many weights a stored tensor stands for, and in which layout, where a quantizer packs several into one value.
+
+Told by what is stored, never by the bits that a config declares.
+"""
+
+import re
+from collections.abc import Mapping
+
+from kick.checkpoints.folder import FLOATS, StoredTensor, read_tensor
+
+# What quantizers store beside the weights: scales, zero points, shapes, orders, code books.
+_SIDE_TENSOR = re.compile(
+    r"\.(weight|input|output|activation|[kv])_(global_)?(scale|zero_point|shape|g_idx)(_inv)?$"
+    r"|\.(scales|qzeros|g_idx|SCB|weight_format)$"
+    r"|\.weight\.(absmax|quant_map|nested_absmax|nested_quant_map|quant_state\.\w+)$"
+    r"|_scales$"
+)
+_PACKED = re.compile(r"\.(weight_packed|qweight)$|\.weight\.absmax$|_blocks$")
+_SCALES = ("weight_scale", "weight_scale_inv", "scales", "SCB", "weight.absmax")
+
+
+def holds_packed(stored: Mapping[str, StoredTensor]) -> bool:
+    """Whether any tensor of a checkpoint is of a packed layout, whatever its config declares."""
+    return any(_PACKED.search(name) for name in stored)
+
+
+def weight_count(tensor: StoredTensor, stored: Mapping[str, StoredTensor]) -> int:
+    """The weights that one tensor of a quantized checkpoint holds: 0 for scales and their like.
+
+    Knows the layouts of compressed-tensors, GPTQ, AWQ, bitsandbytes 4-bit and MXFP4; any other tensor holds as
+    many weights as values.
+
+    Args:
+        tensor: the tensor.
+        stored: every tensor of the checkpoint by name.
+    """
+    module, _, kind = tensor.name.rpartition(".")
+    if _SIDE_TENSOR.search(tensor.name):
+        return 0
+    if kind == "weight_packed" and f"{module}.weight_shape" in stored:
+        return int(read_tensor(stored[f"{module}.weight_shape"]).prod())
+    if kind == "qweight" and {f"{module}.qzeros", f"{module}.scales"} <= stored.keys():
+        outputs = stored[f"{module}.scales"].shape[-1]
+        bits = (
+            32 * stored[f"{module}.qzeros"].shape[-1] / outputs
+        )  # zero points are packed as the weights are
+        return round(tensor.numel * 32 / bits)
+    if tensor.dtype == "U8" and (
+        kind.endswith("_blocks") or kind == "weight_packed" or f"{tensor.name}.absmax" in stored
+    ):
+        return 2 * tensor.numel
+    return tensor.numel
+
+
+def module_of(name: str) -> str:
+    """The module that a tensor belongs to, by its name: that of its weight for a scale, too."""
+    side = _SIDE_TENSOR.search(name)
+    if side:
+        return name[: side.start()]
+    if name.endswith("_blocks"):
+        return name.removesuffix("_blocks")
+    module, _, kind = name.rpartition(".")
+    return name if module.endswith(".experts") and kind != "weight" else module
+
+
+def layout(tensor: StoredTensor, stored: Mapping[str, StoredTensor]) -> str:
+    """The layout of a weight by what lies beside it: `dense`, or as the format's own library names it.
+
+    Args:
+        tensor: the weight.
+        stored: at least the tensors of its module, by name.
+    """
+    module, _, kind = tensor.name.rpartition(".")
+    beside = {name for name in _SCALES if f"{module}.{name}" in stored}
+    if kind == "weight_packed":
+        if tensor.dtype == "U8":
+            return f"{'nvfp4' if f'{module}.weight_global_scale' in stored else 'mxfp4'}-pack-quantized"
+        return "pack-quantized"
+    if kind == "qweight" and "scales" in beside:
+        return "gptq" if tensor.shape[-1] == stored[f"{module}.scales"].shape[-1] else "awq"
+    if "weight.absmax" in beside:
+        state = next((name for name in stored if name.startswith(f"{tensor.name}.quant_state.")), "4bit")
+        return f"bitsandbytes {state.rpartition('__')[2]}"
+    if "SCB" in beside:
+        return "bitsandbytes int8"
+    if kind.endswith("_blocks"):
+        return "mxfp4"
+    if tensor.dtype in FLOATS:
+        return "dense"
+    return "float-quantized" if tensor.dtype.startswith("F8") else "int-quantized"
+
+
+def scale_count(tensor: StoredTensor, stored: Mapping[str, StoredTensor]) -> int:
+    """How many scales a weight has; 0 for one that has none."""
+    module = module_of(tensor.name)
+    names = (*(f"{module}.{name}" for name in _SCALES), f"{module}_scales")
+    return sum(stored[name].numel for name in names if name in stored)
+
+
+def zero_is_zero(tensor: StoredTensor, stored: Mapping[str, StoredTensor]) -> bool:
+    """Whether a stored zero stands for the weight zero: not beside a zero point."""
+    return f"{module_of(tensor.name)}.weight_zero_point" not in stored

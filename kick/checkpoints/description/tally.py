@@ -1,0 +1,135 @@
+"""Adds up what is measured tensor by tensor into the description of a checkpoint, whatever kind of file it lies in."""
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+from kick.errors import InputError
+from kick.types.measures import Description, LinearWeights, StoredAs
+
+_LAYER = re.compile(r"(?<![^.])\d+(?![^.])")  # the first number in a name
+
+
+@dataclass
+class Tally:
+    """The sums over the tensors that were added."""
+
+    parameters: int = 0
+    zeros: int = 0
+    packed: int = 0
+    tensor_bytes: int = 0
+    elements: Counter[str] = field(default_factory=Counter)  # by stored dtype
+    linears: list[LinearWeights] = field(default_factory=list)
+    experts: Counter[str] = field(default_factory=Counter)  # weights in the experts of a layer, by its name
+    expert_ids: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    broken: Counter[str] = field(default_factory=Counter)  # groups that break a pattern
+    groups: Counter[str] = field(default_factory=Counter)
+
+    def add(self, dtype: str, elements: int, size: int, weights: int, zeros: int | None) -> None:
+        """One stored tensor of `size` bytes; `zeros` is None where it is packed."""
+        self.elements[dtype] += elements
+        self.tensor_bytes += size
+        self.parameters += weights
+        self.zeros += zeros or 0
+        self.packed += weights if zeros is None else 0
+
+    def add_expert(self, layer: str, ids: set[str], weights: int) -> None:
+        """Weights that belong to the experts `ids` of a layer."""
+        self.experts[layer] += weights
+        self.expert_ids[layer] |= ids
+
+    def add_groups(self, pattern: str, broken: int, groups: int) -> None:
+        self.broken[pattern] += broken
+        self.groups[pattern] += groups
+
+    def active(self, experts_per_token: int | None) -> int | None:
+        """Parameters that a token goes through; None where experts are stored and how many it uses is not told."""
+        if not self.experts:
+            return self.parameters
+        if experts_per_token is None:
+            return None
+        idle = 0.0
+        for layer, weights in self.experts.items():
+            count = len(self.expert_ids[layer])
+            idle += weights * (1 - min(experts_per_token, count) / count)
+        return self.parameters - round(idle)
+
+    def describe(
+        self,
+        architecture: str,
+        *,
+        bytes_on_disk: int,
+        quant_method: str | None,
+        experts_per_token: int | None,
+        pattern: str | None,
+    ) -> Description:
+        """The description; `pattern` is the one whose broken groups stand for the recipe's.
+
+        Raises:
+            InputError: no Linears were added.
+        """
+        if not self.linears:
+            raise InputError(
+                f"no Linears of decoder blocks among its {sum(self.elements.values()):,} values."
+            )
+        weights = sum(linear.weights for linear in self.linears)
+        zeros = sum(linear.zeros or 0 for linear in self.linears)
+        shares = [(linear.zeros or 0) / linear.weights for linear in self.linears]
+        linear_bytes = sum(linear.bytes for linear in self.linears)
+        patterns = {name: self.broken[name] / groups for name, groups in self.groups.items() if groups}
+        return Description(
+            architecture=architecture,
+            parameters=self.parameters,
+            nonzero=self.parameters - self.zeros,
+            linear_parameters=weights,
+            linear_zeros=zeros,
+            sparsity=zeros / weights,
+            sparsity_min=min(shares),
+            sparsity_max=max(shares),
+            bytes_on_disk=bytes_on_disk,
+            bits_per_weight=8 * bytes_on_disk / self.parameters,
+            stored_dtypes=dict(self.elements),
+            quant_method=quant_method,
+            packed=self.packed,
+            nm_violations=patterns.get(pattern) if pattern else None,
+            active=self.active(experts_per_token),
+            linear_bytes=linear_bytes,
+            linear_bits_per_weight=8 * linear_bytes / weights,
+            tensor_bytes=self.tensor_bytes,
+            layers=_layers(self.linears),
+            patterns=patterns,
+            stored_as=_stored_as(self.linears),
+        )
+
+
+def _layers(linears: list[LinearWeights]) -> tuple[float, ...]:
+    """The sparsity of each decoder layer, by the number in the names."""
+    sums: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+    for linear in linears:
+        number = _LAYER.search(linear.name)
+        assert number is not None  # what makes it a decoder Linear
+        layer = sums[int(number[0])]
+        layer[0] += linear.zeros or 0
+        layer[1] += linear.weights
+    return tuple(zeros / weights for _, (zeros, weights) in sorted(sums.items()))
+
+
+def _stored_as(linears: list[LinearWeights]) -> tuple[StoredAs, ...]:
+    """Linears of one format, dtype, width and group size together; widths to a tenth of a bit, groups to a weight."""
+    alike: dict[tuple[object, ...], list[LinearWeights]] = defaultdict(list)
+    for linear in linears:
+        group = None if linear.group_size is None else round(linear.group_size)
+        alike[linear.format, linear.dtype, round(linear.value_bits, 1), group].append(linear)
+    found = [
+        StoredAs(
+            format=members[0].format,
+            dtype=members[0].dtype,
+            value_bits=min(member.value_bits for member in members),
+            group_size=members[0].group_size,
+            linears=len(members),
+            weights=sum(member.weights for member in members),
+            bytes=sum(member.bytes for member in members),
+        )
+        for members in alike.values()
+    ]
+    return tuple(sorted(found, key=lambda stored: -stored.weights))

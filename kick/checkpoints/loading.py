@@ -1,0 +1,370 @@
+"""A checkpoint folder -> a model and its tokenizer, or a refusal that says why: nothing is loaded half."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kick.checkpoints.adapters import adapter_fingerprint, attach
+from kick.checkpoints.checks import (
+    check_code,
+    check_quantizer,
+    check_sparse_files,
+    check_values,
+    quant_method,
+    quantization_config,
+)
+from kick.checkpoints.folder import StoredTensor, config_json, read_json, stored_tensors
+from kick.checkpoints.gguf import FLOATS as GGUF_FLOATS
+from kick.checkpoints.gguf import check_tokenizer, read_converted
+from kick.checkpoints.kv_cache import does, round_cache
+from kick.checkpoints.loaders import build_and_fill, find_loader
+from kick.checkpoints.quantizers import (
+    QUANTIZERS,
+    LinearMemory,
+    bytes_in_memory,
+    check_rows,
+    linears_in_memory,
+    release,
+)
+from kick.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+_FLOAT_DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+_SPECIAL = ("bos", "eos", "pad", "unk")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready to score: in eval mode, without gradients, on its device."""
+
+    model: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    dtype: str  # float32, bfloat16 or float16
+    device: str  # cpu or cuda
+    loading: tuple[str, ...]  # what was done to the stored weights on loading, a phrase each
+    simulated: tuple[str, ...]  # what differs from the model as it would be deployed, a phrase each
+    memory: int  # bytes of parameters and buffers, scales included, before the first forward
+    linears: LinearMemory
+
+
+def load(
+    folder: Path,
+    *,
+    dtype: str,
+    device: str,
+    trust_remote_code: bool = False,
+    tokenizer_folder: Path | None = None,
+    adapter: Path | None = None,
+    quantizer: str | None = None,
+    loader: str | None = None,
+    kv_bits: int | None = None,
+) -> Loaded:
+    """Load a folder strictly.
+
+    Args:
+        folder: a Hugging Face folder with safetensors.
+        dtype: auto (what the config states, or else what most weights are stored as), float32, bfloat16 or
+            float16.
+        device: cpu or cuda.
+        trust_remote_code: run the Python files that the folder brings.
+        tokenizer_folder: where the tokenizer lies, if not with the model.
+        adapter: the folder of a PEFT adapter. It is merged into dense weights, and stands beside quantized ones.
+        quantizer: one of `kick.checkpoints.quantizers.QUANTIZERS`, that quantizes dense weights on loading.
+        loader: the name of a plug-in that builds the model (`kick.checkpoints.loaders`).
+        kv_bits: 2..8, that keys and values are rounded to (`kick.checkpoints.kv_cache`).
+
+    Raises:
+        InputError: files are missing or damaged; the quantizer is unknown; keys are missing, unexpected or of
+            another shape than the model's; a tensor is not finite or constant; the tokenizer does not fit the
+            embeddings; the folder needs code that was not trusted, a package that is not installed, or a GPU
+            that is not there; or `kv_bits` cannot reach the model's attention.
+    """
+    config = config_json(folder)
+    tensors = stored_tensors(folder)
+    _check_device(device)
+    _check_ways(
+        folder, config, quantizer, loader
+    )  # importing a loader may make its model known to transformers
+    check_code(folder, config, trust_remote_code)
+    check_quantizer(folder, config, device)
+    check_sparse_files(folder, tensors)
+    dtype = _resolve_dtype(folder, config, tensors, dtype)
+    check_values(folder, tensors, dtype, quantized=quant_method(config) is not None)
+    tokenizer = read_tokenizer(tokenizer_folder or folder, trust_remote_code)
+    if read_converted(folder):
+        check_tokenizer(folder, tokenizer)
+    if loader is not None:
+        model = _build_model(folder, tensors, dtype, device, loader)
+    else:
+        model = _load_model(folder, dtype, device, trust_remote_code, quantizer)
+    if quantizer is not None:
+        check_rows(model, quantizer, device)
+    _check_tying(folder, model)
+    loading = []
+    if loader is not None:
+        loading.append(f"built by the loader {loader} ({find_loader(loader)[1]})")
+    if quantizer is not None:
+        loading.append(f"quantized by {quantizer} ({release(quantizer)}): {QUANTIZERS[quantizer].does}")
+    if adapter is not None:
+        dense = quantizer is None and quant_method(config) is None
+        model = attach(model, adapter, merge=dense)
+        loading.append(
+            f"adapter merged into the weights, in {dtype}" if dense else "adapter beside the weights"
+        )
+    _check_vocabulary(folder, model, tokenizer)
+    model.eval()
+    model.requires_grad_(False)
+    remarks = simulated(folder, config, device)
+    memory, linears = bytes_in_memory(model), linears_in_memory(model)
+    if kv_bits is not None:
+        round_cache(model, kv_bits)
+        remarks += (f"KV cache: {does(kv_bits)}",)
+    return Loaded(model, tokenizer, dtype, device, tuple(loading), remarks, memory, linears)
+
+
+def changes_on_loading(
+    *,
+    adapter: Path | None = None,
+    quantizer: str | None = None,
+    loader: str | None = None,
+    kv_bits: int | None = None,
+) -> dict[str, str]:
+    """What `load` does to the stored weights, by kind: hashes and releases that tell one model from another.
+
+    Raises:
+        InputError: the adapter is not one, or a package is not installed.
+    """
+    changes = {}
+    if adapter is not None:
+        changes["adapter"] = adapter_fingerprint(adapter)
+    if quantizer is not None:
+        changes["quantizer"] = f"{quantizer}, {release(quantizer)}"
+    if loader is not None:
+        changes["loader"] = f"{loader}, {find_loader(loader)[1]}"
+    if kv_bits is not None:
+        changes["kv_bits"] = does(kv_bits)
+    return changes
+
+
+def read_tokenizer(folder: Path, trust_remote_code: bool = False) -> "PreTrainedTokenizerBase":
+    """The folder's tokenizer, without its model.
+
+    Raises:
+        InputError: its files are missing or damaged, or it needs code that was not trusted.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=trust_remote_code, local_files_only=True
+        )
+    except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{folder}: the tokenizer cannot be loaded ({_first_line(error)}). Copy the tokenizer files of "
+            "the original model into the folder."
+        ) from error
+
+
+def read_config(folder: Path, trust_remote_code: bool = False) -> "PretrainedConfig":
+    """The folder's config as transformers reads it; its `dtype` is what `load` resolves 'auto' to.
+
+    Raises:
+        InputError: it is missing or damaged, or its model is unknown or needs code that was not trusted.
+    """
+    import torch
+    from transformers import AutoConfig
+
+    config = config_json(folder)
+    check_code(folder, config, trust_remote_code)
+    try:
+        read = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code, local_files_only=True)
+    except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{folder}: config.json cannot be used ({_first_line(error)}). Restore the one that belongs to "
+            "the weights."
+        ) from error
+    read.dtype = getattr(torch, _resolve_dtype(folder, config, stored_tensors(folder), "auto"))
+    return read
+
+
+def simulated(folder: Path, config: dict[str, Any], device: str) -> tuple[str, ...]:
+    """What differs between the model that is scored and the one that would be deployed, a phrase each."""
+    found = []
+    made = folder / "kick.json"
+    gguf = read_converted(folder)
+    if gguf and (kinds := [kind for kind in gguf.kinds if kind not in GGUF_FLOATS]):
+        found.append(f"weights: dequantized from {', '.join(sorted(kinds))}")
+        found.append(
+            "activations: not quantized, which llama.cpp does for its products with quantized weights"
+        )
+    recipe = read_json(made, "Make the folder again.").get("recipe", {}) if made.is_file() else {}
+    method = quant_method(config)
+    if recipe.get("bits") is not None and method is None:
+        found.append(f"weights: {recipe['bits']}-bit values in a wider dtype")
+    if recipe.get("rank") is not None:
+        found.append("weights: low-rank factors multiplied out")
+    declared = quantization_config(config) or {}
+    if method == "compressed-tensors":
+        found.append("weights: dequantized")
+        groups = (declared.get("config_groups") or {}).values()
+        if any(isinstance(group, dict) and group.get("input_activations") for group in groups):
+            found.append("activations: quantized and dequantized in floating point")
+        if declared.get("kv_cache_scheme"):
+            found.append("KV cache: quantized and dequantized in floating point")
+    elif method in ("fp8", "mxfp8", "mxfp4") and device == "cpu":
+        found.append("weights: dequantized")
+        found.append("activations: not quantized")
+    return tuple(found)
+
+
+def _check_ways(folder: Path, config: dict[str, Any], quantizer: str | None, loader: str | None) -> None:
+    if quantizer is not None:
+        release(quantizer)
+        method = quant_method(config)
+        if method is not None or loader is not None:
+            by = (
+                f"config.json declares quant_method '{method}'"
+                if method
+                else f"it is built by the loader '{loader}'"
+            )
+            raise InputError(
+                f"{folder}: '{quantizer}' quantizes dense checkpoints, and {by}. Remove `quantizer`."
+            )
+    if loader is not None:
+        find_loader(loader)
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    if device not in ("cpu", "cuda"):
+        raise InputError(f"device '{device}' is neither 'cpu' nor 'cuda'.")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            "device 'cuda' was asked for, and torch finds no GPU. Use 'cpu', or install a CUDA build."
+        )
+
+
+def _resolve_dtype(folder: Path, config: dict[str, Any], tensors: list[StoredTensor], dtype: str) -> str:
+    if dtype not in DTYPES:
+        raise InputError(f"dtype '{dtype}' is unknown. {nearest(dtype, DTYPES)}")
+    if dtype != "auto":
+        return dtype
+    text = config.get("text_config") if isinstance(config.get("text_config"), dict) else {}
+    stated = [part.get(key) for part in (config, text or {}) for key in ("dtype", "torch_dtype")]
+    for name in stated:
+        if name is not None:
+            name = str(name).removeprefix("torch.")
+            if name not in DTYPES[1:]:
+                raise InputError(
+                    f"{folder}: config.json states dtype '{name}'. Give one: {', '.join(DTYPES[1:])}."
+                )
+            return name
+    stored: Counter[str] = Counter()
+    for tensor in tensors:
+        if tensor.dtype in _FLOAT_DTYPES:
+            stored[_FLOAT_DTYPES[tensor.dtype]] += tensor.numel
+    if not stored:
+        raise InputError(f"{folder}: neither config.json nor the weights say which dtype to load. Give one.")
+    return stored.most_common(1)[0][0]
+
+
+def _build_model(
+    folder: Path, tensors: list[StoredTensor], dtype: str, device: str, loader: str
+) -> "PreTrainedModel":
+    import torch
+
+    config = read_config(folder)
+    config.dtype = getattr(torch, dtype)
+    try:
+        model, info = build_and_fill(loader, folder, config, tensors, config.dtype)
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from error
+    _check_keys(folder, info)
+    return model.to(device)
+
+
+def _load_model(
+    folder: Path, dtype: str, device: str, trust_remote_code: bool, quantizer: str | None
+) -> "PreTrainedModel":
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    # Only where one is asked for: a None would hide what the folder's own config declares.
+    asked = {"quantization_config": QUANTIZERS[quantizer].config(getattr(torch, dtype))} if quantizer else {}
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=getattr(torch, dtype),
+            device_map=device if device == "cuda" else None,
+            **asked,
+            trust_remote_code=trust_remote_code,
+            local_files_only=True,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # so that they are listed, and refused below
+            output_loading_info=True,
+        )
+    except ImportError as error:
+        raise InputError(f"{folder} needs a package that is not installed: {_first_line(error)}") from error
+    except (OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError) as error:
+        raise InputError(f"{folder} cannot be loaded by transformers: {_first_line(error)}") from error
+    _check_keys(folder, info)
+    return model
+
+
+def _check_keys(folder: Path, info: dict[str, Any]) -> None:
+    """Refuses a model that is not exactly what the folder stores; `info` is transformers' loading info."""
+    mismatched = [f"{name} {list(stored)} for {list(own)}" for name, stored, own in info["mismatched_keys"]]
+    for problem, names in (
+        ("of another shape than config.json makes the model", mismatched),
+        ("missing, and would be random", info["missing_keys"]),
+        ("unknown to the model, and would be ignored", info["unexpected_keys"]),
+        ("not loaded", info["error_msgs"]),
+    ):
+        if names:
+            listed = sorted(str(name) for name in names)
+            shown = ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
+            raise InputError(
+                f"{folder}: tensors are {problem}: {shown}. Restore the config.json that belongs to the "
+                "weights, or export the checkpoint again."
+            )
+
+
+def _check_tying(folder: Path, model: "PreTrainedModel") -> None:
+    """Refuses a head of its own where the config ties it: one loader would use it, the next would not."""
+    head = model.get_output_embeddings()
+    tied = getattr(model.config.get_text_config(), "tie_word_embeddings", False)
+    if tied and head is not None and head.weight is not model.get_input_embeddings().weight:
+        raise InputError(
+            f"{folder}: config.json ties the head to the embeddings, but a head with other values is stored. "
+            "Set tie_word_embeddings to false if the head is meant, or remove it from the weights."
+        )
+
+
+def _check_vocabulary(folder: Path, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Every token that a text or padding can produce needs an embedding row.
+
+    Added special tokens beyond the rows are let pass unless they are BOS, EOS, PAD or UNK: Gemma 3's text
+    models ship with an image token that has no row.
+    """
+    rows = model.get_input_embeddings().weight.shape[0]
+    specials = {getattr(tokenizer, f"{name}_token") for name in _SPECIAL}
+    added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special} - specials
+    outside = {
+        token: index for token, index in tokenizer.get_vocab().items() if index >= rows and token not in added
+    }
+    if outside:
+        token, index = max(outside.items(), key=lambda item: item[1])
+        raise InputError(
+            f"{folder}: the tokenizer has more tokens ({index + 1}, the last is {token!r}) than the model "
+            f"has embedding rows ({rows}). Use the tokenizer of the model, or resize its embeddings."
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,1 @@
+"""What executes a plan: token-id requests in, responses out."""

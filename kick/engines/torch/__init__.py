@@ -1,0 +1,1 @@
+"""kick's own scorer, on torch and transformers alone."""

@@ -1,0 +1,1 @@
+"""A suite becomes jobs, jobs become cells in a results folder."""

@@ -1,0 +1,1 @@
+"""A policy becomes a verdict with an exit code."""

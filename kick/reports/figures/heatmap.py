@@ -1,0 +1,89 @@
+"""The grid at a glance: how much of each task every checkpoint keeps, as shades that also read in greyscale."""
+
+import math
+
+import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from kick.reports import text
+from kick.reports.figures import style
+from kick.reports.findings import Entry, Findings
+from kick.reports.tables.scores import mark
+from kick.types import TaskInfo
+
+MAX_CHECKPOINTS = 24  # beyond it, fields are too narrow to read
+_CELL = (0.86, 0.42)  # inches
+
+
+def heatmap(findings: Findings) -> Figure | None:
+    """Tasks as rows, candidates as columns; None where there are too many candidates or nothing to show.
+
+    A perplexity that rose by 20 % has the shade of a score that lost 20 %.
+    """
+    candidates = findings.checkpoints[1:]
+    compared = any(findings.entry(task, name).comparison for task in findings.tasks for name in candidates)
+    if not compared or len(candidates) > MAX_CHECKPOINTS:
+        return None
+    with matplotlib.rc_context(style.RC | {"axes.grid": False}):
+        figure = Figure(figsize=(_CELL[0] * len(candidates), _CELL[1] * len(findings.tasks)))
+        axes = figure.add_axes((0, 0, 1, 1))
+        shades = [[_kept(task, findings.entry(task, name)) for name in candidates] for task in findings.tasks]
+        colours = matplotlib.colormaps["cividis"].with_extremes(bad="white")
+        image = axes.imshow(shades, cmap=colours, vmin=0, vmax=100, aspect="auto")
+        for row, task in enumerate(findings.tasks):
+            for column, name in enumerate(candidates):
+                light = not shades[row][column] < 55
+                if findings.entry(task, name).at_chance:
+                    corner = (column - 0.5, row - 0.5)
+                    axes.add_patch(
+                        Rectangle(corner, 1, 1, fill=False, hatch="//", edgecolor="#00000055", linewidth=0)
+                    )
+                axes.text(
+                    column,
+                    row,
+                    _words(task, findings.entry(task, name)),
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color=style.INK if light else "white",
+                )
+        axes.set_xticks(range(len(candidates)), candidates, rotation=35, ha="left", rotation_mode="anchor")
+        axes.xaxis.tick_top()
+        axes.set_yticks(range(len(findings.tasks)), [task.name for task in findings.tasks])
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        for group in findings.groups[:-1]:
+            edge = candidates.index(group.candidates[-1]) + 0.5
+            axes.axvline(edge, color="white", linewidth=4)
+        bar = figure.colorbar(image, ax=axes, pad=0.02, fraction=0.03)
+        bar.set_label(f"% of {findings.reference} kept")
+        bar.outline.set_visible(False)
+        note = (
+            "Recovery in %, for perplexity the ratio to the reference. ✓ shown to be within 5 %, ✗ shown not to be, "
+            "? cannot tell.\nHatched: the score is not above chance. Intervals, n and noise floor: see the tables."
+        )
+        axes.annotate(note, (0, -0.04), xycoords="axes fraction", va="top", fontsize=7.5, color=style.NOTE)
+    return figure
+
+
+def _kept(task: TaskInfo, entry: Entry) -> float:
+    """What is left of the reference, in %, 0..100; NaN where there is nothing to compare."""
+    if entry.comparison is None or entry.comparison.ratio is None:
+        return math.nan
+    ratio = entry.comparison.ratio.value
+    if math.isnan(ratio):
+        return 0.0
+    return min(100.0, max(0.0, 100 * (ratio if task.higher_is_better else 2 - ratio)))
+
+
+def _words(task: TaskInfo, entry: Entry) -> str:
+    comparison = entry.comparison
+    if comparison is None:
+        return "not run" if entry.cell is None else "refused"
+    if comparison.ratio is None:
+        return "ref. 0"
+    ratio = comparison.ratio.value
+    if not task.higher_is_better:
+        return f"{text.TIMES}{text.quantity(ratio)} {mark(comparison)}"
+    return f"{100 * ratio:.0f} {mark(comparison)}"

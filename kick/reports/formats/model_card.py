@@ -1,0 +1,80 @@
+"""The evaluation section of a model card, for whoever publishes a compressed checkpoint on the Hugging Face hub."""
+
+import math
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from kick.reports import text
+from kick.reports.findings import Findings
+from kick.reports.formats.markdown import table
+from kick.reports.tables import provenance
+from kick.reports.tables.scores import SCORES_NOTE, Table, metric, name, number, plain, relative
+from kick.types import Estimate, Family, TaskInfo
+
+# The hub's names of tasks.
+_TASK_TYPES: dict[Family, str] = {
+    "factoid_qa": "question-answering",
+    "multihop_reasoning": "question-answering",
+    "incontext_qa": "question-answering",
+    "summarization": "summarization",
+    "multiple_choice": "multiple-choice",
+    "perplexity": "text-generation",
+    "other": "text-generation",
+}
+
+
+def card(findings: Findings, candidate: str) -> str:
+    """The section with its metadata: `model-index` as YAML, then what is left of the reference on each task."""
+    parts = [_metadata(findings, candidate), "## Evaluation", _origin(findings, candidate)]
+    parts += [table(_scores(findings, candidate)), SCORES_NOTE]
+    return "\n\n".join(parts) + "\n"
+
+
+def _metadata(findings: Findings, candidate: str) -> str:
+    results = [
+        _result(task, score)
+        for task in findings.tasks
+        if (score := findings.entry(task, candidate).score) and math.isfinite(score.value)
+    ]
+    data = ModelCardData(model_name=candidate, eval_results=results or None)
+    return f"---\n{data.to_yaml()}\n---"
+
+
+def _result(task: TaskInfo, score: Estimate) -> EvalResult:
+    return EvalResult(
+        task_type=_TASK_TYPES[task.family],
+        dataset_type=task.name,
+        dataset_name=task.name,
+        metric_type="perplexity" if task.family == "perplexity" else task.metric,
+        metric_value=round(100 * score.value if text.is_share(task) else score.value, 2),
+    )
+
+
+def _origin(findings: Findings, candidate: str) -> str:
+    cells = [cell for cell in findings.cells() if cell.checkpoint == candidate]
+    record = findings.records.get(candidate)
+    weights = f" Weights: {text.markdown_code(record.fingerprint[:16])}." if record else ""
+    return (
+        f"Scored beside {text.markdown_code(findings.reference)} on the same items with "
+        f"{text.markdown(provenance.versions(cells) or 'nothing yet', None)}.{weights}"
+    )
+
+
+def _scores(findings: Findings, candidate: str) -> Table:
+    header = (
+        plain("task"),
+        number("n"),
+        number(f"reference: {findings.reference}"),
+        number("this model"),
+        number("left of the reference"),
+    )
+    rows = []
+    for task in findings.tasks:
+        mine, other = findings.entry(task, candidate), findings.entry(task, findings.reference)
+        fields = [
+            number(text.score(entry.score, task)) if entry.score else plain(entry.problem or "–")
+            for entry in (other, mine)
+        ]
+        n = number(str(mine.score.n)) if mine.score else plain("–")
+        rows.append((name(task.name, metric(task)), n, *fields, number(relative(mine, task))))
+    return Table("evaluation", "Evaluation", header, tuple(rows))

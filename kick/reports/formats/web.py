@@ -1,0 +1,99 @@
+"""What every web page of kick is made with: templates, style, script, and the policy that lets it do no more than that.
+
+A page is one self-contained file: it asks nothing of any server. Everything foreign goes through Jinja's escape.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from kick.reports.text import one_line
+
+_TEMPLATES = Path(__file__).parents[1] / "templates"
+_PIXELS_A_POINT = 1.6  # the figures' 8 points are the 13 pixels of the tables
+
+_WIDE = 700  # pixels
+
+
+class Picture(NamedTuple):
+    """A figure in a page."""
+
+    uri: str
+    width: int  # pixels, where the screen has as many
+
+    @property
+    def wide(self) -> bool:
+        """Whether it has several panels side by side."""
+        return self.width > _WIDE
+
+
+def render(template: str, scripts: tuple[str, ...], content: Mapping[str, Any]) -> str:
+    """A page.
+
+    Args:
+        template: its file in `templates/`, which extends `page.html`.
+        scripts: files in `templates/` that make up its script, after `page.js`.
+        content: what the template asks for.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters["shown"] = lambda line: one_line(line, 600)
+    environment.filters["slug"] = slug
+    style, script = _read("page.css"), "\n".join(_read(name) for name in ("page.js", *scripts))
+    return environment.get_template(template).render(
+        style=style, script=script, policy=_policy(style, script), **content
+    )
+
+
+def slug(text: str) -> str:
+    """Text as an id: letters, digits and hyphens, and a hash where that loses something."""
+    kept = "".join(character if character.isascii() and character.isalnum() else "-" for character in text)
+    plain = text.replace("_", "-").replace(".", "-")
+    return kept if kept == plain else f"{kept}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+
+def file_name(text: str) -> str:
+    """Text as the name of a file that a link may hold: itself where it can be, else its slug."""
+    return text if re.fullmatch(r"[A-Za-z0-9_.-]+", text) else slug(text)
+
+
+def data_uri(svg: bytes | None) -> str:
+    """A picture that lies in the page; empty for none."""
+    return "" if svg is None else f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
+
+
+def picture(svg: bytes | None) -> Picture | None:
+    """A figure that lies in the page, in the size in which its text is as large as that of other figures."""
+    if svg is None:
+        return None
+    width = re.search(rb'<svg[^>]* width="([0-9.]+)pt"', svg)
+    assert width, "a figure of matplotlib's has a width"
+    return Picture(data_uri(svg), round(_PIXELS_A_POINT * float(width[1])))
+
+
+def script_json(data: object) -> str:
+    """JSON that may stand in a script element: nothing in it ends the element."""
+    return json.dumps(data).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _read(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """A content security policy: this style, this script, pictures that lie in the page; no requests."""
+    return (
+        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(content: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"

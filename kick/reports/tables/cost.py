@@ -1,0 +1,154 @@
+"""Cost beside quality: what each checkpoint takes to keep and to run, and what it keeps of each task family."""
+
+from kick.reports import text
+from kick.reports.findings import Findings
+from kick.reports.tables.scores import (
+    MARKS,
+    NOTHING,
+    Field,
+    Table,
+    column,
+    mark,
+    name,
+    number,
+    outcome,
+    plain,
+)
+from kick.reports.tables.sizes import Size, size
+from kick.types import Family, TaskInfo
+from kick.types.measures import Cost, Speed
+
+NOTE = (
+    "Stored: the weight files as they lie on the disk. Smallest: what a format made for the zeros or the bits could "
+    "reach, marked * where no such file was made; the decoder's linears without their zeros under a mask of one bit a "
+    "weight, or at their bits with a 16-bit scale a group, or as low-rank factors, all else as stored. Effective bits: "
+    "8 × smallest / parameters. Energy is not measured. Recovery: of a family of several tasks, the ratio of the mean "
+    "scores."
+)
+
+RUNNING_NOTE = (
+    "Measured once a checkpoint, in the run that scored it; what else the machine did is not known. Made: calibrating "
+    "and compressing. Loaded: with the checks of a strict load. Before the first forward: parameters and buffers as "
+    "the loader holds them. Peak: on a GPU what was allocated, else the resident memory of the whole process with its "
+    "libraries. Tokens a second: transformers, greedy, one prompt, prefill and decode apart, the median of several "
+    "after a warm-up; not of a model so small that the time is Python's. Simulated: weights are rounded and not "
+    "packed, or unpacked to run, or keys and values rounded at each reading, so that nothing follows for a packed "
+    "kernel. Zeros are multiplied like other weights."
+)
+
+
+def cost(findings: Findings) -> Table:
+    """A row a checkpoint: sizes, compression ratio, recovery on each family, rise of each perplexity.
+
+    Without rows where no weights were measured.
+    """
+    sizes = {checkpoint: size(findings.records.get(checkpoint)) for checkpoint in findings.checkpoints}
+    families = findings.families_of_tasks()
+    texts = [task for task in findings.tasks if not task.higher_is_better]
+    header = (
+        plain("checkpoint"),
+        number("stored"),
+        number("smallest"),
+        number("effective bits"),
+        number("times smaller", "than the reference"),
+        number("non-zero parameters"),
+        *(number(family.replace("_", " "), "recovery") for family in families),
+        *(column(task.name, "ratio to the reference") for task in texts),
+    )
+    reference = sizes[findings.reference]
+    rows = tuple(
+        (
+            name(checkpoint),
+            *_sizes(sizes[checkpoint], reference),
+            *(_kept(findings, family, checkpoint) for family in families),
+            *(_rise(findings, task, checkpoint) for task in texts),
+        )
+        for checkpoint in findings.checkpoints
+    )
+    measured = any(sizes.values())
+    return Table(
+        "cost", "Cost beside quality", header, rows if measured else (), NOTE if measured else "", True
+    )
+
+
+def running(findings: Findings) -> Table:
+    """A row a checkpoint: what making, loading and running it took. Without rows where nothing was measured."""
+    header = (
+        plain("checkpoint"),
+        number("made in"),
+        number("loaded in"),
+        number("before the first forward"),
+        number("peak memory"),
+        number("prefill", "tokens a second"),
+        number("decode", "tokens a second"),
+        plain("run by"),
+    )
+    rows = []
+    for checkpoint in findings.checkpoints:
+        record = findings.records.get(checkpoint)
+        if record is not None and record.cost is not None:
+            rows.append((name(checkpoint), *_running(record.cost)))
+    note = RUNNING_NOTE if rows else ""
+    return Table("running", "What making, loading and running takes", header, tuple(rows), note, True)
+
+
+def _running(taken: Cost) -> list[Field]:
+    made, peak, speed = taken.made_seconds, taken.peak_memory, taken.speed
+    return [
+        number(NOTHING) if made is None else number(text.duration(made), sort=made),
+        number(f"{taken.load_seconds:.1f} s", sort=taken.load_seconds),
+        number(text.bytes_(taken.footprint), sort=taken.footprint),
+        number("not told") if peak is None else number(text.bytes_(peak), sort=peak),
+        *(_speed(speed, rate) for rate in ((speed.prefill, speed.decode) if speed else (None, None))),
+        plain(
+            f"{speed.backend}; {speed.prompt_tokens} + {speed.new_tokens} tokens" if speed else taken.device
+        ),
+    ]
+
+
+def _speed(speed: Speed | None, rate: float | None) -> Field:
+    if speed is None or rate is None:
+        return number("not measured")
+    return number(text.quantity(rate), *(["simulated"] if speed.simulated else []), sort=rate)
+
+
+def _sizes(found: Size | None, reference: Size | None) -> list[Field]:
+    if found is None:
+        return [plain("not measured"), *[plain(NOTHING)] * 4]
+    ratio = reference.smallest / found.smallest if reference and found.smallest else None
+    return [
+        number(text.bytes_(found.stored), sort=found.stored),
+        number(text.bytes_(found.smallest) + (" *" if found.ideal else ""), sort=found.smallest),
+        number(f"{found.bits:.2f}", sort=found.bits),
+        number(NOTHING) if ratio is None else number(f"{text.TIMES}{ratio:.2f}", sort=ratio),
+        number(text.size(found.nonzero), sort=found.nonzero),
+    ]
+
+
+def _kept(findings: Findings, family: Family, checkpoint: str) -> Field:
+    if checkpoint == findings.reference:
+        return number("100 %", sort=1.0)
+    kept = findings.kept(family, checkpoint)
+    if kept is None or kept.ratio is None:
+        return plain(NOTHING)
+    shown = kept.matching.outcome if kept.matching else None
+    return number(
+        f"{text.percent(kept.ratio)} {MARKS[shown] if shown else ''}".rstrip(),
+        f"n = {kept.n}",
+        sort=kept.ratio.value,
+        outcome=shown,
+    )
+
+
+def _rise(findings: Findings, task: TaskInfo, checkpoint: str) -> Field:
+    if checkpoint == findings.reference:
+        return number(f"{text.TIMES}1", sort=1.0)
+    comparison = findings.entry(task, checkpoint).comparison
+    if comparison is None or comparison.ratio is None:
+        return plain(NOTHING)
+    return number(
+        f"{text.ratio(comparison.ratio)} {mark(comparison)}".rstrip(),
+        f"n = {comparison.n}",
+        sort=comparison.ratio.value,
+        outcome=outcome(comparison),
+    )

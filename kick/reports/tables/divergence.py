@@ -1,0 +1,109 @@
+"""How far each candidate's next-token distributions are from the reference's, beside its perplexity: a table a task."""
+
+import math
+from collections.abc import Sequence
+
+from kick.comparison.records import Diverged
+from kick.reports import text
+from kick.reports.findings import Findings
+from kick.reports.tables.scores import NOTHING, Field, Table, name, number, outcome, plain
+from kick.types import Estimate, TaskInfo
+
+TITLE = "Divergence from the reference"
+NOTE = (
+    "What a candidate thinks of the next token against what the reference thinks, over the whole vocabulary: on the "
+    "tokens of a text's windows, and on those of a task's right answers. KL, in nats a token, is 0 where both think "
+    "alike, and sees a change before any answer flips. KL, equal first choice (the share of tokens for which both find "
+    "the same one most probable) and change of p (the probability of the right token) are means of the items, with "
+    "intervals by item; percentiles, RMS and correlation are of all tokens, and the perplexity of right answers has an "
+    "interval that takes tokens as independent. Noise floor: the reference against itself in batches of another size; "
+    "the windows of a text are scored one by one, and have none."
+)
+MAX_CANDIDATES = 24  # rows of a table
+_RANKS = (("1", "5", "10"), ("50", "90", "95"), ("99", "99.9"))  # a column each
+
+
+def divergences(findings: Findings) -> list[Table]:
+    """A table for each task and text on which divergence was measured; a row a candidate."""
+    return [_table(findings, task) for task in findings.tasks if findings.divergences.get(task.name)]
+
+
+def _table(findings: Findings, task: TaskInfo) -> Table:
+    windows = task.family == "perplexity"
+    header = (
+        plain("candidate"),
+        number("n", "windows" if windows else "items"),
+        number("KL(reference, candidate)", "nats a token"),
+        number("noise floor"),
+        number("KL(candidate, reference)"),
+        number("perplexity", "ratio" if windows else "of the right answers, ratio"),
+        number("equal first choice"),
+        number("change of p", "points"),
+        *(number(f"KL at {', '.join(ranks)} %", "of the tokens") for ranks in _RANKS),
+        number("largest KL"),
+        number("correlation", "of the losses"),
+    )
+    shown, left_out = _shown(findings, task)
+    rows = tuple((name(candidate), *_row(findings, task, candidate, len(header) - 1)) for candidate in shown)
+    title = f"{task.name}: divergence from {findings.reference}"
+    note = f"Left out: {left_out} candidates that diverge less; see report.csv." if left_out else ""
+    return Table(f"divergence-{task.name}", title, header, rows, note, sortable=True)
+
+
+def _shown(findings: Findings, task: TaskInfo) -> tuple[Sequence[str], int]:
+    """The candidates of a table, and how many are left out: of many, those that diverge least."""
+    candidates = findings.checkpoints[1:]
+    measured = findings.divergences[task.name]
+    if len(candidates) <= MAX_CANDIDATES:
+        return candidates, 0
+    worst = sorted(measured, key=lambda one: -measured[one].kl.value)[:MAX_CANDIDATES]
+    return [one for one in candidates if one in worst], len(measured) - len(worst)
+
+
+def _row(findings: Findings, task: TaskInfo, candidate: str, width: int) -> list[Field]:
+    found = findings.diverged(task, candidate)
+    if found is None:
+        return [number(NOTHING), number("not measured"), *[number(NOTHING)] * (width - 2)]
+    tokens = found.tokens
+    percentiles = tokens.kl_percentiles
+    correlation = tokens.nll_correlation
+    return [
+        number(str(found.kl.n), f"{tokens.tokens:,} tokens", sort=found.kl.n),
+        number(text.divergence(found.kl), sort=found.kl.value),
+        _noise(found),
+        number(text.divergence(found.reverse_kl), sort=found.reverse_kl.value),
+        _perplexity(findings, task, candidate, found),
+        number(text.percent(found.same_top), sort=found.same_top.value),
+        number(text.points(found.delta_p), f"RMS {100 * tokens.delta_p_rms:.2f}", sort=found.delta_p.value),
+        *(
+            number(*(text.nats(percentiles[rank]) for rank in ranks), sort=percentiles[ranks[0]])
+            for ranks in _RANKS
+        ),
+        number(text.nats(tokens.kl_max), sort=tokens.kl_max),
+        number(NOTHING) if correlation is None else number(f"{correlation:.3f}", sort=correlation),
+    ]
+
+
+def _noise(found: Diverged) -> Field:
+    if found.noise_kl is None:
+        return number("not measured")
+    same = [] if found.noise_same_top is None else [f"first choice {text.percent(found.noise_same_top)}"]
+    return number(text.divergence(found.noise_kl), *same, sort=found.noise_kl.value)
+
+
+def _perplexity(findings: Findings, task: TaskInfo, candidate: str, found: Diverged) -> Field:
+    """The ratio to the reference's: of a text that of its windows, of a task that of the tokens of its answers."""
+    comparison = findings.entry(task, candidate).comparison
+    if task.family == "perplexity":
+        if comparison is None or comparison.ratio is None:
+            return plain(NOTHING)
+        return number(text.ratio(comparison.ratio), sort=comparison.ratio.value, outcome=outcome(comparison))
+    tokens = found.tokens
+    middle, half = tokens.log_perplexity_ratio, 1.96 * tokens.log_perplexity_ratio_error
+    value, low, high = (_exp(number) for number in (middle, middle - half, middle + half))
+    ratio = Estimate(value=value, low=low, high=high, n=tokens.tokens, method="tokens taken as independent")
+    return number(text.ratio(ratio), sort=ratio.value)
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf
