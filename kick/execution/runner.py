@@ -278,7 +278,7 @@ def execute(job: Job, missing: Sequence[str], room: Room, *, before: int, total:
         with room.reporter.stage(
             f"[{before + offset}/{total}] {checkpoint.id} · {task}", plan.steps
         ) as progress:
-            journal = Journal(room.store.journal_path(checkpoint.id, key))
+            journal = Journal(room.store.journal_path(checkpoint.id, key), key)
             scored = scorer.score(plan, journal, progress, _states(job, task, room))
         cell = Cell(
             checkpoint=checkpoint.id,

@@ -18,7 +18,7 @@ import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -43,6 +43,8 @@ ITEM_COLUMNS = (
     "response",
     "choice_logprobs",
 )
+
+JournalKind = Literal["responses", "tokens"]
 
 R = TypeVar("R", bound=Record)
 
@@ -211,14 +213,16 @@ class Store:
             shutil.rmtree(final)
         scratch.rename(final)
         sync(final.parent)
-        self.journal_path(cell.checkpoint, cell.key).unlink(missing_ok=True)
+        for kind in get_args(JournalKind):
+            self.journal_path(cell.checkpoint, cell.key, kind).unlink(missing_ok=True)
         return cell
 
     def states_path(self, key: str) -> Path:
         return self.root / "states" / f"{key}.bin"
 
-    def journal_path(self, checkpoint: str, key: str) -> Path:
-        return self.root / "journal" / f"{checkpoint}-{key}.jsonl"
+    def journal_path(self, checkpoint: str, key: str, kind: JournalKind = "responses") -> Path:
+        """The journal of a cell that is not finished: of its responses, or of the scores of its tokens."""
+        return self.root / "journal" / f"{checkpoint}-{key}.{kind}.jsonl"
 
     def damage(self, checkpoint: str | None = None) -> list[str]:
         """What is wrong with the stored cells of a checkpoint, or of all of them, one sentence each."""

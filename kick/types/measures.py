@@ -1,4 +1,4 @@
-"""What is measured on a checkpoint, as records: its stored weights, and what loading and running it take."""
+"""What is measured on a checkpoint: its stored weights, and what loading and running it take."""
 
 from pydantic import Field
 
@@ -8,18 +8,26 @@ from kick.types.base import Record
 class LinearWeights(Record):
     """One Linear of the decoder blocks, as it is stored."""
 
-    name: str  # of the module
-    format: str  # "dense", a packed layout such as "pack-quantized" or "gptq", or a type of GGUF
-    dtype: str  # of the stored values
-    weights: int  # that it stands for
-    zeros: int | None  # None: several weights to a value, not counted
-    bytes: int  # with scales, zero points and the like, without its bias
-    value_bits: float  # bits that a weight takes without those
-    group_size: float | None  # weights that share a scale; None: there are no scales
+    # The name of the module.
+    name: str
+    # "dense", a packed layout such as "pack-quantized" or "gptq", or a type of GGUF.
+    format: str
+    # The dtype of the stored values.
+    dtype: str
+    # The number of weights that the stored values represent.
+    weights: int
+    # None: several weights are packed into one value, and zeros are not counted.
+    zeros: int | None
+    # Stored bytes with scales, zero points and the like, without the bias.
+    bytes: int
+    # Bits per weight without scales, zero points and the like.
+    value_bits: float
+    # Weights that share a scale; None: there are no scales.
+    group_size: float | None
 
     @property
     def bits(self) -> float:
-        """Effective bits a weight, scales included."""
+        """Effective bits per weight, scales included."""
         return 8 * self.bytes / self.weights
 
 
@@ -28,8 +36,10 @@ class StoredAs(Record):
 
     format: str
     dtype: str
-    value_bits: float  # lowest of them
+    # The fewest bits per weight among them, without scales.
+    value_bits: float
     group_size: float | None
+    # How many Linears there are, their weights, and their bytes.
     linears: int
     weights: int
     bytes: int
@@ -41,32 +51,45 @@ class Description(Record):
     architecture: str
     parameters: int
     nonzero: int
-    linear_parameters: int  # in the Linears of the decoder blocks: what compression acts on
+    # Parameters in the Linears of the decoder blocks: what compression acts on.
+    linear_parameters: int
     linear_zeros: int
-    sparsity: float  # linear_zeros / linear_parameters
-    sparsity_min: float  # of the least sparse Linear
-    sparsity_max: float  # of the most sparse Linear
-    bytes_on_disk: int  # of the weight files
-    bits_per_weight: float  # 8 * bytes_on_disk / parameters
-    stored_dtypes: dict[str, int]  # tensor elements by stored dtype
-    quant_method: str | None = None  # as the config declares it
-    packed: int = 0  # parameters stored several to a value: they count as non-zero, whatever they are
-    nm_violations: float | None = None  # share of groups that break the recipe's N:M pattern
-    active: int | None = None  # parameters that a token goes through; None: the config does not tell
-    linear_bytes: int = 0  # of the decoder Linears, scales included
-    linear_bits_per_weight: float | None = None  # 8 * linear_bytes / linear_parameters
-    tensor_bytes: int = 0  # of all tensors: what a loader holds that keeps them as they are stored
-    layers: tuple[float, ...] = ()  # sparsity of each decoder layer, first to last
-    patterns: dict[str, float] = Field(
-        default_factory=dict
-    )  # N:M -> share of groups that break it, of the Linears that are not packed
-    stored_as: tuple[StoredAs, ...] = ()  # how the decoder Linears are stored, most weights first
+    # linear_zeros / linear_parameters, 0..1; then the sparsity of the least and of the most sparse Linear.
+    sparsity: float
+    sparsity_min: float
+    sparsity_max: float
+    # Bytes of the weight files.
+    bytes_on_disk: int
+    # 8 * bytes_on_disk / parameters.
+    bits_per_weight: float
+    # Tensor elements by stored dtype.
+    stored_dtypes: dict[str, int]
+    # The quantization method that the config declares.
+    quant_method: str | None = None
+    # Parameters that are stored several to a value; they count as non-zero, whatever they are.
+    packed: int = 0
+    # The share of groups that break the recipe's N:M pattern, 0..1.
+    nm_violations: float | None = None
+    # Parameters that one token goes through; None: the config does not tell.
+    active: int | None = None
+    # Bytes of the decoder Linears, scales included.
+    linear_bytes: int = 0
+    # 8 * linear_bytes / linear_parameters.
+    linear_bits_per_weight: float | None = None
+    # Bytes of all tensors: what a loader holds if it keeps them as they are stored.
+    tensor_bytes: int = 0
+    # The sparsity of each decoder layer, first to last.
+    layers: tuple[float, ...] = ()
+    # N:M pattern -> the share of groups that break it, over the Linears that are not packed.
+    patterns: dict[str, float] = Field(default_factory=dict)
+    # How the decoder Linears are stored, most weights first.
+    stored_as: tuple[StoredAs, ...] = ()
 
     @property
     def ideal_bytes(self) -> int:
-        """An ideal size, which no file has: the zeros of the decoder Linears left out under a mask of one bit a weight.
+        """The ideal size, which no file has: zeros of the decoder Linears left out under a mask of one bit per weight.
 
-        As on disk where that is less, and where weights are packed.
+        It is the size on disk where that is less, and where weights are packed.
         """
         if self.packed:
             return self.bytes_on_disk
@@ -78,47 +101,62 @@ class Description(Record):
 class Ratio(Record):
     """How many times smaller a checkpoint is than its reference."""
 
+    # The reference's checkpoint id.
     reference: str
-    stored: float  # bytes of the weight files
-    linears: float  # bytes of the decoder Linears
-    ideal: float  # bytes of the reference's weight files / the ideal size
+    # The ratio of the bytes of the weight files.
+    stored: float
+    # The ratio of the bytes of the decoder Linears.
+    linears: float
+    # Bytes of the reference's weight files / the ideal size of the checkpoint.
+    ideal: float
 
 
 class Declared(Record):
     """What a checkpoint says about its own compression."""
 
-    source: str  # the file that says it
+    # The file that says it.
+    source: str
     method: str
     bits: tuple[float, ...] = ()
     group_size: int | None = None
-    sparsity: float | None = None  # 0..1
-    pattern: str | None = None  # "N:M"
-    partly: bool = False  # it names Linears that are left out
+    # The share of zeros, 0..1.
+    sparsity: float | None = None
+    # "N:M".
+    pattern: str | None = None
+    # The file names Linears that are left as they were.
+    partly: bool = False
 
 
 class Speed(Record):
     """How fast a checkpoint generates: greedy, one prompt at a time; medians of `repeats` after a warm-up."""
 
-    prefill: float  # tokens of the prompt a second, until the first new token is there
-    decode: float  # new tokens a second after it
+    # Prompt tokens per second, until the first new token is there.
+    prefill: float
+    # New tokens per second after the first one.
+    decode: float
     prompt_tokens: int
     new_tokens: int
     batch: int
     repeats: int
-    simulated: (
-        bool  # weights rounded and not packed, or unpacked to run, or keys and values rounded at each reading
-    )
-    backend: str  # library, attention, dtype, device, threads
+    # Weights are rounded and not packed, or unpacked to run, or keys and values are rounded at each reading: another
+    # implementation would be faster.
+    simulated: bool
+    # Library, attention, dtype, device, threads.
+    backend: str
 
 
 class Cost(Record):
-    """What loading and running a checkpoint took, measured once in a run."""
+    """What loading and running a checkpoint took, measured once per run."""
 
-    load_seconds: float  # with the checks of a strict load
-    footprint: int  # bytes of parameters and buffers, before the first forward
-    peak_memory: (
-        int | None
-    )  # bytes while it was loaded and timed: of the GPU, or resident of the whole process
-    device: str  # cpu or cuda
-    made_seconds: float | None = None  # calibrating and compressing, as kick.json tells
-    speed: Speed | None = None  # None: too small, or it does not generate
+    # Seconds, with the checks of a strict load.
+    load_seconds: float
+    # Bytes of parameters and buffers, before the first forward.
+    footprint: int
+    # Bytes while the checkpoint was loaded and timed: on the GPU, or resident in the whole process.
+    peak_memory: int | None
+    # "cpu" or "cuda".
+    device: str
+    # Seconds that calibrating and compressing took, as `kick.json` tells.
+    made_seconds: float | None = None
+    # None: the model is too small to time, or does not generate.
+    speed: Speed | None = None

@@ -1,4 +1,4 @@
-"""How a compressed checkpoint is made from another one, as records: what a suite asks for and `kick.json` keeps."""
+"""How a compressed checkpoint is made from another one: what a suite asks for and `kick.json` keeps."""
 
 from typing import Literal
 
@@ -6,21 +6,23 @@ from kick.types.base import Record
 
 Axis = Literal["sparsity", "bits", "rank", "layers"]
 
-# Where a dense checkpoint stands on the axis of a series.
+# The rate of a dense checkpoint on the axis of a series.
 DENSE_RATE: dict[Axis, float] = {"sparsity": 0.0, "bits": 16.0, "rank": 1.0, "layers": 0.0}
 
 
 def falling(axis: Axis) -> bool:
-    """Whether rates fall as compression grows, as bits do."""
+    """Return whether rates fall as compression grows, as bits do."""
     return DENSE_RATE[axis] > 0
 
 
 class Calibration(Record):
     """The text that a method looks at: windows of documents, drawn by a seed."""
 
-    data: str  # "c4", "c4_validation", or a file: .jsonl with a `text` a line, or .txt, one document
+    # "c4", "c4_validation", or a file: .jsonl with one `text` per line, or .txt with one document.
+    data: str
     samples: int = 128
-    length: int = 2048  # tokens of a sample
+    # Tokens per sample.
+    length: int = 2048
     seed: int = 0
 
 
@@ -28,17 +30,24 @@ class Recipe(Record):
     """How a compressed checkpoint is made from another one. Exactly one of the four rates is given."""
 
     method: str
-    sparsity: float | None = None  # share of zeros, 0..1
+    # Rate: the share of zeros, 0..1.
+    sparsity: float | None = None
+    # Rate: bits per weight.
     bits: int | None = None
-    rank: float | None = None  # share of a Linear's parameters that its low-rank factors keep, 0..1
-    layers: int | tuple[int, ...] | None = None  # decoder layers to drop: how many, or which (from 0)
-    pattern: str | None = None  # "N:M": of each M consecutive weights along the input dimension, N are kept
-    group_size: int | None = None  # weights that share one scale along the input dimension; None: a whole row
+    # Rate: the share of a Linear's parameters that its low-rank factors keep, 0..1.
+    rank: float | None = None
+    # Rate: the decoder layers to drop, as their number or as their positions from 0.
+    layers: int | tuple[int, ...] | None = None
+    # "N:M": N of each M consecutive weights along the input dimension are kept.
+    pattern: str | None = None
+    # Consecutive weights along the input dimension that share one scale; None: a whole row does.
+    group_size: int | None = None
     symmetric: bool = True
     calibration: Calibration | None = None
 
     @property
     def axis(self) -> Axis:
+        """The axis of the series that the recipe is a point of."""
         if self.sparsity is not None:
             return "sparsity"
         if self.rank is not None:
@@ -47,7 +56,7 @@ class Recipe(Record):
 
     @property
     def rate(self) -> float:
-        """The position on the axis of the series: sparsity 0..1, bits, share of parameters kept, layers dropped."""
+        """The position on the axis: sparsity 0..1, bits, share of parameters kept, or number of layers dropped."""
         if isinstance(self.layers, tuple):
             return float(len(self.layers))
         rates = [rate for rate in (self.sparsity, self.rank, self.layers, self.bits) if rate is not None]

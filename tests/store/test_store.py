@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from kick.errors import InputError
-from kick.store import ITEM_COLUMNS, Journal, Store, cell_key
+from kick.store import ITEM_COLUMNS, Store, cell_key
 from kick.types import Cell, CellIdentity, Checkpoint, CheckpointRecord, PlanInfo, TaskInfo
 
 TASK = TaskInfo(name="facts", family="factoid_qa", metric="acc", metrics=("acc",))
@@ -165,29 +165,3 @@ def test_two_runs_do_not_score_one_checkpoint_at_once(tmp_path: Path) -> None:
             pass
         with Store(store.root).lock("rtn-4"):
             pass
-
-
-def test_a_journal_drops_the_line_that_a_crash_cut_short(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "deep" / "cell.jsonl")
-    assert journal.read() == {}
-    journal.append([0, 2], ["a", 'b\n"'])
-    journal.append([1], [math.nan])
-    whole = journal.path.read_bytes()
-    journal.path.write_bytes(whole + b'{"rows": [3], "resp')
-    read = journal.read()
-    assert (read[0], read[2]) == ("a", 'b\n"')
-    assert math.isnan(read[1])
-    assert len(read) == 3
-    assert journal.path.read_bytes() == whole
-
-
-@pytest.mark.parametrize(
-    "damage", [b"\x00" * 20 + b"\n", b"\xff\n", b"[]\n", b'{"rows": [1], "responses": []}\n']
-)
-def test_a_journal_goes_on_before_a_damaged_line(tmp_path: Path, damage: bytes) -> None:
-    journal = Journal(tmp_path / "cell.jsonl")
-    journal.append([0], ["a"])
-    whole = journal.path.read_bytes()
-    journal.path.write_bytes(whole + damage + whole)
-    assert journal.read() == {0: "a"}
-    assert journal.path.read_bytes() == whole

@@ -1,0 +1,153 @@
+"""What is said about two cells: paired comparisons, estimates with intervals, and curves over a series."""
+
+from typing import Literal
+
+from kick.types.base import Record
+from kick.types.recipes import Axis
+from kick.types.tasks import Family
+
+
+class Estimate(Record):
+    """A number with its 95 % interval and the number of items that it rests on.
+
+    A bound that the items do not give is infinite.
+    """
+
+    value: float
+    low: float
+    high: float
+    # The number of items.
+    n: int
+    # How the interval was made.
+    method: str
+
+
+class Flips(Record):
+    """Items by the correctness of the reference and of the candidate; the first four counts add up to n."""
+
+    both_right: int
+    # Right -> wrong.
+    lost: int
+    # Wrong -> right.
+    gained: int
+    both_wrong: int
+    # The part of `both_wrong` that is wrong in another way.
+    other_wrong: int
+
+    @property
+    def n(self) -> int:
+        """The number of items."""
+        return self.both_right + self.lost + self.gained + self.both_wrong
+
+    @property
+    def discordance(self) -> float:
+        """The share of items whose correctness changed, 0..1."""
+        return (self.lost + self.gained) / self.n
+
+
+Match = Literal["matching", "not matching", "cannot tell"]
+
+
+class Matching(Record):
+    """Whether the candidate is within a relative margin of the reference: two one-sided tests, at 5 % each."""
+
+    # Relative: 0.05 allows 5 % of the reference's score.
+    margin: float
+    outcome: Match
+    # The p-value of "the loss is as large as the margin, or larger": a small one shows matching.
+    p_matching: float
+    # The p-value of "the loss is as small as the margin, or smaller": a small one shows that it does not match.
+    p_not_matching: float
+
+
+class NoiseFloor(Record):
+    """The reference against itself under another batch size: what a delta must exceed to mean anything."""
+
+    delta: Estimate
+    # None: the metric is graded.
+    flips: Flips | None
+
+
+class Comparison(Record):
+    """Reference and candidate on the same items of one task, by one metric."""
+
+    task: str
+    family: Family
+    metric: str
+    higher_is_better: bool
+    # The checkpoint ids.
+    reference: str
+    candidate: str
+    # The number of paired items.
+    n: int
+    # Items that only one of the two has; they are in no number here.
+    unpaired: int = 0
+    # Clusters of dependent items, which the intervals respect; None: items are independent.
+    groups: int | None = None
+    reference_score: Estimate
+    candidate_score: Estimate
+    # Candidate - reference.
+    delta: Estimate
+    # Candidate / reference: recovery, or the ratio of perplexities; None: the reference is 0.
+    ratio: Estimate | None
+    # The same by BCa bootstrap; None: not requested.
+    delta_bootstrap: Estimate | None = None
+    ratio_bootstrap: Estimate | None = None
+    # The two-sided p-value of "no difference", and the test that gave it.
+    p_value: float | None = None
+    test: str | None = None
+    # `p_value` adjusted over all comparisons made together: family-wise error rate (Holm), then false discovery rate
+    # (Benjamini and Hochberg).
+    p_holm: float | None = None
+    p_fdr: float | None = None
+    flips: Flips | None = None
+    # lost / (both_right + lost).
+    knowledge_loss: Estimate | None = None
+    # gained / (gained + both_wrong).
+    gain_rate: Estimate | None = None
+    # Cohen's kappa of the two checkpoints' correctness.
+    kappa: Estimate | None = None
+    # None: the reference is 0.
+    matching: Matching | None = None
+    # None: not measured.
+    noise_floor: NoiseFloor | None = None
+    # Differences between the two runs that do not forbid the comparison, one sentence each.
+    caveats: tuple[str, ...] = ()
+
+
+class Refusal(Record):
+    """A pair of cells that could not be compared, and why."""
+
+    # The checkpoint ids.
+    reference: str
+    candidate: str
+    task: str
+    reason: str
+
+
+class SuiteComparison(Record):
+    """Every candidate of a results folder against the reference, task by task."""
+
+    # The reference's checkpoint id.
+    reference: str
+    comparisons: tuple[Comparison, ...]
+    refusals: tuple[Refusal, ...]
+
+
+class CurvePoint(Record):
+    """A series at one rate."""
+
+    # As in `Recipe.rate`; the reference has that of a dense checkpoint, `DENSE_RATE`.
+    rate: float
+    comparison: Comparison
+
+
+class Curve(Record):
+    """A series on one task, from the reference to the most compressed candidate."""
+
+    series: str
+    axis: Axis
+    task: str
+    points: tuple[CurvePoint, ...]
+    # Candidates of the series that could not be compared.
+    refusals: tuple[Refusal, ...] = ()

@@ -1,0 +1,80 @@
+"""What checkpoints are scored on: tasks, plans of their requests, and how requests are batched."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from kick.types.base import Record
+
+Family = Literal[
+    "factoid_qa",
+    "multihop_reasoning",
+    "incontext_qa",
+    "summarization",
+    "multiple_choice",
+    "perplexity",
+    "other",
+]
+
+# How much of what requests share is computed once: see `kick.engines.torch.batching`.
+Tier = Literal["tree", "prefix", "plain"]
+
+
+class BatchSize(Record):
+    """How much goes through a model together."""
+
+    # Tokens, padding included.
+    tokens: int
+    # Completions that are generated together.
+    rows: int
+
+
+class TaskInfo(Record):
+    """What a reader of scores has to know about a task."""
+
+    name: str
+    family: Family
+    # The metric that represents the task in tables and curves.
+    metric: str
+    # Every metric column of the task's items.
+    metrics: tuple[str, ...]
+    higher_is_better: bool = True
+    # The score of blind guessing, in the units of `metric`.
+    chance: float | None = None
+    # Solved examples in front of each question.
+    shots: int = 0
+    # The field of a document whose equal values make items dependent.
+    group_by: str | None = None
+    version: str = "0"
+
+
+class PlanInfo(Record):
+    """What two scores must share to be comparable; printed where they do not."""
+
+    # A hash of every tokenised request, in order.
+    hash: str
+    # A hash of the task's configuration: prompts, targets, choices, generation settings.
+    task_config: str
+    # A hash of the documents that are scored.
+    documents: str
+    shots: int
+    # The number of items to draw by `seed`; None: all.
+    limit: int | None
+    seed: int
+    # The number of items in the plan.
+    items: int
+
+
+class Skipped(Record):
+    """An item that was left out, and why."""
+
+    doc_id: int
+    reason: str
+
+
+class TierChoice(Record):
+    """How all checkpoints of a suite are scored, decided by a self-test of its reference."""
+
+    tier: Tier
+    # Faster tier -> why the reference is not scored by it.
+    refused: dict[str, str] = Field(default_factory=dict)
