@@ -10,11 +10,14 @@ from typing import Literal
 from pydantic import Field
 
 from kick.types.base import Record as Record
+from kick.types.loading import LoadingOptions as LoadingOptions
+from kick.types.loading import ModelReference as ModelReference
 from kick.types.measures import Cost as Cost
 from kick.types.measures import Description as Description
 from kick.types.recipes import Axis as Axis
 from kick.types.recipes import Calibration as Calibration
 from kick.types.recipes import Recipe as Recipe
+from kick.types.recipes import Step as Step
 
 Family = Literal[
     "factoid_qa",
@@ -41,36 +44,64 @@ class BatchSize(Record):
 # --- what is scored -------------------------------------------------------------------------------------------
 
 
-class Checkpoint(Record):
+class Checkpoint(LoadingOptions):
     """One model of a suite: where its weights come from and how it is loaded and scored."""
 
     id: str
-    model: str  # a folder, a GGUF file, or a hub id
+    # A folder, a GGUF file, or a hub id without its revision.
+    model: str
     revision: str | None = None
-    dtype: Dtype = "auto"  # auto: the dtype that the checkpoint's own config states
+    # auto: the dtype that the checkpoint's own config states
+    dtype: Dtype = "auto"
     trust_remote_code: bool = False
-    tokenizer: str | None = None  # a folder or hub id, where the tokenizer does not lie with the model
-    adapter: str | None = None  # the folder or hub id of a PEFT adapter
-    quantizer: str | None = None  # that works while the weights are loaded
-    loader: str | None = None  # the plug-in that builds the model, where transformers cannot
-    kv_bits: int | None = None  # that keys and values are rounded to
-    base: str | None = None  # the checkpoint that the recipe starts from, or an adapter stands on
+    # A folder or hub id, if the tokenizer is not in the model's folder.
+    tokenizer: str | None = None
+    # The checkpoint that the recipe starts from, or that the loading options change.
+    base: str | None = None
+    # How kick makes the checkpoint from the model; None: the model is scored as it is.
     recipe: Recipe | None = None
-    series: str | None = None  # the series that this checkpoint is a point of
+    # How another tool made the model, as the suite says.
+    declared: Step | None = None
+    # The series that this checkpoint is a point of.
+    series: str | None = None
+
+    @property
+    def options(self) -> LoadingOptions:
+        """What is changed while the checkpoint is loaded."""
+        return LoadingOptions(**{name: getattr(self, name) for name in LoadingOptions.model_fields})
 
 
 class CheckpointRecord(Record):
-    """A checkpoint as it stands in a results folder: what it is, what was measured, which cells are current."""
+    """A checkpoint in a results folder: what it is, what was measured, which cells are current."""
 
     checkpoint: Checkpoint
     fingerprint: str
     tokenizer_fingerprint: str
-    source_fingerprint: str | None = None  # of the checkpoint that a recipe started from
-    loading: tuple[str, ...] = ()  # what was done to the stored weights on loading, a phrase each
-    simulated: tuple[str, ...] = ()  # what the loader computed in another way than the checkpoint states
+    # The fingerprint of the checkpoint that the recipe started from.
+    source_fingerprint: str | None = None
+    # Every step that kick took from a dense checkpoint to this one, those in the model's kick.json included.
+    made: Recipe | None = None
+    # What the model's own files say about its compression, if kick did not make it.
+    stated: Step | None = None
+    # What was done to the stored weights on loading, one phrase each.
+    loading: tuple[str, ...] = ()
+    # What the loader computed in another way than the checkpoint states, one phrase each.
+    simulated: tuple[str, ...] = ()
     description: Description | None = None
-    cost: Cost | None = None  # None: not measured
-    cells: dict[str, str] = Field(default_factory=dict)  # task name -> cell key
+    # None: not measured
+    cost: Cost | None = None
+    # Task name -> cell key.
+    cells: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """How kick made the checkpoint, in this run or before it; None: kick did not make it."""
+        return self.made or self.checkpoint.recipe
+
+    @property
+    def step(self) -> Step | None:
+        """The last step of compression, whose rate is the checkpoint's place in its series; None: unknown."""
+        return self.recipe or self.checkpoint.declared or self.stated
 
 
 # --- what it is scored on -------------------------------------------------------------------------------------
