@@ -37,5 +37,6 @@ def explain(error: ValidationError, top: type[BaseModel], below: Mapping[str, ty
     if problem["type"] == "missing":
         return f"{key}: this key is missing."
     given = problem["input"]
-    shown = f" (given: {given!r})" if key and not isinstance(given, dict | list) else ""
-    return f"{key}: {problem['msg']}{shown}.".removeprefix(": ")
+    if isinstance(given, dict | list) or not key or repr(given) in problem["msg"]:
+        return f"{key}: {problem['msg'].removesuffix('.')}.".removeprefix(": ")
+    return f"{key}: {problem['msg']} (given: {given!r}).".removeprefix(": ")

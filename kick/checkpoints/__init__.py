@@ -1,11 +1,12 @@
 """Checkpoints: found (`resolve`), identified (`fingerprint`), measured (`describe`) and loaded (`load`)."""
 
+from kick.checkpoints.changes import changes_on_loading, fingerprint_as_loaded
 from kick.checkpoints.description.weights import describe
-from kick.checkpoints.fingerprints import fingerprint, fingerprint_as_loaded, tokenizer_fingerprint
+from kick.checkpoints.fingerprints import fingerprint, tokenizer_fingerprint
 from kick.checkpoints.gguf import converted
-from kick.checkpoints.loading import Loaded, changes_on_loading, load, read_config, read_tokenizer
+from kick.checkpoints.loading import Loaded, load, read_config, read_tokenizer
 from kick.checkpoints.quantizers import as_loaded
-from kick.checkpoints.resolution import locate, resolve, resolve_adapter, resolve_tokenizer
+from kick.checkpoints.resolution import resolve, resolve_adapter, resolve_tokenizer
 
 __all__ = [
     "Loaded",
@@ -16,7 +17,6 @@ __all__ = [
     "fingerprint",
     "fingerprint_as_loaded",
     "load",
-    "locate",
     "read_config",
     "read_tokenizer",
     "resolve",

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +37,6 @@ def fingerprint(folder: Path) -> str:
     config_json(folder)
     configs = [path for path in (folder / "config.json", folder / "generation_config.json") if path.is_file()]
     return _digest([*weight_files(folder), *configs, *sorted(folder.glob("*.py")), *tokenizer_files(folder)])
-
-
-def fingerprint_as_loaded(weights: str, changes: Mapping[str, str]) -> str:
-    """The fingerprint of a model, from that of its weights and what changes them on loading; theirs if nothing does."""
-    if not changes:
-        return weights
-    return hashlib.sha256(json.dumps({"weights": weights, **changes}, sort_keys=True).encode()).hexdigest()
 
 
 def tokenizer_fingerprint(folder: Path) -> str:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-BITS = range(2, 9)
 GROUP = 64  # values of a head that share a scale, as in transformers' QuantizedCache
 _NAME = "sdpa_kv"  # of attention implementations; the bits follow
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kick.checkpoints.adapters import adapter_fingerprint, attach
+from kick.checkpoints.adapters import attach
 from kick.checkpoints.checks import (
     check_code,
     check_quantizer,
@@ -28,10 +28,13 @@ from kick.checkpoints.quantizers import (
     release,
 )
 from kick.errors import InputError, nearest
+from kick.types import LoadingOptions
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+# No options: the weights as they are stored.
+AS_STORED = LoadingOptions()
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _FLOAT_DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 _SPECIAL = ("bos", "eos", "pad", "unk")
@@ -53,29 +56,26 @@ class Loaded:
 
 def load(
     folder: Path,
+    options: LoadingOptions = AS_STORED,
     *,
     dtype: str,
     device: str,
     trust_remote_code: bool = False,
     tokenizer_folder: Path | None = None,
-    adapter: Path | None = None,
-    quantizer: str | None = None,
-    loader: str | None = None,
-    kv_bits: int | None = None,
 ) -> Loaded:
     """Load a folder strictly.
 
     Args:
         folder: a Hugging Face folder with safetensors.
+        options: what is changed on loading. An adapter is a local folder; it is merged into dense weights, and
+            attached next to quantized ones. A quantizer (`kick.checkpoints.quantizers.QUANTIZERS`) takes dense
+            weights. A loader is a plug-in that builds the model (`kick.checkpoints.loaders`). Keys and values are
+            rounded to `kv_bits` (`kick.checkpoints.kv_cache`).
         dtype: auto (what the config states, or else what most weights are stored as), float32, bfloat16 or
             float16.
         device: cpu or cuda.
         trust_remote_code: run the Python files that the folder brings.
         tokenizer_folder: where the tokenizer lies, if not with the model.
-        adapter: the folder of a PEFT adapter. It is merged into dense weights, and stands beside quantized ones.
-        quantizer: one of `kick.checkpoints.quantizers.QUANTIZERS`, that quantizes dense weights on loading.
-        loader: the name of a plug-in that builds the model (`kick.checkpoints.loaders`).
-        kv_bits: 2..8, that keys and values are rounded to (`kick.checkpoints.kv_cache`).
 
     Raises:
         InputError: files are missing or damaged; the quantizer is unknown; keys are missing, unexpected or of
@@ -83,6 +83,7 @@ def load(
             embeddings; the folder needs code that was not trusted, a package that is not installed, or a GPU
             that is not there; or `kv_bits` cannot reach the model's attention.
     """
+    quantizer, loader = options.quantizer, options.loader
     config = config_json(folder)
     tensors = stored_tensors(folder)
     _check_device(device)
@@ -109,9 +110,9 @@ def load(
         loading.append(f"built by the loader {loader} ({find_loader(loader)[1]})")
     if quantizer is not None:
         loading.append(f"quantized by {quantizer} ({release(quantizer)}): {QUANTIZERS[quantizer].does}")
-    if adapter is not None:
+    if options.adapter is not None:
         dense = quantizer is None and quant_method(config) is None
-        model = attach(model, adapter, merge=dense)
+        model = attach(model, Path(options.adapter), merge=dense)
         loading.append(
             f"adapter merged into the weights, in {dtype}" if dense else "adapter beside the weights"
         )
@@ -120,34 +121,10 @@ def load(
     model.requires_grad_(False)
     remarks = simulated(folder, config, device)
     memory, linears = bytes_in_memory(model), linears_in_memory(model)
-    if kv_bits is not None:
-        round_cache(model, kv_bits)
-        remarks += (f"KV cache: {does(kv_bits)}",)
+    if options.kv_bits is not None:
+        round_cache(model, options.kv_bits)
+        remarks += (f"KV cache: {does(options.kv_bits)}",)
     return Loaded(model, tokenizer, dtype, device, tuple(loading), remarks, memory, linears)
-
-
-def changes_on_loading(
-    *,
-    adapter: Path | None = None,
-    quantizer: str | None = None,
-    loader: str | None = None,
-    kv_bits: int | None = None,
-) -> dict[str, str]:
-    """What `load` does to the stored weights, by kind: hashes and releases that tell one model from another.
-
-    Raises:
-        InputError: the adapter is not one, or a package is not installed.
-    """
-    changes = {}
-    if adapter is not None:
-        changes["adapter"] = adapter_fingerprint(adapter)
-    if quantizer is not None:
-        changes["quantizer"] = f"{quantizer}, {release(quantizer)}"
-    if loader is not None:
-        changes["loader"] = f"{loader}, {find_loader(loader)[1]}"
-    if kv_bits is not None:
-        changes["kv_bits"] = does(kv_bits)
-    return changes
 
 
 def read_tokenizer(folder: Path, trust_remote_code: bool = False) -> "PreTrainedTokenizerBase":
@@ -202,10 +179,12 @@ def simulated(folder: Path, config: dict[str, Any], device: str) -> tuple[str, .
             "activations: not quantized, which llama.cpp does for its products with quantized weights"
         )
     recipe = read_json(made, "Make the folder again.").get("recipe", {}) if made.is_file() else {}
+    steps = [*recipe.get("before", ()), recipe]
     method = quant_method(config)
-    if recipe.get("bits") is not None and method is None:
-        found.append(f"weights: {recipe['bits']}-bit values in a wider dtype")
-    if recipe.get("rank") is not None:
+    bits = [step["bits"] for step in steps if step.get("bits") is not None]
+    if bits and method is None:
+        found.append(f"weights: {bits[-1]}-bit values in a wider dtype")
+    if any(step.get("rank") is not None for step in steps):
         found.append("weights: low-rank factors multiplied out")
     declared = quantization_config(config) or {}
     if method == "compressed-tensors":

@@ -1,5 +1,6 @@
-"""A suite file becomes a validated `Suite`."""
+"""A suite file becomes a validated `Suite`: keys, series, model references, the catalogue of tasks."""
 
-from kick.suite.suite import Perplexity, Suite
+from kick.suite.keys import Perplexity
+from kick.suite.suite import Suite
 
 __all__ = ["Perplexity", "Suite"]

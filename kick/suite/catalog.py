@@ -1,4 +1,4 @@
-"""The tasks there are, read from their YAML without lm-eval, so that a suite is checked before anything heavy loads."""
+"""The tasks that exist, read from their YAML without lm-eval, so a suite is checked before anything heavy loads."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,9 @@ import yaml
 
 from kick.errors import InputError, nearest
 from kick.types import Family, TaskInfo
+from kick.yaml_files import FastLoader, check_bounds
 
-# lm-eval's metrics that are computed from all items at once.
+# The metrics of lm-eval that are computed from all items at once.
 CORPUS_METRICS = frozenset(
     {
         "bits_per_byte",
@@ -24,8 +25,8 @@ CORPUS_METRICS = frozenset(
         "mcc",
         "perplexity",
         "ter",
+        "word_perplexity",
     }
-    | {"word_perplexity"}
 )
 
 
@@ -35,11 +36,12 @@ class CatalogTask:
 
     info: TaskInfo
     path: Path
-    config: Mapping[str, Any]  # with its includes merged; `!function` values as `FunctionName`
+    # Includes are merged; `!function` values are `FunctionName`.
+    config: Mapping[str, Any]
 
     @property
     def items(self) -> int | None:
-        """The items of the pinned split, as the task states them; None where the tokenizer or the mirror decides."""
+        """The number of items in the pinned split, as the task states it; None: the tokenizer or the mirror decides."""
         metadata, data = (self.config.get(key) or {} for key in ("metadata", "dataset_kwargs"))
         items: int | None = metadata.get("items", data.get("items"))
         return items
@@ -53,20 +55,20 @@ class Catalog:
     groups: Mapping[str, tuple[str, ...]]
 
     def expand(self, names: Sequence[str], where: str) -> tuple[str, ...]:
-        """Task names for task and group names, each once and in order.
+        """Return the task names for task and group names, each once and in order.
 
         Raises:
             InputError: a name is neither a task nor a group; `where` says in which file and key.
         """
         expanded: dict[str, None] = {}
-        waiting, opened = list(names), set[str]()
-        while waiting:
-            name = waiting.pop(0)
+        pending, opened = list(names), set[str]()
+        while pending:
+            name = pending.pop(0)
             if name in self.tasks:
                 expanded[name] = None
             elif name in self.groups:
                 if name not in opened:
-                    waiting[:0] = self.groups[name]
+                    pending[:0] = self.groups[name]
                 opened.add(name)
             else:
                 hint = nearest(name, [*self.tasks, *self.groups])
@@ -75,7 +77,7 @@ class Catalog:
 
 
 def packaged_tasks() -> Path:
-    """The folder of the tasks that come with kick: in the wheel, or beside the package in a checkout."""
+    """Return the folder of the tasks that come with kick: in the wheel, or next to the package in a checkout."""
     inside = Path(__file__).parents[1] / "_tasks"
     return inside if inside.is_dir() else Path(__file__).parents[2] / "tasks"
 
@@ -114,7 +116,7 @@ def _members(path: Path, config: Mapping[str, Any]) -> tuple[str, ...]:
     if not isinstance(members, list) or not all(isinstance(member, str) for member in members):
         raise InputError(
             f"{path}: task: expected the names of the group's tasks. kick takes no overrides inside a group: give each "
-            "variant a YAML file of its own."
+            "variant its own YAML file."
         )
     return tuple(members)
 
@@ -125,12 +127,12 @@ def _task_info(path: Path, config: Mapping[str, Any]) -> TaskInfo:
     family = metadata.get("family", "other")
     if family not in get_args(Family):
         raise InputError(
-            f"{path}: metadata.family: '{family}' is no family. {nearest(family, get_args(Family))}"
+            f"{path}: metadata.family: '{family}' is not a family. {nearest(family, get_args(Family))}"
         )
     items = metadata.get("items")
     if items is not None and (not isinstance(items, int) or items < 1):
         raise InputError(
-            f"{path}: metadata.items: '{items}' is no number of items. Give a whole number, or null."
+            f"{path}: metadata.items: '{items}' is not a number of items. Give a whole number, or null."
         )
     if not metric_list:
         raise InputError(f"{path}: metric_list: name at least one metric.")
@@ -146,8 +148,8 @@ def _task_info(path: Path, config: Mapping[str, Any]) -> TaskInfo:
             )
         if entry["metric"] in CORPUS_METRICS and "process_results" not in config:
             raise InputError(
-                f"{path}: metric_list: lm-eval's {entry['metric']} has no value for a single item, so that models "
-                "cannot be compared item by item. Score items in `process_results`."
+                f"{path}: metric_list: lm-eval's {entry['metric']} has no value for a single item, so models cannot be "
+                "compared item by item. Score items in `process_results`."
             )
     better = {entry["metric"]: entry.get("higher_is_better", True) for entry in config["metric_list"]}
     return TaskInfo(
@@ -164,35 +166,35 @@ def _task_info(path: Path, config: Mapping[str, Any]) -> TaskInfo:
 
 
 class FunctionName(str):
-    """What stands behind `!function`: `module.function`, the module a file beside the YAML or an importable one."""
+    """The value of `!function`: `module.function`, where the module is a file next to the YAML or an importable one."""
 
     folder: Path
 
     def source(self) -> bytes:
-        """The module's source, so that a changed function is seen; empty if it has none.
+        """Return the module's source, so a changed function is noticed; empty if it has none.
 
         Raises:
             InputError: there is no such module.
         """
         module = self.rpartition(".")[0]
-        beside = self.folder / f"{module.replace('.', '/')}.py"
-        if beside.is_file():
-            return beside.read_bytes()
+        own = self.folder / f"{module.replace('.', '/')}.py"
+        if own.is_file():
+            return own.read_bytes()
         try:
-            found = find_spec(module)
+            spec = find_spec(module)
         except (ImportError, ValueError):
-            found = None
-        if found is None:
+            spec = None
+        if spec is None:
             raise InputError(
-                f"{self.folder}: !function {self}: there is no module '{module}' beside it or installed."
+                f"{self.folder}: !function {self}: there is no module '{module}' next to it or installed."
             )
-        return Path(found.origin).read_bytes() if found.origin and found.origin.endswith(".py") else b""
+        return Path(spec.origin).read_bytes() if spec.origin and spec.origin.endswith(".py") else b""
 
 
 def _loader(folder: Path) -> type[yaml.SafeLoader]:
-    """Safe YAML in which `!function x` is a `FunctionName` seen from `folder`."""
+    """Return a safe YAML loader for which `!function x` is a `FunctionName` seen from `folder`."""
 
-    class Loader(yaml.SafeLoader):
+    class Loader(FastLoader):  # type: ignore[valid-type, misc]
         pass
 
     def function_name(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> FunctionName:
@@ -204,16 +206,22 @@ def _loader(folder: Path) -> type[yaml.SafeLoader]:
     return Loader
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def _read_config(path: Path, including: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return the settings of a task file with those that it includes; `including` are the files that include it."""
     try:
-        config = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader(path.parent))
-    except (yaml.YAMLError, OSError) as error:
+        text = path.read_text(encoding="utf-8")
+        check_bounds(text, str(path))
+        config = yaml.load(text, Loader=_loader(path.parent))
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, OSError) as error:
         raise InputError(f"{path} cannot be read as YAML: {error}") from None
     if not isinstance(config, dict):
         raise InputError(f"{path}: expected a mapping of lm-eval task settings.")
     merged: dict[str, Any] = {}
     includes = config.pop("include", [])
     for include in includes if isinstance(includes, list) else [includes]:
-        merged.update(_read_config(path.parent / include))
+        other = path.parent / str(include)
+        if other.resolve() in [path.resolve(), *including]:
+            raise InputError(f"{path}: include: {other} includes this file. Remove one of the two lines.")
+        merged.update(_read_config(other, (*including, path.resolve())))
     merged.update(config)
     return merged

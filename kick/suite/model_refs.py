@@ -1,30 +1,69 @@
-"""Where the paths of a suite file point: variables filled in, folders from that of the suite, hub ids."""
+"""Model references: the one grammar of a folder, a .gguf file, `owner/name@revision` and `owner/name/file.gguf@revision`."""
 
 import os
 import re
 from pathlib import Path
 
 from kick.errors import InputError
+from kick.types import ModelReference
 
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(?P<file>/[\w./-]+\.gguf)?")
+_HUB = re.compile(
+    r"(?P<repository>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)"
+    r"(?:/(?P<file>(?:[\w-][\w.-]*/)*[\w-][\w.-]*\.gguf))?"
+    r"(?:@(?P<revision>[A-Za-z0-9][\w./-]*))?"
+)
 
 
-def elsewhere(text: str | None, folder: Path, at: str) -> str | None:
-    """A key that names a further folder: its path, or a hub id as owner/name@revision."""
-    if text is None:
-        return None
+def parse_model(text: str, at: str, *, revision: str | None = None, folder: Path | None = None) -> ModelReference:
+    """Return the reference to a model: a folder or .gguf file that exists here, else a pinned hub id.
+
+    Args:
+        text: the reference; its `${VARIABLES}` are filled in.
+        at: the key or option that holds it, for messages.
+        revision: the revision of a hub id that has none in its text.
+        folder: the start of a relative path. One with variables is the caller's, and starts where kick is called.
+
+    Raises:
+        InputError: there is no such folder or file, it is neither of these, a hub id is not pinned or pinned twice,
+            a local model has a revision, or a variable is not set.
+    """
     expanded = expand_variables(text, at)
-    local = local_path(expanded, folder if text == expanded else Path.cwd())
-    name, _, revision = expanded.partition("@")
-    if local.is_dir():
-        return str(local)
-    if not (HUB_ID.fullmatch(name) and revision):
-        raise InputError(f"{at}: {local} is not a folder. Give one, or a hub id as owner/name@<commit sha>.")
-    return expanded
+    local = local_path(expanded, folder if folder is not None and text == expanded else Path.cwd())
+    if local.exists():
+        return _local(local, revision, at)
+    match = _HUB.fullmatch(expanded)
+    if match is None:
+        raise InputError(
+            f"{at}: {local} is not a folder or .gguf file. Give the folder of a checkpoint, a .gguf file, or a "
+            "hub id (owner/name@revision, or owner/name/file.gguf@revision)."
+        )
+    if match["revision"] and revision not in (None, match["revision"]):
+        raise InputError(
+            f"{at}: '{expanded}' names a revision, and `revision` another one ({revision}). Give one of them."
+        )
+    pinned = match["revision"] or revision
+    if pinned is None:
+        raise InputError(
+            f"{at}: there is no folder {local}, and the hub id '{expanded}' is not pinned. Add "
+            "`revision:` with the commit to load, or write owner/name@<sha>, so the scores stay those of one model."
+        )
+    return ModelReference(repository=match["repository"], file=match["file"], revision=pinned)
+
+
+def parse_folder(text: str, at: str, *, folder: Path | None = None) -> ModelReference:
+    """Return the reference to a folder with a tokenizer or an adapter; as `parse_model`, without files."""
+    reference = parse_model(text, at, folder=folder)
+    if reference.file is not None or (reference.path is not None and not Path(reference.path).is_dir()):
+        raise InputError(f"{at}: {reference.name} is not a folder. Give one, or a hub id as owner/name@<sha>.")
+    return reference
 
 
 def expand_variables(text: str, at: str) -> str:
-    """A text with its `${VARIABLES}` filled in; `at` is the key that it stands under, for messages."""
+    """Return a text with its `${VARIABLES}` filled in; `at` is the key that holds it, for messages.
+
+    Raises:
+        InputError: a variable is not set.
+    """
 
     def value(match: re.Match[str]) -> str:
         name = match[1]
@@ -38,6 +77,20 @@ def expand_variables(text: str, at: str) -> str:
 
 
 def local_path(text: str, folder: Path) -> Path:
-    """An absolute path; a relative one is taken from `folder`."""
-    path = Path(text).expanduser()
+    """Return an absolute path; a relative one starts at `folder`."""
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        # There is no such user, so the tilde is part of a name.
+        path = Path(text)
     return path if path.is_absolute() else (folder / path).absolute()
+
+
+def _local(path: Path, revision: str | None, at: str) -> ModelReference:
+    if not path.is_dir() and path.suffix != ".gguf":
+        raise InputError(
+            f"{at}: {path} is a file. Give the folder that holds config.json and *.safetensors, or a .gguf file."
+        )
+    if revision is not None:
+        raise InputError(f"{at}: {path} is a local model, which has no revision. Remove `revision`.")
+    return ModelReference(path=str(path))

@@ -1,99 +1,25 @@
-"""A suite file becomes a validated `Suite`: every mistake in it is named, with file and key, before a model loads."""
+"""A suite file becomes a validated `Suite`: every mistake is named, with file and key, before a model loads."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kick.checkpoints.kv_cache import BITS
-from kick.checkpoints.quantizers import check_name
-from kick.compression import validate as validate_recipe
 from kick.errors import InputError, explain, nearest
 from kick.suite.catalog import Catalog, read_catalog
-from kick.suite.model_refs import HUB_ID, elsewhere, expand_variables, local_path
-from kick.suite.series import CalibrationKeys, Keys, SeriesKeys, points
-from kick.types import Checkpoint, Dtype, Recipe, Tier
+from kick.suite.keys import ENTRIES, CheckpointKeys, Perplexity, SuiteKeys
+from kick.suite.model_refs import local_path, parse_folder, parse_model
+from kick.suite.series import points
+from kick.types import Checkpoint, LoadingOptions, Tier
+from kick.types.methods import check_rate, validate
+from kick.yaml_files import dump_yaml, read_yaml
 
-PerplexityDataset = Literal["wikitext2", "wikitext2_words", "c4", "world"]
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-_CHANGES = ("adapter", "quantizer", "loader", "kv_bits")
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """Safe YAML in which a key given twice is an error and not a silent replacement."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        repeated = [key for key in keys if keys.count(key) > 1]
-        if repeated:
-            raise yaml.MarkedYAMLError(
-                problem=f"the key '{repeated[0]}' is given twice", problem_mark=node.start_mark
-            )
-        return super().construct_mapping(node, deep)
-
-
-class CheckpointKeys(Keys):
-    """An entry of `checkpoints`."""
-
-    id: str
-    model: str | None = None  # None: that of `base`
-    revision: str | None = None
-    dtype: Dtype = "auto"
-    trust_remote_code: bool = False
-    tokenizer: str | None = None  # default: that of the model's folder
-    adapter: str | None = None
-    quantizer: str | None = None
-    loader: str | None = None
-    kv_bits: Annotated[int, Field(ge=BITS[0], le=BITS[-1])] | None = None
-    base: str | None = None  # without `model`: the checkpoint that the entry stands on
-    # These two, and `base` beside them, as a results folder keeps the points of a series.
-    recipe: Recipe | None = None
-    series: str | None = None
-
-
-class Perplexity(Keys):
-    """How perplexity is measured: windows of `window` tokens, the first `windows` of them (all when left out).
-
-    Of `wikitext2_words` the items are pages, which windows of that length roll over.
-    """
-
-    datasets: tuple[PerplexityDataset, ...] = Field(min_length=1)
-    window: Annotated[int, Field(ge=2)] = 2048
-    windows: Annotated[int, Field(ge=1)] | None = None
-
-
-class SuiteKeys(Keys):
-    """The keys of a suite file."""
-
-    name: str
-    reference: str
-    checkpoints: tuple[CheckpointKeys, ...] = Field(min_length=1)
-    series: tuple[SeriesKeys, ...] = ()
-    calibration: CalibrationKeys | None = None  # of every series whose method looks at data
-    tasks: tuple[str, ...] = ()
-    perplexity: Perplexity | None = None
-    divergence: bool = False  # measure how far the candidates' distributions are from the reference's
-    noise_floor: bool = True  # score the reference again in other batches: what a difference must exceed
-    tier: Tier | Literal["auto"] = (
-        "auto"  # the path of scoring; auto: the fastest that is right for the reference
-    )
-    limit: Annotated[int, Field(ge=1)] | None = None
-    seed: int = 1234
-    include_path: tuple[str, ...] = ()  # folders with further lm-eval task YAML
-
-
-_BELOW: dict[str, type[BaseModel]] = {
-    "checkpoints": CheckpointKeys,
-    "series": SeriesKeys,
-    "calibration": CalibrationKeys,
-    "perplexity": Perplexity,
-}
+_OPTIONS = tuple(LoadingOptions.model_fields)
 
 
 class Suite(BaseModel):
@@ -128,10 +54,7 @@ class Suite(BaseModel):
                 known = f" Packaged suites: {', '.join(names)}." if names else ""
                 raise InputError(f"there is no suite file '{source}'.{known}")
             path = packaged
-        try:
-            data = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputError(f"{path} cannot be read as YAML: {error}") from None
+        data = read_yaml(path)
         if not isinstance(data, dict):
             raise InputError(
                 f"{path}: expected the keys of a suite (name, reference, checkpoints, tasks, ...)."
@@ -139,12 +62,25 @@ class Suite(BaseModel):
         return cls.from_keys(data, where=str(path), folder=path.parent)
 
     @classmethod
-    def from_keys(cls, data: Mapping[str, Any], *, where: str, folder: Path) -> "Suite":
-        """Validate the keys of a suite; paths in it are taken relative to `folder`, messages begin with `where`."""
+    def from_keys(
+        cls, data: Mapping[str, Any], *, where: str, folder: Path, strict: bool = True
+    ) -> "Suite":
+        """Validate the keys of a suite.
+
+        Args:
+            data: the keys, as plain data.
+            where: their origin, which messages begin with.
+            folder: the start of relative paths.
+            strict: take no text for a number or a switch; options of the command line are text.
+
+        Raises:
+            InputError: names the key and the nearest valid choice.
+        """
         try:
-            keys = SuiteKeys.model_validate(data)
+            # As JSON, a list is a list of the right type also if types are strict.
+            keys = SuiteKeys.model_validate_json(json.dumps(data, default=str), strict=strict)
         except ValidationError as error:
-            raise InputError(f"{where}: {explain(error, SuiteKeys, _BELOW)}") from None
+            raise InputError(f"{where}: {explain(error, SuiteKeys, ENTRIES)}") from None
         _check_id(keys.name, f"{where}: name")
         include = [local_path(entry, folder) for entry in keys.include_path]
         tasks = _task_names(keys, read_catalog(include), where)
@@ -176,28 +112,29 @@ class Suite(BaseModel):
     def ad_hoc(
         cls, reference: str, candidates: Sequence[str], tasks: Sequence[str], limit: int | None
     ) -> "Suite":
-        """A suite without a file: models as `Suite` takes them, hub ids with `@revision`; ids from their names.
+        """Return a suite without a file: models as a suite takes them, ids from their names.
 
         Further keys of a checkpoint follow its model: `path/to/dense,quantizer=bnb-nf4`.
+
+        Raises:
+            InputError: as `from_keys`, or `limit` is not positive.
         """
         entries: list[dict[str, Any]] = []
-        for model in (reference, *candidates):
-            model, *pairs = [model] if Path(model).exists() else model.split(",")
+        for given in (reference, *candidates):
+            model, *pairs = [given] if Path(given).expanduser().exists() else given.split(",")
             more = dict(pair.partition("=")[::2] for pair in pairs)
-            name, _, revision = model.partition("@") if not Path(model).exists() else (model, "", "")
-            changed = [more.get("quantizer"), f"kv{more['kv_bits']}" if "kv_bits" in more else None]
-            own_name = "-".join([Path(name).resolve().name, *filter(None, changed)])
-            stem = base = re.sub(r"[^\w.-]", "-", own_name) or "model"
-            while stem in [entry["id"] for entry in entries]:
-                stem = f"{base}-{sum(e['id'].startswith(base) for e in entries) + 1}"
-            entries.append(
-                {"id": stem, "model": name, **({"revision": revision} if revision else {}), **more}
-            )
+            place = parse_model(model, "command line", revision=more.get("revision"))
+            changes = [more.get("quantizer"), f"kv{more['kv_bits']}" if "kv_bits" in more else None]
+            name = "-".join([Path(place.name).resolve().name, *filter(None, changes)])
+            base = unique = re.sub(r"[^\w.-]", "-", name) or "model"
+            while unique in [entry["id"] for entry in entries]:
+                unique = f"{base}-{sum(entry['id'].startswith(base) for entry in entries) + 1}"
+            entries.append({"id": unique, "model": model, **more})
         name = "-vs-".join(entry["id"] for entry in entries)[:100]
         keys = {"name": name, "reference": entries[0]["id"], "checkpoints": entries, "tasks": list(tasks)}
         if limit is not None:
             keys["limit"] = limit
-        return cls.from_keys(keys, where="command line", folder=Path.cwd())
+        return cls.from_keys(keys, where="command line", folder=Path.cwd(), strict=False)
 
     def with_limit(self, limit: int) -> "Suite":
         if limit < 1:
@@ -205,10 +142,10 @@ class Suite(BaseModel):
         return self.model_copy(update={"limit": limit})
 
     def dump(self) -> str:
-        """The suite as YAML, its series and groups spelt out: what a results folder keeps, and can be run again."""
-        return yaml.safe_dump(
-            self.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True
-        )
+        """Return the suite as YAML, its series and groups spelt out: a results folder keeps it, and it can be run again."""
+        data = self.model_dump(mode="json", exclude_none=True)
+        data["checkpoints"] = [{"id": entry["id"], **entry} for entry in data["checkpoints"]]
+        return dump_yaml(data)
 
     @property
     def perplexity_tasks(self) -> tuple[str, ...]:
@@ -244,34 +181,28 @@ def _task_names(keys: SuiteKeys, catalog: Catalog, where: str) -> tuple[str, ...
 
 
 def _checkpoints(keys: SuiteKeys, where: str, folder: Path) -> tuple[Checkpoint, ...]:
-    listed: dict[str, Checkpoint] = {}
-    standing = [(index, entry) for index, entry in enumerate(keys.checkpoints) if entry.model is None]
+    checkpoints: dict[str, Checkpoint] = {}
+    changed = [(index, entry) for index, entry in enumerate(keys.checkpoints) if entry.model is None]
     for index, entry in enumerate(keys.checkpoints):
-        if entry.model is None:
-            continue
-        _add(
-            listed,
-            _listed(entry, f"{where}: checkpoints.{index}", folder),
-            f"{where}: checkpoints.{index}.id",
-        )
-    for checkpoint in listed.values():
-        if checkpoint.recipe is not None:
-            validate_recipe(checkpoint.recipe)
+        if entry.model is not None:
+            at = f"{where}: checkpoints.{index}"
+            _add(checkpoints, _listed(entry, at, folder), f"{at}.id")
     for index, series in enumerate(keys.series):
         at = f"{where}: series.{index}"
-        if series.source not in listed:
+        if series.source not in checkpoints:
             raise InputError(
-                f"{at}.from: there is no checkpoint '{series.source}'. {nearest(series.source, list(listed))}"
+                f"{at}.from: there is no checkpoint '{series.source}'. {nearest(series.source, list(checkpoints))}"
             )
-        _check_id(series.shown, f"{at}.name")
-        beside = partial(_calibration_data, folder=folder)
-        for checkpoint in points(series, listed[series.source], keys.calibration, beside, at):
-            _add(listed, checkpoint, at)
-    for index, entry in standing:
+        _check_id(series.series_name, f"{at}.name")
+        path = partial(_calibration_data, folder=folder)
+        for checkpoint in points(series, checkpoints[series.source], keys.calibration, path, at):
+            _add(checkpoints, checkpoint, at)
+    for index, entry in changed:
         at = f"{where}: checkpoints.{index}"
-        _add(listed, _standing(entry, at, folder, listed), f"{at}.id")
-    _check_texts(keys, listed.values(), where)
-    return tuple(listed.values())
+        _add(checkpoints, _changed(entry, at, folder, checkpoints), f"{at}.id")
+    _check_texts(keys, checkpoints.values(), where)
+    _check_axes(checkpoints.values(), where)
+    return tuple(checkpoints.values())
 
 
 def _calibration_data(data: str, folder: Path) -> str:
@@ -281,13 +212,30 @@ def _calibration_data(data: str, folder: Path) -> str:
 
 
 def _check_texts(keys: SuiteKeys, checkpoints: Iterable[Checkpoint], where: str) -> None:
-    """Refuses to measure perplexity on the text that a method was calibrated on."""
-    drawn = {c.recipe.calibration.data for c in checkpoints if c.recipe and c.recipe.calibration}
-    if keys.perplexity and "c4" in keys.perplexity.datasets and "c4_validation" in drawn:
+    """Refuse to measure perplexity on the text that a method was calibrated on."""
+    steps = [step for checkpoint in checkpoints if checkpoint.recipe for step in checkpoint.recipe.steps]
+    texts = {step.calibration.data for step in steps if step.calibration}
+    if keys.perplexity and "c4" in keys.perplexity.datasets and "c4_validation" in texts:
         raise InputError(
             f"{where}: calibration: 'c4_validation' is the text that perplexity is measured on by 'c4'. Calibrate on "
             "'c4', its training split, or measure on another text."
         )
+
+
+def _check_axes(checkpoints: Iterable[Checkpoint], where: str) -> None:
+    """Refuse a series whose points are at rates of different kinds."""
+    members: dict[str, Checkpoint] = {}
+    for checkpoint in checkpoints:
+        step = checkpoint.recipe or checkpoint.declared
+        if checkpoint.series is None or step is None:
+            continue
+        first = members.setdefault(checkpoint.series, checkpoint)
+        other = first.recipe or first.declared
+        if other is not None and other.axis != step.axis:
+            raise InputError(
+                f"{where}: the series '{checkpoint.series}' has a point by {other.axis} ({first.id}) and one by "
+                f"{step.axis} ({checkpoint.id}). Give one of them another `series`."
+            )
 
 
 def _check_id(name: str, at: str) -> None:
@@ -295,74 +243,72 @@ def _check_id(name: str, at: str) -> None:
         raise InputError(f"{at}: '{name}' cannot name a folder. Use letters, digits, '.', '_' and '-'.")
 
 
-def _add(listed: dict[str, Checkpoint], checkpoint: Checkpoint, at: str) -> None:
-    if checkpoint.id in listed:
+def _add(checkpoints: dict[str, Checkpoint], checkpoint: Checkpoint, at: str) -> None:
+    if checkpoint.id in checkpoints:
         raise InputError(
             f"{at}: the id '{checkpoint.id}' is taken. Give the entry another `id`, or the series a `name`."
         )
-    listed[checkpoint.id] = checkpoint
+    checkpoints[checkpoint.id] = checkpoint
 
 
 def _listed(entry: CheckpointKeys, at: str, folder: Path) -> Checkpoint:
+    """Return the checkpoint of an entry with a model of its own."""
     _check_id(entry.id, f"{at}.id")
+    if entry.series is not None:
+        _check_id(entry.series, f"{at}.series")
     assert entry.model is not None
-    model = expand_variables(entry.model, f"{at}.model")
-    local = local_path(model, folder if model == entry.model else Path.cwd())  # a variable is the caller's
-    if local.is_dir() or (local.is_file() and local.suffix == ".gguf"):
-        if entry.revision is not None:
-            raise InputError(
-                f"{at}.revision: {local} is here, and what is local has no revision. Remove the key."
-            )
-        model = str(local)
-    elif not HUB_ID.fullmatch(model):
-        raise InputError(
-            f"{at}.model: {local} is not a folder or .gguf file. Give the folder of a checkpoint, a .gguf file, or a "
-            "hub id (owner/name, or owner/name/file.gguf)."
-        )
-    elif entry.revision is None:
-        raise InputError(
-            f"{at}.model: there is no folder {local}, and the hub id '{model}' is not pinned. "
-            "Add `revision:` with the commit to load."
-        )
+    model = parse_model(entry.model, f"{at}.model", revision=entry.revision, folder=folder)
+    tokenizer = entry.tokenizer
+    if tokenizer is not None:
+        tokenizer = parse_folder(tokenizer, f"{at}.tokenizer", folder=folder).text
+    try:
+        if entry.recipe is not None:
+            validate(entry.recipe)
+        if entry.declared is not None:
+            check_rate(entry.declared)
+    except InputError as error:
+        raise InputError(f"{at}.{'recipe' if entry.recipe else 'declared'}: {error}") from None
+    if entry.recipe is not None and entry.declared is not None:
+        raise InputError(f"{at}.declared: kick makes this checkpoint by its `recipe`. Remove one of the two keys.")
     return Checkpoint(
         id=entry.id,
-        model=model,
-        revision=entry.revision,
+        model=model.name,
+        revision=model.revision,
         dtype=entry.dtype,
         trust_remote_code=entry.trust_remote_code,
-        tokenizer=elsewhere(entry.tokenizer, folder, f"{at}.tokenizer"),
+        tokenizer=tokenizer,
         base=entry.base,
         recipe=entry.recipe,
+        declared=entry.declared,
         series=entry.series,
-        **_changes(entry, at, folder),
+        **_options(entry, at, folder).given,
     )
 
 
-def _standing(entry: CheckpointKeys, at: str, folder: Path, listed: Mapping[str, Checkpoint]) -> Checkpoint:
-    """An entry that changes another checkpoint of the suite on loading: its weights, and `_CHANGES`."""
+def _changed(
+    entry: CheckpointKeys, at: str, folder: Path, checkpoints: Mapping[str, Checkpoint]
+) -> Checkpoint:
+    """Return the checkpoint of an entry without a model: another one of the suite with other loading options."""
     _check_id(entry.id, f"{at}.id")
     if entry.base is None:
         raise InputError(f"{at}.model: this key is missing.")
-    if entry.base not in listed:
+    if entry.base not in checkpoints:
         raise InputError(
-            f"{at}.base: there is no checkpoint '{entry.base}'. {nearest(entry.base, list(listed))}"
+            f"{at}.base: there is no checkpoint '{entry.base}'. {nearest(entry.base, list(checkpoints))}"
         )
-    other = entry.model_fields_set - {"id", "base", *_CHANGES}
-    changes = {key: value for key, value in _changes(entry, at, folder).items() if value is not None}
-    if other or not changes:
+    other = entry.model_fields_set - {"id", "base", *_OPTIONS}
+    options = _options(entry, at, folder).given
+    if other or not options:
         problem = f"`{min(other)}` is taken from" if other else "nothing is changed of"
-        raise InputError(f"{at}: {problem} its base. Beside `id` and `base` give {', '.join(_CHANGES)}.")
-    return listed[entry.base].model_copy(
-        update={"id": entry.id, "base": entry.base, "series": None, **changes}
-    )
+        raise InputError(f"{at}: {problem} its base. Beside `id` and `base` give {', '.join(_OPTIONS)}.")
+    changes = {"id": entry.id, "base": entry.base, "series": None, **options}
+    return checkpoints[entry.base].model_copy(update=changes)
 
 
-def _changes(entry: CheckpointKeys, at: str, folder: Path) -> dict[str, Any]:
-    """What an entry changes of the stored weights on loading."""
-    if entry.quantizer is not None:
-        try:
-            check_name(entry.quantizer)
-        except InputError as error:
-            raise InputError(f"{at}.quantizer: {error}") from None
-    adapter = elsewhere(entry.adapter, folder, f"{at}.adapter")
-    return {"adapter": adapter, **{key: getattr(entry, key) for key in _CHANGES[1:]}}
+def _options(entry: CheckpointKeys, at: str, folder: Path) -> LoadingOptions:
+    """Return the loading options of an entry, with the adapter's place found."""
+    options = LoadingOptions(**{name: getattr(entry, name) for name in _OPTIONS})
+    if options.adapter is None:
+        return options
+    adapter = parse_folder(options.adapter, f"{at}.adapter", folder=folder)
+    return options.model_copy(update={"adapter": adapter.text})

@@ -30,8 +30,9 @@ from kick.types.comparisons import (
     Refusal,
     SuiteComparison,
 )
+from kick.types.loading import LoadingOptions, ModelReference
 from kick.types.measures import Cost, Declared, Description, LinearWeights, Ratio, Speed, StoredAs
-from kick.types.recipes import DENSE_RATE, Axis, Calibration, Recipe, falling
+from kick.types.recipes import DENSE_RATE, Axis, Calibration, Recipe, Step, falling
 from kick.types.tasks import BatchSize, Family, PlanInfo, Skipped, TaskInfo, Tier, TierChoice
 from kick.types.verdicts import Check, CheckKind, GateResult, Outcome, Verdict, worst
 
@@ -59,8 +60,10 @@ __all__ = [
     "Flips",
     "GateResult",
     "LinearWeights",
+    "LoadingOptions",
     "Match",
     "Matching",
+    "ModelReference",
     "NoiseFloor",
     "Outcome",
     "PlanInfo",
@@ -70,6 +73,7 @@ __all__ = [
     "Refusal",
     "Skipped",
     "Speed",
+    "Step",
     "StoredAs",
     "SuiteComparison",
     "TaskInfo",

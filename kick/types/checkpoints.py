@@ -5,56 +5,68 @@ from typing import Literal
 from pydantic import Field
 
 from kick.types.base import Record
+from kick.types.loading import LoadingOptions
 from kick.types.measures import Cost, Description
-from kick.types.recipes import Recipe
+from kick.types.recipes import Recipe, Step
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 
-class Checkpoint(Record):
+class Checkpoint(LoadingOptions):
     """One model of a suite: where its weights come from and how it is loaded and scored."""
 
     id: str
-    # A folder, a GGUF file, or a hub id.
+    # A folder, a GGUF file, or a hub id without its revision.
     model: str
-    # The commit to load from the hub; None: the model is local.
     revision: str | None = None
-    # "auto": the dtype that the checkpoint's own config states.
+    # auto: the dtype that the checkpoint's own config states
     dtype: Dtype = "auto"
-    # Run code that comes with the checkpoint.
     trust_remote_code: bool = False
-    # A folder or hub id; None: the tokenizer is next to the model.
+    # A folder or hub id, if the tokenizer is not in the model's folder.
     tokenizer: str | None = None
-    # The folder or hub id of a PEFT adapter.
-    adapter: str | None = None
-    # The quantizer that works while the weights are loaded.
-    quantizer: str | None = None
-    # The plug-in that builds the model, where transformers cannot.
-    loader: str | None = None
-    # The bits that keys and values are rounded to.
-    kv_bits: int | None = None
-    # The id of the checkpoint that the recipe starts from, or that the loading options change.
+    # The checkpoint that the recipe starts from, or that the loading options change.
     base: str | None = None
+    # How kick makes the checkpoint from the model; None: the model is scored as it is.
     recipe: Recipe | None = None
-    # The name of the series that this checkpoint is a point of.
+    # How another tool made the model, as the suite says.
+    declared: Step | None = None
+    # The series that this checkpoint is a point of.
     series: str | None = None
+
+    @property
+    def options(self) -> LoadingOptions:
+        """What is changed while the checkpoint is loaded."""
+        return LoadingOptions(**{name: getattr(self, name) for name in LoadingOptions.model_fields})
 
 
 class CheckpointRecord(Record):
-    """A checkpoint in a results folder: what it is, what was measured on it, and which of its cells are current."""
+    """A checkpoint in a results folder: what it is, what was measured, which cells are current."""
 
     checkpoint: Checkpoint
-    # A hash of what was loaded, and one of its tokenizer.
     fingerprint: str
     tokenizer_fingerprint: str
-    # The fingerprint of the checkpoint that a recipe started from.
+    # The fingerprint of the checkpoint that the recipe started from.
     source_fingerprint: str | None = None
+    # Every step that kick took from a dense checkpoint to this one, those in the model's kick.json included.
+    made: Recipe | None = None
+    # What the model's own files say about its compression, if kick did not make it.
+    stated: Step | None = None
     # What was done to the stored weights on loading, one phrase each.
     loading: tuple[str, ...] = ()
     # What the loader computed in another way than the checkpoint states, one phrase each.
     simulated: tuple[str, ...] = ()
-    # None: not measured.
     description: Description | None = None
+    # None: not measured
     cost: Cost | None = None
-    # Task name -> key of the current cell.
+    # Task name -> cell key.
     cells: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """How kick made the checkpoint, in this run or before it; None: kick did not make it."""
+        return self.made or self.checkpoint.recipe
+
+    @property
+    def step(self) -> Step | None:
+        """The last step of compression, whose rate is the checkpoint's place in its series; None: unknown."""
+        return self.recipe or self.checkpoint.declared or self.stated

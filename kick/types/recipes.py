@@ -1,4 +1,4 @@
-"""How a compressed checkpoint is made from another one: what a suite asks for and `kick.json` keeps."""
+"""How a compressed checkpoint is made from another one, as records: what a suite asks for and `kick.json` keeps."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ from kick.types.base import Record
 
 Axis = Literal["sparsity", "bits", "rank", "layers"]
 
-# The rate of a dense checkpoint on the axis of a series.
+# The position of a dense checkpoint on the axis of a series.
 DENSE_RATE: dict[Axis, float] = {"sparsity": 0.0, "bits": 16.0, "rank": 1.0, "layers": 0.0}
 
 
@@ -18,7 +18,7 @@ def falling(axis: Axis) -> bool:
 class Calibration(Record):
     """The text that a method looks at: windows of documents, drawn by a seed."""
 
-    # "c4", "c4_validation", or a file: .jsonl with one `text` per line, or .txt with one document.
+    # "c4", "c4_validation", or a file: .jsonl with a `text` per line, or .txt, one document
     data: str
     samples: int = 128
     # Tokens per sample.
@@ -26,28 +26,27 @@ class Calibration(Record):
     seed: int = 0
 
 
-class Recipe(Record):
-    """How a compressed checkpoint is made from another one. Exactly one of the four rates is given."""
+class Step(Record):
+    """One method at one rate. Exactly one of the four rates is given."""
 
     method: str
-    # Rate: the share of zeros, 0..1.
+    # The share of zeros, 0..1.
     sparsity: float | None = None
-    # Rate: bits per weight.
     bits: int | None = None
-    # Rate: the share of a Linear's parameters that its low-rank factors keep, 0..1.
+    # The share of a Linear's parameters that its low-rank factors keep, 0..1.
     rank: float | None = None
-    # Rate: the decoder layers to drop, as their number or as their positions from 0.
+    # Decoder layers to drop: how many, or which (from 0).
     layers: int | tuple[int, ...] | None = None
-    # "N:M": N of each M consecutive weights along the input dimension are kept.
+    # "N:M": of each M consecutive weights along the input dimension, N are kept.
     pattern: str | None = None
-    # Consecutive weights along the input dimension that share one scale; None: a whole row does.
+    # Weights that share one scale along the input dimension; None: a whole row.
     group_size: int | None = None
     symmetric: bool = True
     calibration: Calibration | None = None
 
     @property
     def axis(self) -> Axis:
-        """The axis of the series that the recipe is a point of."""
+        """The rate that is given."""
         if self.sparsity is not None:
             return "sparsity"
         if self.rank is not None:
@@ -56,8 +55,39 @@ class Recipe(Record):
 
     @property
     def rate(self) -> float:
-        """The position on the axis: sparsity 0..1, bits, share of parameters kept, or number of layers dropped."""
+        """The position on the axis of the series: sparsity 0..1, bits, share of parameters kept, layers dropped."""
         if isinstance(self.layers, tuple):
             return float(len(self.layers))
         rates = [rate for rate in (self.sparsity, self.rank, self.layers, self.bits) if rate is not None]
         return float(rates[0])
+
+
+class Recipe(Step):
+    """A chain of steps from a dense checkpoint to a compressed one: those `before`, in order, and then its own.
+
+    The last step is the recipe itself: its rate is the checkpoint's place in its series.
+    """
+
+    before: tuple[Step, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All steps, in the order in which they are applied."""
+        own = Step.model_validate({name: getattr(self, name) for name in Step.model_fields})
+        return (*self.before, own)
+
+    def then(self, step: Step) -> "Recipe":
+        """Return the chain with one more step at its end."""
+        return chain((*self.steps, step))
+
+    @property
+    def prefix(self) -> "Recipe | None":
+        """The chain without its last step; None if that is the only one."""
+        return chain(self.before) if self.before else None
+
+
+def chain(steps: tuple[Step, ...]) -> Recipe:
+    """Return the recipe of one step or more, in the order in which they are applied."""
+    *before, last = steps
+    own = {name: getattr(last, name) for name in Step.model_fields}
+    return Recipe(before=tuple(before), **own)

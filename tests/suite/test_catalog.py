@@ -75,3 +75,11 @@ def test_a_function_is_known_by_its_source_and_a_missing_one_is_named(tmp_path: 
     assert function.source() == b"def score(): ...\n"
     installed = read_catalog().tasks["kick_squad"].config["process_results"]
     assert b"def squad" in installed.source()
+
+
+def test_files_that_include_each_other_or_nest_without_end_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="include: .*mine.yaml includes this file"):
+        _read(tmp_path, mine="include: mine.yaml\n")
+    (tmp_path / "mine.yaml").write_text("a: " + "[" * 2000 + "]" * 2000)
+    with pytest.raises(InputError, match="nested more than 20 levels deep"):
+        read_catalog([tmp_path])

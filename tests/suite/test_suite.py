@@ -227,7 +227,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"series": [{"from": "dense", "method": "rtn", "bits": [4], "calibration": "c4"}]},
-        "calibration is no option of 'rtn'",
+        "calibration is not an option of 'rtn'",
     ),
     ({"series": [{"from": "dense", "method": "rtn", "bits": [4, 4]}]}, "series.0: the id 'rtn-4' is taken"),
     ({"include_path": ["nowhere"]}, "nowhere is not a folder of tasks"),
@@ -277,8 +277,8 @@ def test_keys_follow_the_model_of_an_ad_hoc_suite(tmp_path: Path) -> None:
     assert [one.id for one in suite.checkpoints] == ["dense", "dense-bnb-nf4", "dense-kv4", "q4.gguf"]
     assert (suite.checkpoints[1].quantizer, suite.checkpoints[2].kv_bits) == ("bnb-nf4", 4)
     assert (suite.checkpoints[3].tokenizer, suite.checkpoints[3].dtype) == (dense, "bfloat16")
-    with pytest.raises(InputError, match="quantizer: unknown key. Did you mean 'quantizer'"):
-        Suite.ad_hoc(dense, [f"{dense},quantizer=bnb-nf4"], ["kick_squad"], None)
+    with pytest.raises(InputError, match="quantiser: unknown key. Did you mean 'quantizer'"):
+        Suite.ad_hoc(dense, [f"{dense},quantiser=bnb-nf4"], ["kick_squad"], None)
 
 
 def test_what_to_score_now_is_chosen_among_what_the_suite_names(write: Write) -> None:

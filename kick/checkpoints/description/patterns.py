@@ -1,11 +1,11 @@
 """N:M sparsity: of each M consecutive weights along the input dimension, N are kept."""
 
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kick.errors import InputError
+from kick.types.methods import parse_pattern as parse_pattern
+from kick.types.methods import pattern_sparsity as pattern_sparsity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -13,27 +13,6 @@ if TYPE_CHECKING:
 
 COMMON = ("1:2", "2:4", "4:8")  # measured on every checkpoint
 _WORDS = {2: np.uint16, 4: np.uint32, 8: np.uint64}  # a group of bytes as one integer
-
-
-def parse_pattern(pattern: str) -> tuple[int, int]:
-    """(N, M) of "N:M".
-
-    Raises:
-        InputError: not of that form, or not 0 < N < M.
-    """
-    match = re.fullmatch(r"(\d+):(\d+)", pattern)
-    kept, size = (int(match[1]), int(match[2])) if match else (0, 0)
-    if not 0 < kept < size:
-        raise InputError(
-            f"pattern '{pattern}' is not N:M with 0 < N < M: '2:4' keeps 2 of each 4 consecutive weights."
-        )
-    return kept, size
-
-
-def pattern_sparsity(pattern: str) -> float:
-    """The share of zeros that a pattern asks for: 1 - N/M."""
-    kept, size = parse_pattern(pattern)
-    return 1 - kept / size
 
 
 def violations(weight: "Tensor", pattern: str) -> tuple[int, int]:
