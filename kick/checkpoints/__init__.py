@@ -3,13 +3,21 @@
 from kick.checkpoints.description.weights import describe
 from kick.checkpoints.fingerprints import fingerprint, fingerprint_as_loaded, tokenizer_fingerprint
 from kick.checkpoints.gguf import converted
-from kick.checkpoints.loading import Loaded, changes_on_loading, load, read_config, read_tokenizer
+from kick.checkpoints.loading import (
+    Loaded,
+    attention_implementation,
+    changes_on_loading,
+    load,
+    read_config,
+    read_tokenizer,
+)
 from kick.checkpoints.quantizers import as_loaded
 from kick.checkpoints.resolution import locate, resolve, resolve_adapter, resolve_tokenizer
 
 __all__ = [
     "Loaded",
     "as_loaded",
+    "attention_implementation",
     "changes_on_loading",
     "converted",
     "describe",
