@@ -38,7 +38,7 @@ def without_bars() -> Iterator[None]:
 
 @cache
 def _disabled_bar() -> Callable[..., None]:
-    """tqdm's own initialiser, told that the bar is disabled; one for all calls, so that it never wraps itself."""
+    """Tqdm's own initialiser, told that the bar is disabled; one for all calls, so that it never wraps itself."""
     from tqdm import tqdm
 
     own = tqdm.__init__

@@ -4,13 +4,14 @@ from kick.checkpoints.changes import changes_on_loading, fingerprint_as_loaded
 from kick.checkpoints.description.weights import describe
 from kick.checkpoints.fingerprints import fingerprint, tokenizer_fingerprint
 from kick.checkpoints.gguf import converted
-from kick.checkpoints.loading import Loaded, load, read_config, read_tokenizer
+from kick.checkpoints.loading import Loaded, attention_implementation, load, read_config, read_tokenizer
 from kick.checkpoints.quantizers import as_loaded
 from kick.checkpoints.resolution import resolve, resolve_adapter, resolve_tokenizer
 
 __all__ = [
     "Loaded",
     "as_loaded",
+    "attention_implementation",
     "changes_on_loading",
     "converted",
     "describe",

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kick.checkpoints.checks import check_values
-from kick.checkpoints.folder import read_header, read_json
+from kick.checkpoints.folder import read_header
+from kick.checkpoints.untrusted import check_files, read_json, refusing
 from kick.errors import InputError
 from kick.files import file_sha256
 
@@ -49,7 +50,7 @@ def attach(model: "PreTrainedModel", folder: Path, *, merge: bool) -> "PreTraine
         ) from None
     stored = read_header(folder / WEIGHTS)
     check_values(folder, stored, "float32", quantized=False)
-    try:
+    with refusing(f"{folder}: the adapter does not fit the model"):
         config = PeftConfig.from_pretrained(folder)
         if config.is_prompt_learning:
             raise InputError(
@@ -57,9 +58,6 @@ def attach(model: "PreTrainedModel", folder: Path, *, merge: bool) -> "PreTraine
                 "kick does not score. Give one that changes weights, LoRA for instance."
             )
         adapted = PeftModel.from_pretrained(model, folder)
-    except (OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{folder}: the adapter does not fit the model: {first}") from error
     other = {tensor.name for tensor in stored} ^ set(get_peft_model_state_dict(adapted))
     if other:
         raise InputError(
@@ -71,6 +69,7 @@ def attach(model: "PreTrainedModel", folder: Path, *, merge: bool) -> "PreTraine
 
 
 def _check_files(folder: Path) -> None:
+    check_files(folder)
     read_json(folder / CONFIG, "Give a folder as PEFT's save_pretrained writes it.")
     if not (folder / WEIGHTS).is_file():
         raise InputError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kick.checkpoints.folder import FLOATS, MATRICES, StoredTensor, read_tensor
+from kick.checkpoints.untrusted import section
 from kick.errors import InputError, nearest
 
 _GPU_ONLY = ("eetq", "fbgemm_fp8", "higgs", "spqr", "vptq", "fp_quant")
@@ -59,7 +60,7 @@ def check_quantizer(folder: Path, config: dict[str, Any], device: str) -> None:
         )
     if method in _GPU_ONLY and device == "cpu":
         raise InputError(f"{where}, which runs on a GPU only. Score it with --device cuda.")
-    sparse = (declared.get("sparsity_config") or {}).get("format", "dense")
+    sparse = section(declared, "sparsity_config").get("format", "dense")
     if sparse != "dense":
         raise InputError(
             f"{folder}: config.json declares the sparse storage format '{sparse}', which compressed-tensors "

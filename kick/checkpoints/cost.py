@@ -4,6 +4,7 @@ Speed is that of transformers' `generate` on this machine, greedy, one prompt: e
 with one another, and no forecast of a server.
 """
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -11,8 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kick.checkpoints.folder import read_json
 from kick.checkpoints.loading import Loaded
+from kick.checkpoints.untrusted import read_json
 from kick.types.measures import Cost, Speed
 
 if TYPE_CHECKING:
@@ -135,8 +136,8 @@ def _backend(loaded: Loaded) -> str:
 
 def _made_seconds(folder: Path) -> float | None:
     path = folder / "kick.json"
-    seconds = read_json(path, "Make the folder again.").get("seconds") if path.is_file() else None
-    return float(seconds) if isinstance(seconds, int | float) else None
+    seconds = read_json(path, "Make the folder again.").get("seconds") if path.exists() else None
+    return float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < math.inf else None
 
 
 def _forget_peak(device: str) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kick.checkpoints.folder import config_json, tokenizer_files, weight_files
+from kick.checkpoints.untrusted import check_files, read_json
 from kick.errors import InputError
 from kick.files import file_sha256
 
@@ -45,6 +46,7 @@ def tokenizer_fingerprint(folder: Path) -> str:
     Raises:
         InputError: the folder holds no tokenizer.
     """
+    check_files(folder)
     files = tokenizer_files(folder)
     if not files:
         raise InputError(
@@ -63,10 +65,7 @@ def _digest(files: Iterable[Path]) -> str:
 def _file_digest(path: Path) -> str:
     # tokenizer.json is large and carries no such fields.
     if path.suffix == ".json" and path.name != "tokenizer.json":
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{path} is not valid JSON ({error}). Copy it again.") from None
+        data = read_json(path, "Copy it again.")
         return hashlib.sha256(json.dumps(_without_ignored(data), sort_keys=True).encode()).hexdigest()
     return file_sha256(path)
 

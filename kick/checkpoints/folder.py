@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kick.checkpoints.configs import check_config
+from kick.checkpoints.untrusted import LARGEST_JSON, check_file, check_files, read_json, refusing, section
 from kick.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,8 +22,19 @@ if TYPE_CHECKING:
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-MATRICES = (".weight", ".qweight", ".weight_packed")  # what the names of weights end in, dense or packed
-FLOATS = ("F64", "F32", "F16", "BF16")  # the stored dtypes that hold weights as they are
+# What the names of weights end in, dense or packed.
+MATRICES = (".weight", ".qweight", ".weight_packed", "._weight_qdata")
+# The stored dtypes that hold weights as they are.
+FLOATS = ("F64", "F32", "F16", "BF16")
+# Bits of a value by the names of safetensors.
+_BITS = {
+    **dict.fromkeys(("F4",), 4),
+    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
+    **dict.fromkeys(("U16", "I16", "F16", "BF16"), 16),
+    **dict.fromkeys(("U32", "I32", "F32"), 32),
+    **dict.fromkeys(("U64", "I64", "F64", "C64"), 64),
+}
 
 TOKENIZER_FILES = (
     "tokenizer*.json",
@@ -43,7 +56,7 @@ _CONV1D_MODELS = ("gpt2", "openai-gpt")
 # experts, which compression leaves alone (as llm-compressor and GPTQModel do): they are tiny, and decide
 # which weights are used at all.
 _NO_LINEAR = re.compile(r"norm|embed|relative_attention_bias|(^|\.)(gate|router|shared_expert_gate)\.")
-_IN_A_STACK = re.compile(r"^(?P<stack>.*?)\.?(?<![^.])\d+\.(?P<module>.+)$")
+_IN_A_STACK = re.compile(r"^(?P<stack>.*?)\.?(?<![^.])\d{1,9}\.(?P<module>.+)$")
 
 
 @dataclass(frozen=True)
@@ -56,6 +69,7 @@ class StoredTensor:
     shape: tuple[int, ...]
     begin: int  # byte offsets in the shard
     end: int
+    block: int | None = None  # weights per scale, as torchao states it; None: not stated
 
     @property
     def numel(self) -> int:
@@ -66,13 +80,17 @@ def config_json(folder: Path) -> dict[str, Any]:
     """The folder's config.json.
 
     Raises:
-        InputError: not a folder, no config.json, or one that is not a JSON object.
+        InputError: not a folder, no config.json, one whose values no model has, or a file that is not regular or a link
+            out of the folder.
     """
     if not folder.is_dir():
         raise InputError(
             f"{folder} is not a folder. Give the folder that holds config.json and *.safetensors."
         )
-    return read_json(folder / "config.json", "Give a folder as save_pretrained writes it.")
+    check_files(folder)
+    config = read_json(folder / "config.json", "Give a folder as save_pretrained writes it.")
+    check_config(folder / "config.json", config)
+    return config
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -128,13 +146,10 @@ def read_tensor(tensor: StoredTensor) -> "Tensor":
         InputError: the shard cannot be read.
     """
     import torch
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    try:
-        with safe_open(tensor.shard, framework="pt") as file:
-            values: Tensor = file.get_tensor(tensor.name)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{tensor.shard} cannot be read ({error}). Copy it again.") from None
+    with refusing(f"{tensor.shard} cannot be read"), safe_open(tensor.shard, framework="pt") as file:
+        values: Tensor = file.get_tensor(tensor.name)
     return values.to(torch.bfloat16) if tensor.dtype.startswith("F8") else values
 
 
@@ -175,49 +190,71 @@ def _weight_map(folder: Path) -> dict[str, str]:
     weight_map = read_json(folder / INDEX, "Copy the checkpoint again.").get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise InputError(f"{folder / INDEX} has no 'weight_map'. Copy the checkpoint again.")
+    if not all(isinstance(shard, str) for shard in weight_map.values()):
+        raise InputError(f"{folder / INDEX} names a shard that is not a text. Copy the checkpoint again.")
     return weight_map
 
 
-def read_json(path: Path, way_out: str) -> dict[str, Any]:
-    """The JSON object in a file, or an InputError that ends in `way_out`."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing. {way_out}") from None
-    except ValueError as error:
-        raise InputError(f"{path} is not valid JSON ({error}). {way_out}") from None
-    if not isinstance(data, dict):
-        raise InputError(f"{path} is not a JSON object. {way_out}")
-    return data
-
-
 def read_header(shard: Path) -> list[StoredTensor]:
-    """The tensors of one safetensors file (8 bytes header length, a JSON header, the data), by offset."""
+    """Return the tensors of one safetensors file (8 bytes header length, a JSON header, the data), by offset.
+
+    Raises:
+        InputError: the file is not regular, its header is damaged, or it does not describe the bytes of the file.
+    """
+    check_file(shard)
     size = shard.stat().st_size
     with shard.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        header = file.read(length) if 8 + length <= size else b""
+        header = file.read(length) if 8 + length <= min(size, LARGEST_JSON) else b""
     try:
-        entries = {name: entry for name, entry in json.loads(header).items() if name != "__metadata__"}
-        tensors = [
-            StoredTensor(
-                name=name,
-                shard=shard,
-                dtype=entry["dtype"],
-                shape=tuple(entry["shape"]),
-                begin=8 + length + entry["data_offsets"][0],
-                end=8 + length + entry["data_offsets"][1],
-            )
-            for name, entry in entries.items()
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        stated = json.loads(header)
+        blocks = _torchao_blocks(stated.pop("__metadata__", None))
+        tensors = [_entry(shard, name, entry, 8 + length, blocks.get(name)) for name, entry in stated.items()]
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         raise InputError(
             f"{shard} is damaged: its safetensors header cannot be read. Copy it again."
         ) from None
-    expected = max((tensor.end for tensor in tensors), default=8 + length)
-    if size != expected:
+    tensors.sort(key=lambda tensor: (tensor.begin, tensor.end))
+    end = 8 + length
+    for tensor in tensors:
+        if tensor.begin != end:
+            raise InputError(
+                f"{shard} is damaged: '{tensor.name}' does not begin where the tensor before it ends. Copy it again."
+            )
+        end = tensor.end
+    if size != end:
         raise InputError(
-            f"{shard} is truncated or damaged: its header describes {expected} bytes, the file has {size}. "
+            f"{shard} is truncated or damaged: its header describes {end} bytes, the file has {size}. "
             "Copy it again."
         )
-    return sorted(tensors, key=lambda tensor: tensor.begin)
+    return tensors
+
+
+def _entry(shard: Path, name: str, entry: dict[str, Any], data: int, block: int | None) -> StoredTensor:
+    """Return one tensor of a header; the data begin at `data`.
+
+    Raises:
+        ValueError, KeyError, TypeError: its dtype is unknown, or its shape and offsets are not those of a tensor.
+    """
+    begin, end = entry["data_offsets"]
+    dtype, shape = entry["dtype"], entry["shape"]
+    if not all(type(number) is int and number >= 0 for number in (begin, end, *shape)):
+        raise ValueError(name)
+    if math.prod(shape) * _BITS[dtype] != 8 * (end - begin):
+        raise ValueError(name)
+    return StoredTensor(name, shard, dtype, tuple(shape), data + begin, data + end, block)
+
+
+def _torchao_blocks(metadata: Any) -> dict[str, int]:
+    """Return the weights per scale of the tensors that torchao stored, by the names of their values.
+
+    torchao writes a JSON description of each tensor into the metadata of a header.
+    """
+    blocks = {}
+    for name, text in metadata.items() if isinstance(metadata, dict) else ():
+        stated = json.loads(text) if isinstance(text, str) and text.startswith('{"_type"') else {}
+        block = section(stated, "_data").get("block_size")
+        if isinstance(block, list) and all(type(size) is int and size > 0 for size in block):
+            module, _, parameter = name.rpartition(".")
+            blocks[f"{module}._{parameter}_qdata"] = math.prod(block)
+    return blocks

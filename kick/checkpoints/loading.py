@@ -14,7 +14,8 @@ from kick.checkpoints.checks import (
     quant_method,
     quantization_config,
 )
-from kick.checkpoints.folder import StoredTensor, config_json, read_json, stored_tensors
+from kick.checkpoints.configs import check_layers, check_size
+from kick.checkpoints.folder import StoredTensor, config_json, stored_tensors
 from kick.checkpoints.gguf import FLOATS as GGUF_FLOATS
 from kick.checkpoints.gguf import check_tokenizer, read_converted
 from kick.checkpoints.kv_cache import does, round_cache
@@ -27,6 +28,8 @@ from kick.checkpoints.quantizers import (
     linears_in_memory,
     release,
 )
+from kick.checkpoints.tokenizers import check_tokenizer_files
+from kick.checkpoints.untrusted import check_files, read_json, refusing, section
 from kick.errors import InputError, nearest
 from kick.types import LoadingOptions
 
@@ -52,6 +55,7 @@ class Loaded:
     simulated: tuple[str, ...]  # what differs from the model as it would be deployed, a phrase each
     memory: int  # bytes of parameters and buffers, scales included, before the first forward
     linears: LinearMemory
+    attention: str  # the attention implementation: sdpa or eager
 
 
 def load(
@@ -86,6 +90,8 @@ def load(
     quantizer, loader = options.quantizer, options.loader
     config = config_json(folder)
     tensors = stored_tensors(folder)
+    if loader is None:
+        check_layers(folder, config, tensors)
     _check_device(device)
     _check_ways(
         folder, config, quantizer, loader
@@ -101,6 +107,8 @@ def load(
     if loader is not None:
         model = _build_model(folder, tensors, dtype, device, loader)
     else:
+        if not trust_remote_code:
+            check_size(folder, read_config(folder), tensors, quantized=quant_method(config) is not None)
         model = _load_model(folder, dtype, device, trust_remote_code, quantizer)
     if quantizer is not None:
         check_rows(model, quantizer, device)
@@ -121,10 +129,12 @@ def load(
     model.requires_grad_(False)
     remarks = simulated(folder, config, device)
     memory, linears = bytes_in_memory(model), linears_in_memory(model)
+    attention = model.config._attn_implementation or "eager"
+    _run_once(folder, model)
     if options.kv_bits is not None:
         round_cache(model, options.kv_bits)
         remarks += (f"KV cache: {does(options.kv_bits)}",)
-    return Loaded(model, tokenizer, dtype, device, tuple(loading), remarks, memory, linears)
+    return Loaded(model, tokenizer, dtype, device, tuple(loading), remarks, memory, linears, attention)
 
 
 def read_tokenizer(folder: Path, trust_remote_code: bool = False) -> "PreTrainedTokenizerBase":
@@ -135,15 +145,14 @@ def read_tokenizer(folder: Path, trust_remote_code: bool = False) -> "PreTrained
     """
     from transformers import AutoTokenizer
 
-    try:
+    check_files(folder)
+    check_tokenizer_files(folder)
+    with refusing(
+        f"{folder}: the tokenizer cannot be loaded (copy the tokenizer files of the original model)"
+    ):
         return AutoTokenizer.from_pretrained(
             folder, trust_remote_code=trust_remote_code, local_files_only=True
         )
-    except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{folder}: the tokenizer cannot be loaded ({_first_line(error)}). Copy the tokenizer files of "
-            "the original model into the folder."
-        ) from error
 
 
 def read_config(folder: Path, trust_remote_code: bool = False) -> "PretrainedConfig":
@@ -157,15 +166,34 @@ def read_config(folder: Path, trust_remote_code: bool = False) -> "PretrainedCon
 
     config = config_json(folder)
     check_code(folder, config, trust_remote_code)
-    try:
-        read = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code, local_files_only=True)
-    except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{folder}: config.json cannot be used ({_first_line(error)}). Restore the one that belongs to "
-            "the weights."
-        ) from error
-    read.dtype = getattr(torch, _resolve_dtype(folder, config, stored_tensors(folder), "auto"))
-    return read
+    with refusing(f"{folder}: config.json cannot be used"):
+        own = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code, local_files_only=True)
+        # Neither is a property of a checkpoint: a candidate must be scored as its reference is.
+        own.output_attentions = False
+        own._experts_implementation = None
+        own._attn_implementation = attention_implementation(own)
+    own.dtype = getattr(torch, _resolve_dtype(folder, config, stored_tensors(folder), "auto"))
+    return own
+
+
+def attention_implementation(config: "PretrainedConfig") -> str:
+    """Return the attention implementation that a model is loaded with, whatever its config asks for.
+
+    It is torch's `scaled_dot_product_attention` ("sdpa") if the architecture supports it, else "eager". The cell
+    identity names it, because the two round differently.
+
+    Args:
+        config: a config as `read_config` gives it.
+    """
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+    from transformers.dynamic_module_utils import get_class_from_dynamic_module
+
+    model_class: Any = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    own = getattr(config, "auto_map", None) or {}
+    if model_class is None and "AutoModelForCausalLM" in own:
+        # The code of the checkpoint is trusted: without that its config would not have been read.
+        model_class = get_class_from_dynamic_module(own["AutoModelForCausalLM"], config._name_or_path)
+    return "sdpa" if getattr(model_class, "_supports_sdpa", False) else "eager"
 
 
 def simulated(folder: Path, config: dict[str, Any], device: str) -> tuple[str, ...]:
@@ -178,7 +206,7 @@ def simulated(folder: Path, config: dict[str, Any], device: str) -> tuple[str, .
         found.append(
             "activations: not quantized, which llama.cpp does for its products with quantized weights"
         )
-    recipe = read_json(made, "Make the folder again.").get("recipe", {}) if made.is_file() else {}
+    recipe = section(read_json(made, "Make the folder again."), "recipe") if made.exists() else {}
     steps = [*recipe.get("before", ()), recipe]
     method = quant_method(config)
     bits = [step["bits"] for step in steps if step.get("bits") is not None]
@@ -189,7 +217,7 @@ def simulated(folder: Path, config: dict[str, Any], device: str) -> tuple[str, .
     declared = quantization_config(config) or {}
     if method == "compressed-tensors":
         found.append("weights: dequantized")
-        groups = (declared.get("config_groups") or {}).values()
+        groups = section(declared, "config_groups").values()
         if any(isinstance(group, dict) and group.get("input_activations") for group in groups):
             found.append("activations: quantized and dequantized in floating point")
         if declared.get("kv_cache_scheme"):
@@ -259,10 +287,11 @@ def _build_model(
 
     config = read_config(folder)
     config.dtype = getattr(torch, dtype)
-    try:
-        model, info = build_and_fill(loader, folder, config, tensors, config.dtype)
-    except InputError as error:
-        raise InputError(f"{folder}: {error}") from error
+    with refusing(f"{folder} cannot be built by the loader '{loader}'"):
+        try:
+            model, info = build_and_fill(loader, folder, config, tensors, config.dtype)
+        except InputError as error:
+            raise InputError(f"{folder}: {error}") from error
     _check_keys(folder, info)
     return model.to(device)
 
@@ -275,9 +304,11 @@ def _load_model(
 
     # Only where one is asked for: a None would hide what the folder's own config declares.
     asked = {"quantization_config": QUANTIZERS[quantizer].config(getattr(torch, dtype))} if quantizer else {}
-    try:
+    config = read_config(folder, trust_remote_code)
+    with refusing(f"{folder} cannot be loaded by transformers"):
         model, info = AutoModelForCausalLM.from_pretrained(
             folder,
+            config=config,
             dtype=getattr(torch, dtype),
             device_map=device if device == "cuda" else None,
             **asked,
@@ -287,12 +318,16 @@ def _load_model(
             ignore_mismatched_sizes=True,  # so that they are listed, and refused below
             output_loading_info=True,
         )
-    except ImportError as error:
-        raise InputError(f"{folder} needs a package that is not installed: {_first_line(error)}") from error
-    except (OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError) as error:
-        raise InputError(f"{folder} cannot be loaded by transformers: {_first_line(error)}") from error
     _check_keys(folder, info)
     return model
+
+
+def _run_once(folder: Path, model: "PreTrainedModel") -> None:
+    """Refuse a model whose first forward fails; packed weights are unpacked in it."""
+    import torch
+
+    with refusing(f"{folder} is loaded, but its first forward fails"), torch.no_grad():
+        model(input_ids=torch.arange(4, device=model.device)[None])
 
 
 def _check_keys(folder: Path, info: dict[str, Any]) -> None:
@@ -342,8 +377,3 @@ def _check_vocabulary(folder: Path, model: "PreTrainedModel", tokenizer: "PreTra
             f"{folder}: the tokenizer has more tokens ({index + 1}, the last is {token!r}) than the model "
             f"has embedding rows ({rows}). Use the tokenizer of the model, or resize its embeddings."
         )
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -1,8 +1,9 @@
 """Quantizers that work while a dense checkpoint is loaded: their names, what they need, what they leave in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from kick.errors import InputError, nearest
@@ -10,7 +11,7 @@ from kick.types import Description
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
     from transformers import PreTrainedModel
 
 
@@ -144,15 +145,25 @@ def bytes_in_memory(model: "PreTrainedModel") -> int:
 
 
 def linears_in_memory(model: "PreTrainedModel") -> LinearMemory:
-    """The same of its Linears alone, without the head."""
+    """Return what a model's Linears hold in memory, the head left out; call it before the first forward.
+
+    A Linear that compressed-tensors packed has no `weight` until then, but `weight_packed`, `weight_scale` and others.
+    """
     import torch
 
     head = model.get_output_embeddings()
     linears = [one for one in model.modules() if isinstance(one, torch.nn.Linear) and one is not head]
     return LinearMemory(
         weights=sum(linear.in_features * linear.out_features for linear in linears),
-        bytes=sum(_bytes(linear.weight) for linear in linears),
+        bytes=sum(_bytes(tensor) for linear in linears for tensor in _weights(linear)),
     )
+
+
+def _weights(linear: "nn.Module") -> "Iterator[Tensor]":
+    """Yield the weight of a Linear, packed or not, and what is kept beside it."""
+    for name, tensor in chain(linear.named_parameters(recurse=False), linear.named_buffers(recurse=False)):
+        if name.startswith("weight"):
+            yield tensor
 
 
 def _bytes(tensor: "Tensor") -> int:

@@ -41,7 +41,8 @@ def divergence(store: Store, pairs: Pairs) -> Diverged | None:
 
 def _noise(store: Store, reference: Cell) -> tuple[Estimate, Estimate] | None:
     """KL and equal first choices of the reference against itself in batches of another size, if measured on these
-    weights and items."""
+    weights and items.
+    """
     again = store.cell(noise_id(reference.checkpoint), reference.task.name)
     if again is None or again.divergence is None:
         return None

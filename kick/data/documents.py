@@ -69,7 +69,8 @@ def popqa_choices(
     *, path: str, splits: Sequence[str], commit: str, data_root: str | None = None, **_metadata: object
 ) -> Splits:
     """Load PopQA with `choices`: the gold answer and three answers to other questions, of the same relation if there
-    are enough; `gold` is the index of the right one."""
+    are enough; `gold` is the index of the right one.
+    """
     rows = popqa(path=path, splits=splits, commit=commit, data_root=data_root)
     return {split: _with_choices(documents.to_list(), _by_relation) for split, documents in rows.items()}
 
@@ -78,7 +79,8 @@ def freebaseqa_choices(
     *, splits: Sequence[str], commit: str, data_root: str | None = None, **_metadata: object
 ) -> Splits:
     """Load FreebaseQA with `choices`: the gold answer and three answers to other questions, of the same Freebase
-    relation if there are enough, else of the same property, else of the same domain; `gold` is the index."""
+    relation if there are enough, else of the same property, else of the same domain; `gold` is the index.
+    """
     rows = freebaseqa(splits=splits, commit=commit, data_root=data_root)
     return {split: _with_choices(documents.to_list(), _by_freebase_path) for split, documents in rows.items()}
 

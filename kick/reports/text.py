@@ -17,7 +17,8 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 
 def is_share(task: TaskInfo) -> bool:
     """Whether the task's metric is a share of 1, shown in percent. Perplexities, and metrics whose unit is
-    not known, are shown as they are."""
+    not known, are shown as they are.
+    """
     return task.family not in ("perplexity", "other")
 
 
@@ -168,7 +169,8 @@ def one_line(text: str, length: int | None = None) -> str:
 
 def markdown(text: str, length: int | None = 200) -> str:
     """Text inside a line of Markdown, in a table or out of one: nothing in it becomes markup, HTML, a link or
-    a line break."""
+    a line break.
+    """
     line = _TAG.sub("&lt;", one_line(text, length).replace("&", "&amp;"))
     line = _MARKDOWN.sub(r"\\\1", line)
     return line.replace("://", "&#58;//").replace("www.", "www&#46;")

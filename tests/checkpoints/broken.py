@@ -171,6 +171,7 @@ REFUSALS: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "pre-quantized nvfp4": (declare("nvfp4"), ["'nvfp4'", "nvfp4-pack"]),
     "a quantizer for GPUs": (declare("spqr"), ["'spqr'", "GPU only"]),
     "a quantizer not installed": (declare("gptq", bits=4), ["package that is not installed", "optimum"]),
+    "AWQ without its library": (declare("awq", bits=4), ["package that is not installed", "gptqmodel"]),
     "a legacy sparse file": (store_bitmasks, ["sparse-bitmask", f"{Q_PROJ}.bitmask", "0.15"]),
     "a legacy sparse format": (
         declare("compressed-tensors", sparsity_config={"format": "sparse-bitmask"}),

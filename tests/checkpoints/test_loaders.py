@@ -56,6 +56,7 @@ def test_a_width_pruned_llama_is_the_dense_one_with_the_same_channels_zeroed(
         prune(tensors, 1, channels=[0, 63])
 
     edit_weights(folder, narrow)
+    edit_json(folder / "config.json", num_attention_heads_per_layer=[2, 4])
     dense = AutoModelForCausalLM.from_pretrained(tiny_llama)
     with torch.no_grad():
         dense.model.layers[0].self_attn.o_proj.weight[:, 2 * HEAD :] = 0
@@ -69,6 +70,50 @@ def test_a_width_pruned_llama_is_the_dense_one_with_the_same_channels_zeroed(
     assert why_not(loaded, "tree") is None
     stored = sum(tensor.numel() for tensor in weights_of(folder).values())
     assert describe(folder).parameters == loaded.model.num_parameters() == stored
+
+
+def halve_the_heads(tensors: Tensors) -> None:
+    """Remove every second pair of channels of each head of layer 0: 4 heads of 4 are left, as many rows as 2 of 8."""
+    at = "model.layers.0.self_attn"
+    for name, heads in (("q_proj", 4), ("k_proj", 2), ("v_proj", 2)):
+        rows = torch.tensor([row for row in range(heads * HEAD) if row % HEAD % 4 < 2])
+        tensors[f"{at}.{name}.weight"] = tensors[f"{at}.{name}.weight"][rows]
+        if name == "q_proj":
+            tensors[f"{at}.o_proj.weight"] = tensors[f"{at}.o_proj.weight"][:, rows].contiguous()
+
+
+def test_half_heads_are_not_taken_for_half_as_many_whole_ones(folder: Path) -> None:
+    edit_weights(folder, halve_the_heads)
+    with pytest.raises(
+        InputError,
+        match=r"layer 0 has 16 query rows and 8 key rows, which can be 2 heads of 8 or 4 heads of 4.*"
+        r"num_attention_heads_per_layer",
+    ):
+        load(folder, dtype="float32", device="cpu", loader="per-layer-llama")
+    edit_json(folder / "config.json", num_attention_heads_per_layer=[4, 4])
+    with pytest.raises(InputError, match="16 query rows, which are not the 4 heads of 8 that .* states"):
+        load(folder, dtype="float32", device="cpu", loader="per-layer-llama")
+
+
+@pytest.mark.parametrize("stated", [[2], "2, 4", [2, 0], [2, True]])
+def test_stated_heads_that_are_not_one_number_per_layer_are_refused(stated: object, folder: Path) -> None:
+    edit_json(folder / "config.json", num_attention_heads_per_layer=stated)
+    with pytest.raises(InputError, match="expected a list of 2 positive integers"):
+        load(folder, dtype="float32", device="cpu", loader="per-layer-llama")
+
+
+def test_heads_are_read_from_shapes_that_allow_one_reading(folder: Path) -> None:
+    """Half of the queries are gone and all of the keys are left: heads of 4 would be more keys than there were."""
+
+    def drop_queries(tensors: Tensors) -> None:
+        at = "model.layers.0.self_attn"
+        rows = torch.tensor([row for row in range(4 * HEAD) if row // HEAD % 2 == 0])
+        tensors[f"{at}.q_proj.weight"] = tensors[f"{at}.q_proj.weight"][rows]
+        tensors[f"{at}.o_proj.weight"] = tensors[f"{at}.o_proj.weight"][:, rows].contiguous()
+
+    edit_weights(folder, drop_queries)
+    model = load(folder, dtype="float32", device="cpu", loader="per-layer-llama").model
+    assert model.model.layers[0].self_attn.num_key_value_groups == 1
 
 
 def test_a_depth_pruned_llama_is_the_dense_one_without_the_layer(folder: Path, tiny_llama: Path) -> None:
@@ -134,7 +179,7 @@ def one_factor(tensors: Tensors) -> None:
 
 
 REFUSED: dict[str, tuple[str, Callable[[Tensors], object], str]] = {
-    "half a head": ("per-layer-llama", odd_heads, "20 rows, which are no whole heads of 8"),
+    "half a head": ("per-layer-llama", odd_heads, "20 rows, which are not whole heads of 8"),
     "uneven groups": (
         "per-layer-llama",
         uneven_groups,

@@ -6,10 +6,13 @@ from typing import Any
 
 from kick.checkpoints.checks import quant_method, quantization_config
 from kick.checkpoints.description.gguf_file import is_gguf, read_gguf
-from kick.checkpoints.folder import config_json, read_json
+from kick.checkpoints.folder import config_json
+from kick.checkpoints.untrusted import read_json, section
 from kick.types.measures import Declared, Description
 
 SPARSITY_TOLERANCE = 0.002  # 0.2 points
+# Far above every width, group and share that a checkpoint states.
+_LARGEST = 1e9
 _BITS = ("bits", "num_bits", "w_bit", "nbits", "weight_bits")
 _METHOD_BITS = {
     "bitsandbytes_4bit": 4.0,
@@ -94,12 +97,13 @@ def _share(measured: Description, kind: str) -> float:
 
 
 def _of_config(method: str, declared: dict[str, Any]) -> Declared:
-    groups = [group for group in (declared.get("config_groups") or {}).values() if isinstance(group, dict)]
+    groups = [group for group in section(declared, "config_groups").values() if isinstance(group, dict)]
     weights = [group["weights"] for group in groups if isinstance(group.get("weights"), dict)] or [declared]
     bits = {float(value) for part in weights if (value := _first_number(part, _BITS)) is not None}
     sizes = {value for part in weights if (value := _first_number(part, ("group_size",))) is not None}
-    sparse = declared.get("sparsity_config") or {}
-    left_out = [*(declared.get("ignore") or ()), *(declared.get("modules_to_not_convert") or ())]
+    sparse = section(declared, "sparsity_config")
+    stated = (declared.get("ignore"), declared.get("modules_to_not_convert"))
+    left_out = [name for names in stated if isinstance(names, list) for name in names]
     size = min(sizes) if len(sizes) == 1 else 0
     return Declared(
         source="config.json",
@@ -126,7 +130,12 @@ def _of_recipe(recipe: dict[str, Any]) -> Declared:
 
 
 def _first_number(place: dict[str, Any], keys: tuple[str, ...]) -> float | None:
-    return next((float(place[key]) for key in keys if isinstance(place.get(key), int | float)), None)
+    numbers = (place.get(key) for key in keys)
+    return next((float(number) for number in numbers if _is_number(number)), None)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
 def _pattern(stated: Any) -> str | None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from kick.checkpoints.description.patterns import COMMON, broken_groups
 from kick.checkpoints.description.tally import Tally
+from kick.checkpoints.untrusted import check_file
 from kick.errors import InputError
 from kick.types.measures import Description, LinearWeights
 
@@ -26,8 +27,11 @@ _MAGIC = b"GGUF"
 # The value types of GGUF's metadata by number: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+# GGML_MAX_DIMS: https://github.com/ggml-org/ggml/blob/master/include/ggml.h
+_MOST_DIMENSIONS = 4
+_LARGEST_ALIGNMENT = 2**20
 _FLOATS = {"F16": np.uint16, "BF16": np.uint16, "F32": np.uint32, "F64": np.uint64}  # read as bits
-_LINEAR = re.compile(r"^blk\.(?P<layer>\d+)\.(?!.*norm)(?!.*_inp\b)(?P<kind>.+)\.weight$")
+_LINEAR = re.compile(r"^blk\.(?P<layer>\d{1,9})\.(?!.*norm)(?!.*_inp\b)(?P<kind>.+)\.weight$")
 
 
 @dataclass(frozen=True)
@@ -82,19 +86,21 @@ def read_gguf(path: Path) -> Gguf:
         raise InputError(
             f"{path}: measuring a .gguf file needs the gguf package: pip install 'llm-kick[gguf]'."
         ) from None
+    check_file(path)
+    size = path.stat().st_size
     with path.open("rb") as file:
         try:
-            found = _read(file)
-        except (struct.error, UnicodeDecodeError, ValueError, KeyError, MemoryError) as error:
+            header = _read(file, size)
+        except (struct.error, ValueError, KeyError, OverflowError) as error:
             raise InputError(
                 f"{path} is damaged: its GGUF header cannot be read ({error}). Copy it again."
             ) from None
-    end = max((tensor.begin + tensor.bytes for tensor in found.tensors), default=0)
-    if end > path.stat().st_size:
+    end = max((tensor.begin + tensor.bytes for tensor in header.tensors), default=0)
+    if end > size or sum(tensor.bytes for tensor in header.tensors) > size:
         raise InputError(
-            f"{path} is truncated: its header describes {end} bytes, the file has {path.stat().st_size}. Copy it again."
+            f"{path} is truncated: its header describes {end} bytes, the file has {size}. Copy it again."
         )
-    return found
+    return header
 
 
 def describe_gguf(path: Path, pattern: str | None = None) -> tuple[Description, tuple[LinearWeights, ...]]:
@@ -107,28 +113,28 @@ def describe_gguf(path: Path, pattern: str | None = None) -> tuple[Description, 
     Raises:
         InputError: as `read_gguf`, or it has no decoder blocks.
     """
-    found = read_gguf(path)
+    header = read_gguf(path)
     tally = Tally()
     patterns = dict.fromkeys([*COMMON, *([pattern] if pattern else [])])
-    for tensor in found.tensors:
-        linear = _LINEAR.match(tensor.name)
-        nonzero = _nonzero(path, tensor)
-        zeros = None if nonzero is None else nonzero.size - int(np.count_nonzero(nonzero))
-        tally.add(tensor.type, tensor.weights, tensor.bytes, tensor.weights, zeros)
-        if linear and nonzero is not None and nonzero.ndim == 2:
-            for each in patterns:
-                tally.add_groups(each, *broken_groups(nonzero, each))
-        if linear and "_exps" in linear["kind"]:
-            experts = {str(number) for number in range(tensor.shape[-1])}
-            tally.add_expert(linear["layer"], experts, tensor.weights)
-        if linear and len(tensor.shape) > 1:
-            tally.linears.append(_linear(tensor, zeros))
+    used = header.fields.get(f"{header.architecture}.expert_used_count")
     try:
+        for tensor in header.tensors:
+            linear = _LINEAR.match(tensor.name)
+            nonzero = _nonzero(path, tensor)
+            zeros = None if nonzero is None else nonzero.size - int(np.count_nonzero(nonzero))
+            tally.add(tensor.type, tensor.weights, tensor.bytes, tensor.weights, zeros)
+            if linear and nonzero is not None and nonzero.ndim == 2:
+                for each in patterns:
+                    tally.add_groups(each, *broken_groups(nonzero, each))
+            if linear and "_exps" in linear["kind"]:
+                tally.add_fused_experts(linear["layer"], tensor.shape[-1], tensor.weights)
+            if linear and len(tensor.shape) > 1:
+                tally.linears.append(_linear(tensor, zeros))
         description = tally.describe(
-            found.architecture,
+            header.architecture,
             bytes_on_disk=path.stat().st_size,
-            quant_method=f"gguf {found.file_type}" if found.file_type else "gguf",
-            experts_per_token=found.fields.get(f"{found.architecture}.expert_used_count"),
+            quant_method=f"gguf {header.file_type}" if header.file_type else "gguf",
+            experts_per_token=used if type(used) is int and used > 0 else None,
             pattern=pattern,
         )
     except InputError as error:
@@ -160,7 +166,8 @@ def _linear(tensor: GgufTensor, zeros: int | None) -> LinearWeights:
     )
 
 
-def _read(file: BinaryIO) -> Gguf:
+def _read(file: BinaryIO, size: int) -> Gguf:
+    """Read a header; every length in it is checked against the size of the file, so memory is bounded by that."""
     if file.read(4) != _MAGIC:
         raise ValueError("it does not begin with GGUF")
     version, tensor_count, field_count = _take(file, "IQQ")
@@ -168,23 +175,27 @@ def _read(file: BinaryIO) -> Gguf:
         raise ValueError(f"version {version}; expected 2 or 3")
     fields: dict[str, Any] = {}
     for _ in range(field_count):
-        key = _string(file).decode()
+        key = _string(file, size).decode()
         (kind,) = _take(file, "I")
         if kind == _ARRAY:
-            _skip_array(file)
+            _skip_array(file, size)
+        elif kind == _STRING:
+            fields[key] = _string(file, size).decode(errors="replace")
         else:
-            fields[key] = (
-                _string(file).decode(errors="replace") if kind == _STRING else _take(file, _SCALARS[kind])[0]
-            )
-    entries = [_entry(file) for _ in range(tensor_count)]
+            fields[key] = _take(file, _SCALARS[kind])[0]
+    entries = [_entry(file, size) for _ in range(tensor_count)]
     alignment = fields.get("general.alignment", 32)
+    if type(alignment) is not int or not 0 < alignment <= _LARGEST_ALIGNMENT:
+        raise ValueError(f"an alignment of {alignment}")
     data = -(-file.tell() // alignment) * alignment
     return Gguf(fields, tuple(_tensors(entries, data)))
 
 
-def _entry(file: BinaryIO) -> tuple[str, tuple[int, ...], int, int]:
-    name = _string(file).decode()
+def _entry(file: BinaryIO, size: int) -> tuple[str, tuple[int, ...], int, int]:
+    name = _string(file, size).decode()
     (dimensions,) = _take(file, "I")
+    if not 0 < dimensions <= _MOST_DIMENSIONS:
+        raise ValueError(f"'{name}' has {dimensions} dimensions")
     shape = _take(file, "Q" * dimensions)
     kind, offset = _take(file, "IQ")
     return name, shape, kind, offset
@@ -196,7 +207,12 @@ def _tensors(entries: list[tuple[str, tuple[int, ...], int, int]], data: int) ->
     for name, shape, kind, offset in entries:
         type_ = GGMLQuantizationType(kind)
         block, size = GGML_QUANT_SIZES[type_]
-        yield GgufTensor(name, type_.name, shape, data + offset, math.prod(shape) // block * size)
+        weights = math.prod(shape)
+        if not weights or weights % block:
+            raise ValueError(
+                f"'{name}' has {weights} weights, which are not blocks of {block} ({type_.name})"
+            )
+        yield GgufTensor(name, type_.name, shape, data + offset, weights // block * size)
 
 
 def _take(file: BinaryIO, format_: str) -> tuple[Any, ...]:
@@ -204,20 +220,22 @@ def _take(file: BinaryIO, format_: str) -> tuple[Any, ...]:
     return layout.unpack(file.read(layout.size))
 
 
-def _string(file: BinaryIO) -> bytes:
+def _string(file: BinaryIO, size: int) -> bytes:
     (length,) = _take(file, "Q")
-    text = file.read(length)
-    if len(text) != length:
+    if length > size - file.tell():
         raise ValueError("it ends within a text")
-    return text
+    return file.read(length)
 
 
-def _skip_array(file: BinaryIO) -> None:
+def _skip_array(file: BinaryIO, size: int) -> None:
     kind, count = _take(file, "IQ")
     if kind in _SCALARS:
-        file.seek(count * struct.calcsize(f"<{_SCALARS[kind]}"), 1)
+        length = count * struct.calcsize(f"<{_SCALARS[kind]}")
+        if length > size - file.tell():
+            raise ValueError("it ends within an array")
+        file.seek(length, 1)
         return
     if kind != _STRING:
         raise ValueError(f"an array of type {kind}")
     for _ in range(count):
-        _string(file)
+        _string(file, size)

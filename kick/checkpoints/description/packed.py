@@ -7,16 +7,20 @@ import re
 from collections.abc import Mapping
 
 from kick.checkpoints.folder import FLOATS, StoredTensor, read_tensor
+from kick.errors import InputError
 
 # What quantizers store beside the weights: scales, zero points, shapes, orders, code books.
 _SIDE_TENSOR = re.compile(
     r"\.(weight|input|output|activation|[kv])_(global_)?(scale|zero_point|shape|g_idx)(_inv)?$"
     r"|\.(scales|qzeros|g_idx|SCB|weight_format)$"
+    r"|\._weight_(scale|zero_point)$"
     r"|\.weight\.(absmax|quant_map|nested_absmax|nested_quant_map|quant_state\.\w+)$"
     r"|_scales$"
 )
-_PACKED = re.compile(r"\.(weight_packed|qweight)$|\.weight\.absmax$|_blocks$")
-_SCALES = ("weight_scale", "weight_scale_inv", "scales", "SCB", "weight.absmax")
+_PACKED = re.compile(r"\.(weight_packed|qweight|_weight_qdata)$|\.weight\.absmax$|_blocks$")
+_SCALES = ("weight_scale", "weight_scale_inv", "_weight_scale", "scales", "SCB", "weight.absmax")
+# Weights in one stored value at most: sixteen of 2 bits in an int32; below that, bits of an int64.
+_MOST_PER_VALUE = 64
 
 
 def holds_packed(stored: Mapping[str, StoredTensor]) -> bool:
@@ -27,29 +31,39 @@ def holds_packed(stored: Mapping[str, StoredTensor]) -> bool:
 def weight_count(tensor: StoredTensor, stored: Mapping[str, StoredTensor]) -> int:
     """The weights that one tensor of a quantized checkpoint holds: 0 for scales and their like.
 
-    Knows the layouts of compressed-tensors, GPTQ, AWQ, bitsandbytes 4-bit and MXFP4; any other tensor holds as
+    Knows the layouts of compressed-tensors, GPTQ, AWQ, bitsandbytes 4-bit, torchao and MXFP4; any other tensor holds as
     many weights as values.
 
     Args:
         tensor: the tensor.
         stored: every tensor of the checkpoint by name.
+
+    Raises:
+        InputError: the tensor is empty, or a shape or scales stored beside it do not fit its size.
     """
     module, _, kind = tensor.name.rpartition(".")
+    weights: float = tensor.numel
     if _SIDE_TENSOR.search(tensor.name):
         return 0
     if kind == "weight_packed" and f"{module}.weight_shape" in stored:
-        return int(read_tensor(stored[f"{module}.weight_shape"]).prod())
-    if kind == "qweight" and {f"{module}.qzeros", f"{module}.scales"} <= stored.keys():
-        outputs = stored[f"{module}.scales"].shape[-1]
-        bits = (
-            32 * stored[f"{module}.qzeros"].shape[-1] / outputs
-        )  # zero points are packed as the weights are
-        return round(tensor.numel * 32 / bits)
-    if tensor.dtype == "U8" and (
+        weights = int(read_tensor(stored[f"{module}.weight_shape"]).prod())
+    elif kind == "qweight" and {f"{module}.qzeros", f"{module}.scales"} <= stored.keys():
+        scales, zeros = stored[f"{module}.scales"], stored[f"{module}.qzeros"]
+        # Zero points are packed as the weights are: as many per value.
+        if scales.numel and zeros.numel and scales.shape and zeros.shape:
+            weights = tensor.numel * scales.shape[-1] / zeros.shape[-1]
+    elif kind == "_weight_qdata" and tensor.block and f"{module}._weight_scale" in stored:
+        weights = stored[f"{module}._weight_scale"].numel * tensor.block
+    elif tensor.dtype == "U8" and (
         kind.endswith("_blocks") or kind == "weight_packed" or f"{tensor.name}.absmax" in stored
     ):
-        return 2 * tensor.numel
-    return tensor.numel
+        weights = 2 * tensor.numel
+    if not 0 < weights <= tensor.numel * _MOST_PER_VALUE:
+        raise InputError(
+            f"'{tensor.name}' is said to hold {round(weights):,} weights in {tensor.numel:,} values. "
+            "The export is broken: make it again."
+        )
+    return round(weights)
 
 
 def module_of(name: str) -> str:
@@ -78,6 +92,8 @@ def layout(tensor: StoredTensor, stored: Mapping[str, StoredTensor]) -> str:
         return "pack-quantized"
     if kind == "qweight" and "scales" in beside:
         return "gptq" if tensor.shape[-1] == stored[f"{module}.scales"].shape[-1] else "awq"
+    if "_weight_scale" in beside:
+        return "torchao"
     if "weight.absmax" in beside:
         state = next((name for name in stored if name.startswith(f"{tensor.name}.quant_state.")), "4bit")
         return f"bitsandbytes {state.rpartition('__')[2]}"
@@ -99,4 +115,5 @@ def scale_count(tensor: StoredTensor, stored: Mapping[str, StoredTensor]) -> int
 
 def zero_is_zero(tensor: StoredTensor, stored: Mapping[str, StoredTensor]) -> bool:
     """Whether a stored zero stands for the weight zero: not beside a zero point."""
-    return f"{module_of(tensor.name)}.weight_zero_point" not in stored
+    module = module_of(tensor.name)
+    return not {f"{module}.weight_zero_point", f"{module}._weight_zero_point"} & stored.keys()

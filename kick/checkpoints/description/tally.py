@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from kick.errors import InputError
 from kick.types.measures import Description, LinearWeights, StoredAs
 
-_LAYER = re.compile(r"(?<![^.])\d+(?![^.])")  # the first number in a name
+# The first number in a name.
+_LAYER = re.compile(r"(?<![^.])\d{1,9}(?![^.])")
+_MOST_EXPERTS = 100_000
 
 
 @dataclass
@@ -33,10 +35,23 @@ class Tally:
         self.zeros += zeros or 0
         self.packed += weights if zeros is None else 0
 
-    def add_expert(self, layer: str, ids: set[str], weights: int) -> None:
-        """Weights that belong to the experts `ids` of a layer."""
+    def add_expert(self, layer: str, expert: str, weights: int) -> None:
+        """Add weights that belong to one expert of a layer."""
         self.experts[layer] += weights
-        self.expert_ids[layer] |= ids
+        self.expert_ids[layer].add(expert)
+
+    def add_fused_experts(self, layer: str, experts: int, weights: int) -> None:
+        """Add weights that belong to all experts of a layer, evenly.
+
+        Raises:
+            InputError: there are more experts than any model has.
+        """
+        if experts > _MOST_EXPERTS:
+            raise InputError(
+                f"'{layer}' is stored for {experts:,} experts. The export is broken: make it again."
+            )
+        self.experts[layer] += weights
+        self.expert_ids[layer] |= set(map(str, range(experts)))
 
     def add_groups(self, pattern: str, broken: int, groups: int) -> None:
         self.broken[pattern] += broken

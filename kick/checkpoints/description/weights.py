@@ -84,17 +84,20 @@ def measure(model: Path, pattern: str | None = None) -> tuple[Description, tuple
     patterns = tuple(dict.fromkeys([*COMMON, *([pattern] if pattern else [])]))
     transposed = stores_transposed(config)
     tally = Tally()
-    for tensor in tensors.values():
-        beside = modules[module_of(tensor.name)]
-        weights = weight_count(tensor, beside) if quantized else tensor.numel
-        if _is_second_copy(tensor, tensors, config):
-            tally.add(tensor.dtype, tensor.numel, tensor.end - tensor.begin, 0, 0)
-            continue
-        is_matrix = tensor.name in linears and len(tensor.shape) == 2
-        zeros = _add(tally, tensor, weights, beside, patterns if is_matrix else (), transposed)
-        if tensor.name in linears:
-            tally.linears.append(_linear(tensor, weights, zeros, beside))
     try:
+        for tensor in tensors.values():
+            beside = modules[module_of(tensor.name)]
+            weights = weight_count(tensor, beside) if quantized else tensor.numel
+            if _is_second_copy(tensor, tensors, config):
+                tally.add(tensor.dtype, tensor.numel, tensor.end - tensor.begin, 0, 0)
+                continue
+            is_linear = tensor.name in linears
+            if is_linear and not weights:
+                raise InputError(f"'{tensor.name}' is empty (shape {list(tensor.shape)}). Export it again.")
+            matrix_patterns = patterns if is_linear and len(tensor.shape) == 2 else ()
+            zeros = _add(tally, tensor, weights, beside, matrix_patterns, transposed)
+            if is_linear:
+                tally.linears.append(_linear(tensor, weights, zeros, beside))
         description = tally.describe(
             (config.get("architectures") or [config.get("model_type", "unknown")])[0],
             bytes_on_disk=sum(path.stat().st_size for path in weight_files(model)),
@@ -125,9 +128,9 @@ def _add(
     tally.add(tensor.dtype, tensor.numel, tensor.end - tensor.begin, weights, zeros)
     expert = _EXPERT.match(tensor.name)
     if expert:
-        tally.add_expert(expert["layer"], {expert["id"]}, weights)
+        tally.add_expert(expert["layer"], expert["id"], weights)
     elif is_fused_experts(tensor):
-        tally.add_expert(tensor.name.rpartition(".")[0], {str(n) for n in range(tensor.shape[0])}, weights)
+        tally.add_fused_experts(tensor.name.rpartition(".")[0], tensor.shape[0], weights)
     return zeros
 
 
@@ -176,4 +179,5 @@ def _is_second_copy(tensor: StoredTensor, tensors: dict[str, StoredTensor], conf
 def _experts_per_token(config: dict[str, Any]) -> int | None:
     text = config.get("text_config")
     stated = {**config, **(text if isinstance(text, dict) else {})}
-    return next((stated[key] for key in _EXPERTS_PER_TOKEN if isinstance(stated.get(key), int)), None)
+    numbers = (stated.get(key) for key in _EXPERTS_PER_TOKEN)
+    return next((number for number in numbers if type(number) is int and number > 0), None)

@@ -75,6 +75,15 @@ def counts(**shapes: tuple[str, tuple[int, ...]]) -> list[int]:
             },
         ),
         ("bitsandbytes int8", IN, {"weight": ("I8", (OUT, IN)), "SCB": ("F32", (OUT,))}),
+        (
+            "torchao",
+            IN,
+            {
+                "_weight_qdata": ("I8", (OUT, IN)),
+                "_weight_scale": ("F32", (OUT, 1)),
+                "_weight_zero_point": ("I8", (OUT, 1)),
+            },
+        ),
         ("int-quantized", IN, {"weight": ("I8", (OUT, IN)), "weight_scale": ("BF16", (OUT, 1))}),
         ("float-quantized", IN, {"weight": ("F8_E4M3", (OUT, IN)), "weight_scale": ("BF16", (OUT, 1))}),
     ],
