@@ -171,6 +171,8 @@ class FunctionName(str):
     def source(self) -> bytes:
         """The module's source, so that a changed function is seen; empty if it has none.
 
+        A module of `kick` counts with its whole package: `kick.metrics.answers` is made of its neighbours.
+
         Raises:
             InputError: there is no such module.
         """
@@ -186,7 +188,12 @@ class FunctionName(str):
             raise InputError(
                 f"{self.folder}: !function {self}: there is no module '{module}' beside it or installed."
             )
-        return Path(found.origin).read_bytes() if found.origin and found.origin.endswith(".py") else b""
+        if not found.origin or not found.origin.endswith(".py"):
+            return b""
+        file = Path(found.origin)
+        if module.startswith("kick."):
+            return b"".join(part.read_bytes() for part in sorted(file.parent.glob("*.py")))
+        return file.read_bytes()
 
 
 def _loader(folder: Path) -> type[yaml.SafeLoader]:
