@@ -104,7 +104,8 @@ def freebaseqa(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, floa
     return score(results[0], doc["answers"], doc["question"])
 
 
-popqa = webquestions = nq_gold = world = freebaseqa  # the same fields
+# The same fields.
+popqa = webquestions = nq_gold = world = simpleqa = musique_hops = freebaseqa
 
 
 def nq_open(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
@@ -135,3 +136,13 @@ def hotpotqa(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]
 def musique(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
     """Score a document of MuSiQue: `answer` and `answer_aliases`."""
     return score(results[0], [doc["answer"], *doc["answer_aliases"]], doc["question"])
+
+
+def squad2(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """Score a document of SQuAD 2.0: `answers` is empty where the passage has no answer.
+
+    Returns:
+        The metrics of `score`, and `right`: the answer is given where there is one, and declined where there is none.
+    """
+    scores = score(results[0], doc["answers"], doc["question"])
+    return {**scores, "right": scores["contains"] if doc["answers"] else scores["abstention"]}
