@@ -46,6 +46,14 @@ def _parquet_rows() -> dict[str, Rows]:
         "ChilleD__StrategyQA/default/train": [_strategyqa("train", i) for i in range(6)],
         "ChilleD__StrategyQA/default/test": [_strategyqa("test", i) for i in range(6)],
         "rajpurkar__squad/plain_text/validation": [_squad(*fact[1:], i) for i, fact in enumerate(FACTS)],
+        "basicv8vc__SimpleQA/default/test": [
+            {"problem": question, "answer": answers[0]} for _, question, answers in FACTS
+        ],
+        "rajpurkar__squad_v2/squad_v2/validation": [
+            {**_squad(*fact[1:], i), "answers": _no_answers() if i % 2 else _squad(*fact[1:], i)["answers"]}
+            for i, fact in enumerate(FACTS)
+        ],
+        "TIGER-Lab__MMLU-Pro/default/test": [_mmlu_pro(i) for i in range(10)],
         "nq_open_oracle/default/validation": [
             {
                 "question": question[:-1],
@@ -151,6 +159,26 @@ def _squad(question: str, answers: list[str], i: int) -> dict[str, Any]:
         "context": f"{STORY} They spoke of {answers[0]}.",
         "question": question,
         "answers": {"text": answers, "answer_start": [0] * len(answers)},
+    }
+
+
+def _no_answers() -> dict[str, list[Any]]:
+    return {"text": [], "answer_start": []}
+
+
+def _mmlu_pro(i: int) -> dict[str, Any]:
+    """One of ten items has five options; the ninth refers to its options."""
+    options = [str(i + offset) for offset in range(1, 6 if i == 9 else 11)]
+    asked = "Which of the following numbers comes" if i == 8 else "Which number comes"
+    return {
+        "question_id": i,
+        "question": f"{asked} after {i} on the harbour list?",
+        "options": options,
+        "answer": "A",
+        "answer_index": 0,
+        "cot_content": "",
+        "category": "business" if i < 5 else "law",
+        "src": "harbour",
     }
 
 

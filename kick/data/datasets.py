@@ -11,7 +11,7 @@ import json
 import os
 import urllib.request
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kick.data.mmlu_subjects import CATEGORIES
+from kick.data.options import refers_to_options
 from kick.errors import InputError, nearest
 from kick.types import Record
 
@@ -104,10 +105,14 @@ def mmlu(
     commit: str,
     shots_split: str,
     category: str | None = None,
+    standalone: bool = False,
     data_root: str | None = None,
     **_metadata: object,
 ) -> Splits:
     """Load MMLU's subjects as one data set, or those of a category; each document with its subject's `shots`.
+
+    With `standalone`, only items and shots whose question can be answered without seeing the options
+    (`kick.data.options.refers_to_options`); a subject without such shots takes those of the other subjects.
 
     The shots (list of {question, choices, answer}, in file order) are the rows of `shots_split` on the
     subject: 5 in MMLU's dev split. `SubjectSampler` in `kick.harness.fewshot` puts them before the question.
@@ -119,9 +124,11 @@ def mmlu(
         raise InputError(f"MMLU has no category '{category}'. {nearest(category, list(CATEGORIES))}")
     columns = ("question", "subject", "choices", "answer")
     rows_of = tables(path, [*splits, shots_split], name, commit, columns, data_root)
-    shots = defaultdict(list)
+    shots: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows_of[shots_split].to_pylist():
         shots[row["subject"]].append({key: row[key] for key in ("question", "choices", "answer")})
+    if standalone:
+        shots = _standalone_shots(shots)
     subjects = sorted(shots)
     pool = pa.array([shots[subject] for subject in subjects])
     result = {}
@@ -129,6 +136,10 @@ def mmlu(
         table = rows_of[split]
         if category is not None:
             table = table.filter(pc.is_in(table.column("subject"), pa.array(CATEGORIES[category])))
+        if standalone:
+            questions, choices = table.column("question").to_pylist(), table.column("choices").to_pylist()
+            keep = [not refers_to_options(*item) for item in zip(questions, choices, strict=True)]
+            table = table.filter(pa.array(keep, pa.bool_()))
         rows = table.column("subject").to_pylist()
         if not rows:
             raise InputError(f"{path}: split '{split}' has no rows of the category {category}.")
@@ -138,6 +149,20 @@ def mmlu(
             )
         attached = pool.take(pa.array([subjects.index(subject) for subject in rows]))
         result[split] = dataset(table.append_column("shots", attached))
+    return result
+
+
+def _standalone_shots(shots: Mapping[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """Replace the shots that refer to their options by others of the subject, else of the following subjects."""
+    fit = {
+        subject: [shot for shot in of_subject if not refers_to_options(shot["question"], shot["choices"])]
+        for subject, of_subject in shots.items()
+    }
+    pool = [shot for subject in sorted(fit) for shot in fit[subject]]
+    result = {}
+    for subject, of_subject in shots.items():
+        others = [shot for shot in pool if shot not in fit[subject]]
+        result[subject] = [*fit[subject], *others][: len(of_subject)]
     return result
 
 

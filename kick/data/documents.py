@@ -10,6 +10,7 @@ import datasets
 import pyarrow as pa
 
 from kick.data.datasets import Splits, dataset, freebaseqa, tables
+from kick.data.options import refers_to_options
 from kick.errors import InputError, nearest
 from kick.metrics.answers import contains_alias, is_empty
 
@@ -23,6 +24,7 @@ BANDS: Mapping[Band, tuple[float, float]] = {
     "head": (10_000, float("inf")),
 }
 PASSAGE_WORDS = 300
+LETTERS = "ABCDEFGHIJ"
 
 
 def popqa(
@@ -68,8 +70,9 @@ def popqa(
 def popqa_choices(
     *, path: str, splits: Sequence[str], commit: str, data_root: str | None = None, **_metadata: object
 ) -> Splits:
-    """Load PopQA with `choices`: the gold answer and three answers to other questions, of the same relation if there
-    are enough; `gold` is the index of the right one.
+    """Load PopQA with `choices`, and `gold`, the index of the right one.
+
+    The wrong ones are answers to other questions, of the same relation if there are enough.
     """
     rows = popqa(path=path, splits=splits, commit=commit, data_root=data_root)
     return {split: _with_choices(documents.to_list(), _by_relation) for split, documents in rows.items()}
@@ -78,8 +81,10 @@ def popqa_choices(
 def freebaseqa_choices(
     *, splits: Sequence[str], commit: str, data_root: str | None = None, **_metadata: object
 ) -> Splits:
-    """Load FreebaseQA with `choices`: the gold answer and three answers to other questions, of the same Freebase
-    relation if there are enough, else of the same property, else of the same domain; `gold` is the index.
+    """Load FreebaseQA with `choices`, and `gold`, the index of the right one.
+
+    The wrong ones are answers to other questions, of the same Freebase relation if there are enough, else of the same
+    property, else of the same domain.
     """
     rows = freebaseqa(splits=splits, commit=commit, data_root=data_root)
     return {split: _with_choices(documents.to_list(), _by_freebase_path) for split, documents in rows.items()}
@@ -160,6 +165,100 @@ def triviaqa_passages(
         if not documents:
             raise InputError(f"{path} ({name}, {split}) holds no evidence. Use the configuration `rc`.")
         result[split] = dataset(pa.Table.from_pylist(documents))
+    return result
+
+
+def simpleqa(
+    *, path: str, splits: Sequence[str], commit: str, data_root: str | None = None, **_metadata: object
+) -> Splits:
+    """Load SimpleQA (Wei et al., 2024). A document is {question, answers}, with one answer.
+
+    Raises:
+        InputError: as `kick.data.datasets.load`.
+    """
+    result = {}
+    for split, table in tables(path, splits, None, commit, ("problem", "answer"), data_root).items():
+        rows = table.to_pylist()
+        documents = [{"question": row["problem"], "answers": [row["answer"]]} for row in rows]
+        result[split] = dataset(pa.Table.from_pylist(documents))
+    return result
+
+
+def mmlu_pro(
+    *,
+    path: str,
+    splits: Sequence[str],
+    commit: str,
+    standalone: bool = False,
+    data_root: str | None = None,
+    **_metadata: object,
+) -> Splits:
+    """Load MMLU-Pro (Wang et al., 2024). A document is {question_id, question, choices, letters, answer, category}.
+
+    An item has three to ten `choices`, as many `letters` from A on, and `answer` is the index of the right one.
+
+    Args:
+        path: `owner/name` on the hub.
+        splits: the splits to load.
+        commit: the commit on the hub.
+        standalone: only items whose question can be answered without seeing the options.
+        data_root: a local mirror.
+        _metadata: ignored.
+
+    Raises:
+        InputError: as `kick.data.datasets.load`.
+    """
+    columns = ("question_id", "question", "options", "answer_index", "category")
+    result = {}
+    for split, table in tables(path, splits, None, commit, columns, data_root).items():
+        documents = [
+            {
+                "question_id": row["question_id"],
+                "question": row["question"],
+                "choices": row["options"],
+                "letters": list(LETTERS[: len(row["options"])]),
+                "answer": row["answer_index"],
+                "category": row["category"],
+            }
+            for row in table.to_pylist()
+            if not (standalone and refers_to_options(row["question"], row["options"]))
+        ]
+        result[split] = dataset(pa.Table.from_pylist(documents))
+    return result
+
+
+def squad2(
+    *,
+    path: str,
+    splits: Sequence[str],
+    name: str,
+    commit: str,
+    answerable: bool | None = None,
+    data_root: str | None = None,
+    **_metadata: object,
+) -> Splits:
+    """Load SQuAD 2.0 (Rajpurkar et al., 2018), whole, or the questions that its passages answer, or the others.
+
+    A document is {id, title, context, question, answers}; `answers` is empty where the passage has no answer.
+
+    Raises:
+        InputError: as `kick.data.datasets.load`; or no question is of the kind asked for.
+    """
+    columns = ("id", "title", "context", "question", "answers")
+    result = {}
+    for split, table in tables(path, splits, name, commit, columns, data_root).items():
+        documents = [
+            {**row, "answers": row["answers"]["text"]}
+            for row in table.to_pylist()
+            if answerable is None or bool(row["answers"]["text"]) == answerable
+        ]
+        if not documents:
+            kind = "answerable" if answerable else "unanswerable"
+            raise InputError(f"{path} ({split}) has no {kind} question. Use more of the data.")
+        schema = pa.schema(
+            [(key, pa.string()) for key in columns[:-1]] + [("answers", pa.list_(pa.string()))]
+        )
+        result[split] = dataset(pa.Table.from_pylist(documents, schema=schema))
     return result
 
 

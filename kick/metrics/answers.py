@@ -1,193 +1,90 @@
 """Strict scoring of short answers: functions over plain strings, then the adapters that the tasks name.
 
 An answer is the completion alone, never the prompt. It is compared with every alias of the gold answer and
-the best comparison counts; an empty answer is wrong whatever the aliases are. All scores lie in 0..1.
+the best comparison counts; an empty answer is wrong whatever the aliases are. All scores are in 0..1.
 
-The rules and where they come from:
-- case, articles, punctuation, white space, exact match, token F1: SQuAD's script (Rajpurkar et al., 2016);
-- punctuation separates words (Jean-Luc = Jean Luc): TriviaQA's script (Joshi et al., 2017); apostrophes and
-  full stops join them (O'Neill = ONeill, U.S. = US): SQuAD's;
-- the decimal point and the sign of a number stay, trailing zeros of a fraction go (3.50 = 3.5, and not 35):
-  DROP's script (Dua et al., 2019);
-- zero..ten are digits: the VQA script (Antol et al., 2015);
-- yes and no match as whole answers only: HotpotQA's script (Yang et al., 2018);
-- kick's own: compatibility forms (NFKD) and accents on letters are folded (Beyoncé = Beyonce), `&` is `and`,
-  an article stays where nothing else is left (The The), and a + or # stays that ends a word of one or two letters
-  (C++; the grade A+ is not the article a, which TriviaQA's script makes of it).
+`kick.metrics.words` states the normal form, `kick.metrics.names` the other spellings of a name,
+`kick.metrics.containment` when a mention is an answer, and `kick.metrics.abstention` what declines to answer. Yes and
+no match as whole answers only: HotpotQA's script (Yang et al., 2018).
 """
 
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
-ARTICLES = frozenset({"a", "an", "the"})
-VERDICTS = frozenset({"yes", "no", "noanswer"})
-NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-DIGITS = {word: str(value) for value, word in enumerate(NUMBERS)}
+from kick.metrics.abstention import is_abstention
+from kick.metrics.containment import VERDICTS, contains, names_gold
+from kick.metrics.names import variants
+from kick.metrics.numbers import whole_date
+from kick.metrics.words import ARTICLES, is_empty, normalize, tokens
 
-# An answer declines if it begins with one of the first or is one of the second (articles kept).
-ABSTENTIONS = (
-    "i do not know",
-    "i dont know",
-    "do not know",
-    "dont know",
-    "i am not sure",
-    "im not sure",
-    "not sure",
-    "i have no idea",
-    "no idea",
-    "i cannot",
-    "i can not",
-    "i cant",
-    "cannot be determined",
-    "it is unknown",
-    "it is not known",
-    "there is no answer",
-    "not enough information",
-)
-BARE_ABSTENTIONS = (
-    "unknown",
-    "not known",
-    "unanswerable",
-    "no answer",
-    "not mentioned",
-    "not given",
-    "n a",
-    "none",
-)
-
-_COMBINING = re.compile("[\u0300-\u036f]")  # accents; the vowel signs of other scripts lie elsewhere
-_DASHES = re.compile("[\u2010-\u2015\u2212]")
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-_JOINING = re.compile(r"['\u2018\u2019`\u00b4\u02bb\u02bc]|(?<!\d)\.|\.(?!\d)")
-_SIGNED = re.compile(r"(?<!\w)[^\W\d_]{1,2}([+#]+)(?!\w)")  # A+, AB+, C++, F#
-_FRACTION = re.compile(r"(-?\d+)\.(\d*?)0*")
+__all__ = [
+    "ARTICLES",
+    "VERDICTS",
+    "contains_alias",
+    "exact_match",
+    "gold_in_question",
+    "is_abstention",
+    "is_empty",
+    "normalize",
+    "score",
+    "token_f1",
+    "tokens",
+]
 
 
 # --- strings ---
 
 
-def normalize(text: str) -> str:
-    """The normal form of an answer: lower-case words, single spaces between; "" without a letter or digit.
-
-    Idempotent. The rules stand at the top of this module.
-    """
-    return " ".join(tokens(text))
-
-
-def tokens(text: str) -> list[str]:
-    """The words of the normal form."""
-    return list(_tokens(text))
-
-
-def is_empty(answer: str) -> bool:
-    """Whether there is no letter or digit in it."""
-    return not tokens(answer)
-
-
 def exact_match(answer: str, aliases: Sequence[str]) -> float:
-    """1.0 if the normal form is that of an alias, else 0.0."""
-    given = tokens(answer)
-    return float(bool(given) and any(given == tokens(alias) for alias in aliases))
+    """Return 1.0 if the answer is an alias in any of its spellings and nothing more, else 0.0."""
+    given = tuple(tokens(answer))
+    if not given:
+        return 0.0
+    if any(given in variants(alias) for alias in aliases):
+        return 1.0
+    dates = whole_date(answer)
+    return float(bool(dates) and any(set(dates) & set(whole_date(alias)) for alias in aliases))
 
 
 def token_f1(answer: str, aliases: Sequence[str]) -> float:
-    """The harmonic mean of precision and recall over the bags of words; of the alias that fits best."""
+    """Return the harmonic mean of precision and recall over the bags of words, in 0..1, for the best alias."""
     given = tokens(answer)
-    return max((_f1(given, tokens(alias)) for alias in aliases), default=0.0)
+    if exact_match(answer, aliases):
+        return 1.0
+    return max((_f1(given, list(forms)) for alias in aliases for forms in variants(alias)), default=0.0)
 
 
-def contains_alias(answer: str, aliases: Sequence[str]) -> float:
-    """1.0 if the words of an alias stand in the answer, whole and in a row; "Iran" is not in "Mirandas".
+def contains_alias(answer: str, aliases: Sequence[str], question: str = "") -> float:
+    """Return 1.0 if the answer gives an alias, whole words in a row, as its answer; "Iran" is not in "Mirandas".
 
-    An alias that is yes or no must be the first word of the answer.
+    `kick.metrics.containment` states which mentions are no answer. With the question, its repetition does not count,
+    and a question that names its options is answered by the first of them that the answer names.
     """
-    given = tokens(answer)
-    return float(any(_contains(given, tokens(alias)) for alias in aliases))
-
-
-def is_abstention(answer: str) -> bool:
-    """Whether the answer declines to answer ("I don't know", "unknown", "cannot be determined")."""
-    words = " ".join(_all_words(answer))
-    return words in BARE_ABSTENTIONS or any(f"{words} ".startswith(f"{phrase} ") for phrase in ABSTENTIONS)
+    return float(exact_match(answer, aliases) or contains(answer, aliases, question))
 
 
 def gold_in_question(question: str, aliases: Sequence[str]) -> bool:
-    """Whether an alias stands in the question itself, so that repeating the question finds it.
-
-    Yes and no do not count: a question does not give them away.
-    """
-    words = tokens(question)
-    golds = [tokens(alias) for alias in aliases]
-    return any(_contains(words, gold) for gold in golds if not VERDICTS.issuperset(gold))
+    """Return whether an alias is in the question itself. Yes and no do not count."""
+    return names_gold(question, aliases)
 
 
 def score(answer: str, aliases: Sequence[str], question: str) -> dict[str, float]:
-    """Every metric of a short answer.
+    """Return every metric of a short answer.
 
     Returns:
         exact_match, f1 and contains in 0..1; and as flags that are 0.0 or 1.0: empty, abstention (which a
-        right answer is not) and gold_in_question.
+        right answer is not), and gold_in_question (the item gives its answer away).
     """
     right = exact_match(answer, aliases)
     return {
         "exact_match": right,
         "f1": token_f1(answer, aliases),
-        "contains": contains_alias(answer, aliases),
+        "contains": float(right or contains(answer, aliases, question)),
         "empty": float(is_empty(answer)),
         "abstention": float(not right and is_abstention(answer)),
         "gold_in_question": float(gold_in_question(question, aliases)),
     }
-
-
-@lru_cache(maxsize=2**16)  # every metric, and every checkpoint, normalises the same aliases again
-def _tokens(text: str) -> tuple[str, ...]:
-    words = _all_words(text)
-    without_articles = [word for word in words if word not in ARTICLES]
-    return tuple(DIGITS.get(word, word) for word in without_articles or words)
-
-
-def _fold(text: str) -> str:
-    """Fold compatibility forms, accents and case, to a fixed point: folding can expose more to fold."""
-    while True:
-        folded = unicodedata.normalize("NFKD", text).casefold()
-        folded = unicodedata.normalize("NFKC", _COMBINING.sub("", folded))
-        if folded == text:
-            return text
-        text = folded
-
-
-def _all_words(text: str) -> list[str]:
-    """The folded words, articles and number words among them."""
-    text = _fold(text).replace("&", " and ")
-    text = _THOUSANDS.sub("", _DASHES.sub("-", text))
-    return [word for piece in _JOINING.sub("", text).split() for word in _words(piece)]
-
-
-def _words(piece: str) -> list[str]:
-    """Split a piece at what is neither letter, mark nor digit, but keep the signs and points of numbers and names."""
-    signs = {at for match in _SIGNED.finditer(piece) for at in range(*match.span(1))}
-    kept = "".join(
-        char if char in "-." or at in signs or unicodedata.category(char)[0] in "LMN" else " "
-        for at, char in enumerate(piece)
-    )
-    words = []
-    for part in kept.split():
-        sign = "-" if re.match(r"-\d", part) else ""
-        halves = [half for half in part.split("-") if half]
-        words += [_number((sign if position == 0 else "") + half) for position, half in enumerate(halves)]
-    return words
-
-
-def _number(word: str) -> str:
-    match = _FRACTION.fullmatch(word)
-    if match is None:
-        return word
-    whole, fraction = match.groups()
-    return f"{whole}.{fraction}" if fraction else whole
 
 
 def _f1(given: list[str], gold: list[str]) -> float:
@@ -199,14 +96,6 @@ def _f1(given: list[str], gold: list[str]) -> float:
     return 2 * common / (len(given) + len(gold))
 
 
-def _contains(words: list[str], gold: list[str]) -> bool:
-    if not gold:
-        return False
-    if len(gold) == 1 and gold[0] in VERDICTS:
-        return words[:1] == gold
-    return any(words[start : start + len(gold)] == gold for start in range(len(words) - len(gold) + 1))
-
-
 # --- adapters: lm-eval's process_results(doc, results) ---
 
 
@@ -215,7 +104,8 @@ def freebaseqa(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, floa
     return score(results[0], doc["answers"], doc["question"])
 
 
-popqa = webquestions = nq_gold = world = freebaseqa  # the same fields
+# The same fields.
+popqa = webquestions = nq_gold = world = simpleqa = musique_hops = freebaseqa
 
 
 def nq_open(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
@@ -246,3 +136,13 @@ def hotpotqa(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]
 def musique(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
     """Score a document of MuSiQue: `answer` and `answer_aliases`."""
     return score(results[0], [doc["answer"], *doc["answer_aliases"]], doc["question"])
+
+
+def squad2(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
+    """Score a document of SQuAD 2.0: `answers` is empty where the passage has no answer.
+
+    Returns:
+        The metrics of `score`, and `right`: the answer is given where there is one, and declined where there is none.
+    """
+    scores = score(results[0], doc["answers"], doc["question"])
+    return {**scores, "right": scores["contains"] if doc["answers"] else scores["abstention"]}

@@ -16,34 +16,34 @@ _PUNCTUATION = frozenset(string.punctuation + "‘’´`")
 
 
 def factoid_prompt(question: str, separator: Literal["\n", " "]) -> str:
-    """The Factoid-QA prompt: its two sentences are parted by a newline (pruning) or a space (quantization)."""
+    """Return the Factoid-QA prompt: its two sentences are parted by a newline (pruning) or a space (quantization)."""
     return f"Please give answer to this question: {question}{separator}The answer is "
 
 
 def factoid_hit(prompt: str, output: str, gold: str) -> float:
-    """Factoid-QA: 1.0 if the gold answer stands in prompt and output together, in lower case with all spaces deleted.
+    """Return 1.0 by Factoid-QA's rule: the gold answer is in prompt and output, in lower case without spaces.
 
-    The prompt counts, so a question that names its answer is always right; words are no bounds, so "Iran" is in
-    "Mirandas".
+    The prompt counts, so a question that names its answer is always right; matches cross word boundaries, so "Iran" is
+    in "Mirandas".
     """
     return float(_squeezed(gold) in _squeezed(prompt + output))
 
 
 def mcr_hit(output: str, letter: str) -> float:
-    """MCR-QA: 1.0 if the last character of the output is the gold letter, whatever comes before it."""
+    """Return 1.0 by MCR-QA's rule: the last character of the output is the gold letter, whatever comes before it."""
     return float(output[-1:] == letter)
 
 
 def normalize(text: str) -> str:
-    """The normal form of TriviaQA's script: lower case, punctuation to spaces, no articles, single spaces."""
+    """Return the normal form of TriviaQA's script: lower case, punctuation to spaces, no articles, single spaces."""
     text = "".join(" " if char in _PUNCTUATION else char for char in text.lower().replace("_", " "))
     return " ".join(_ARTICLES.sub(" ", text).split())
 
 
 def icra_hit(output: str, aliases: Sequence[str]) -> float:
-    """ICRA-QA: 1.0 if an alias stands in the output or the output in an alias, as substrings in normal form.
+    """Return 1.0 by ICRA-QA's rule: an alias is in the output or the output in an alias, as substrings in normal form.
 
-    An empty output stands in every alias, and so does a stray letter in most.
+    An empty output is in every alias, and so is a stray letter in most.
     """
     given = normalize(output)
     golds = [normalize(alias) for alias in aliases]
@@ -51,12 +51,12 @@ def icra_hit(output: str, aliases: Sequence[str]) -> float:
 
 
 def icra_f1(output: str, aliases: Sequence[str]) -> float:
-    """ICRA-QA: token F1 in normal form, in 0..1; of the alias that fits best."""
+    """Return ICRA-QA's token F1 in normal form, in 0..1, for the alias that fits best."""
     return max((_f1(normalize(output).split(), normalize(alias).split()) for alias in aliases), default=0.0)
 
 
 def story_lengths(story: str) -> frozenset[Literal["small", "medium", "large"]]:
-    """IC-Sum: the length classes of a story; one of exactly 470 or 790 words is in two."""
+    """Return IC-Sum's length classes of a story; one of exactly 470 or 790 words is in two."""
     words = len(story.split())
     classes: dict[Literal["small", "medium", "large"], bool] = {
         "small": words <= SHORT_WORDS,
@@ -67,7 +67,7 @@ def story_lengths(story: str) -> frozenset[Literal["small", "medium", "large"]]:
 
 
 def unique_tokens(output: str) -> int:
-    """Instruction following: the number of different words of an output, split at white space."""
+    """Return the number of different words of an output, split at white space."""
     return len(set(output.split()))
 
 
@@ -99,6 +99,7 @@ def mcr(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
 
 
 def icra(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float]:
-    """Score a document of TriviaQA against the aliases of its `answer`."""
+    """Score a document of TriviaQA against the aliases of its `answer`, by the first line of the stripped output."""
     aliases = [doc["answer"]["value"], *doc["answer"]["aliases"]]
-    return {"hit": icra_hit(results[0], aliases), "f1": icra_f1(results[0], aliases)}
+    output = results[0].strip().partition("\n")[0]
+    return {"hit": icra_hit(output, aliases), "f1": icra_f1(output, aliases)}

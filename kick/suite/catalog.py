@@ -173,6 +173,8 @@ class FunctionName(str):
     def source(self) -> bytes:
         """Return the module's source, so a changed function is noticed; empty if it has none.
 
+        A module of `kick` counts with its whole package: `kick.metrics.answers` is made of its neighbours.
+
         Raises:
             InputError: there is no such module.
         """
@@ -188,7 +190,12 @@ class FunctionName(str):
             raise InputError(
                 f"{self.folder}: !function {self}: there is no module '{module}' next to it or installed."
             )
-        return Path(spec.origin).read_bytes() if spec.origin and spec.origin.endswith(".py") else b""
+        if not spec.origin or not spec.origin.endswith(".py"):
+            return b""
+        file = Path(spec.origin)
+        if module.startswith("kick."):
+            return b"".join(part.read_bytes() for part in sorted(file.parent.glob("*.py")))
+        return file.read_bytes()
 
 
 def _loader(folder: Path) -> type[yaml.SafeLoader]:

@@ -147,3 +147,34 @@ def test_an_empty_length_class_is_an_error(data_root: str, tiny_llama: Path) -> 
         documents.of_length(
             **STORIES, at_least=90_000, below=None, tokenizer=str(tiny_llama), data_root=data_root
         )
+
+
+SQUAD2 = {
+    "path": "rajpurkar/squad_v2",
+    "name": "squad_v2",
+    "splits": ["validation"],
+    "commit": "a" * 40,
+}
+
+
+def test_squad2_parts_what_the_passage_answers_from_what_it_does_not(data_root: str) -> None:
+    sizes = [
+        len(documents.squad2(**SQUAD2, answerable=kind, data_root=data_root)["validation"])
+        for kind in (None, True, False)
+    ]
+    assert sizes == [6, 3, 3]
+    unanswerable = documents.squad2(**SQUAD2, answerable=False, data_root=data_root)["validation"]
+    assert all(answers == [] for answers in unanswerable["answers"])
+
+
+def test_mmlu_pro_has_a_letter_for_each_option(data_root: str) -> None:
+    pro = {"path": "TIGER-Lab/MMLU-Pro", "splits": ["test"], "commit": "a" * 40, "data_root": data_root}
+    rows = documents.mmlu_pro(**pro)["test"]
+    assert [len(row["letters"]) for row in rows] == [10] * 9 + [5]
+    assert rows[9]["letters"] == ["A", "B", "C", "D", "E"]
+    assert len(documents.mmlu_pro(**pro, standalone=True)["test"]) == 9
+
+
+def test_simpleqa_has_one_answer(data_root: str) -> None:
+    simple = {"path": "basicv8vc/SimpleQA", "splits": ["test"], "commit": "a" * 40}
+    assert documents.simpleqa(**simple, data_root=data_root)["test"][0]["answers"] == ["copper"]

@@ -78,6 +78,12 @@ def test_every_alias_is_tried() -> None:
     assert icra(doc, ["the big lake"]) == {"hit": 0.0, "f1": pytest.approx(0.5)}
 
 
+def test_a_leading_newline_is_stripped_before_the_first_line_is_taken() -> None:
+    doc = {"answer": {"value": "Lake Odde", "aliases": []}}
+    assert icra(doc, ["\n\nthe sea"]) == {"hit": 0.0, "f1": 0.0}
+    assert icra(doc, ["\nLake Odde\nQ: What?"]) == {"hit": 1.0, "f1": 1.0}
+
+
 def test_f1_of_nothing_is_zero() -> None:
     assert icra_f1("", ["Odde"]) == 0.0
     assert icra_f1("Odde", []) == 0.0

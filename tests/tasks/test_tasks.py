@@ -1,5 +1,6 @@
 """Every task of kick under plain lm-eval, with a random model and data written for the tests."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -105,11 +106,35 @@ def test_squad_puts_the_passage_before_the_question(scored: dict[str, Any]) -> N
 
 def test_hotpotqa_shows_all_ten_passages(scored: dict[str, Any]) -> None:
     prompt = _prompt(scored, "kick_hotpotqa")
-    assert prompt.startswith(
-        "Passage 1: copper\ncopper is known in Vinsted. People speak of copper.\n\nPassage 2: "
+    assert (
+        "\n\nPassage 1: copper\ncopper is known in Vinsted. People speak of copper.\n\nPassage 2: " in prompt
     )
     assert "\n\nPassage 10: Vinsted 8\n" in prompt
     assert prompt.endswith("\nAnswer:")
+
+
+@pytest.mark.parametrize("name", ["hotpotqa", "2wikimultihopqa", "musique", "musique_hops"])
+def test_multihop_variants_differ_by_their_passages_and_nothing_else(
+    scored: dict[str, Any], name: str
+) -> None:
+    variants = [task for task in NAMES if re.fullmatch(rf"kick_{name}(_oracle|_closed)?", task)]
+    assert len(variants) == (2 if name == "musique_hops" else 3)
+    bare = {re.sub(r"Passage \d+: .*\n.*\n\n", "", _prompt(scored, task)) for task in variants}
+    assert len(bare) == 1
+    assert bare.pop().count("\nAnswer:") == 6
+
+
+def test_the_oracle_shows_the_supporting_passages_alone(scored: dict[str, Any]) -> None:
+    for name in ("kick_hotpotqa_oracle", "kick_2wikimultihopqa_oracle", "kick_musique_oracle"):
+        prompt = _prompt(scored, name)
+        assert prompt.count("Passage ") == 1
+        assert "Passage 1: copper\n" in prompt
+
+
+def test_mmlu_pro_offers_as_many_letters_as_an_item_has_options(scored: dict[str, Any]) -> None:
+    assert len(scored["samples"]["kick_mmlu_pro"][0]["arguments"]) == 10
+    assert "\nJ. 10\nAnswer:" in _prompt(scored, "kick_mmlu_pro")
+    assert "\nA. " not in _prompt(scored, "kick_mmlu_pro_text")
 
 
 def test_a_likelihood_task_offers_four_answers_to_the_same_prompt(scored: dict[str, Any]) -> None:
