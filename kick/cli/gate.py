@@ -39,8 +39,8 @@ def gate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Judge candidates by a policy: exit code 0 pass, 1 regression, 2 bad input, 3 too few items to tell."""
-    from kick.gating.policy import gate as judge
-    from kick.gating.verdicts import junit_xml, markdown
+    from kick.gating import gate as judge
+    from kick.gating.rendering import junit_xml, markdown
     from kick.store import Store
 
     if candidate_output is None:
@@ -63,7 +63,7 @@ def _gate_lm_eval(reference: Path, candidate: Path, policy: str, group_by: str |
     from tempfile import TemporaryDirectory
 
     from kick.execution.lm_eval_samples import import_lm_eval
-    from kick.gating.policy import gate as judge
+    from kick.gating import gate as judge
 
     with TemporaryDirectory() as scratch:
         store, notes = import_lm_eval(reference, candidate, Path(scratch) / "results", group_by=group_by)
@@ -86,7 +86,7 @@ def _print(result: "GateResult") -> None:
     from rich.table import Table
 
     from kick.cli.output import table_console
-    from kick.gating.verdicts import HEADING, columns
+    from kick.gating.rendering import HEADING, columns
 
     console = table_console()
     colours = {"pass": "green", "regression": "red", "inconclusive": "yellow"}

@@ -304,45 +304,89 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
 
 
 class Check(Record):
-    """One limit of a policy, asked of one candidate."""
+    """One limit of a policy, applied to one candidate.
+
+    `loss`, `margin` and `tolerated` share a unit: a share of the reference's score if `relative`, otherwise the unit of
+    the metric (nats per token for kl). A negative loss is a gain.
+    """
 
     kind: CheckKind
-    name: str  # of the task or family
+    # The name of the task or family.
+    name: str
     metric: str
-    reference_score: Estimate | None = None  # None for kl
+    higher_is_better: bool = True
+    # None for kl.
+    reference_score: Estimate | None = None
     candidate_score: Estimate
-    delta: Estimate | None = None  # None for kl
+    # Candidate - reference with its 95 % interval; None for kl.
+    delta: Estimate | None = None
     flips: Flips | None = None
-    noise_floor: NoiseFloor | None = None  # None: not measured
-    p_within: float  # one-sided, of "the limit is broken": small shows that it is kept
-    p_loss: float  # one-sided, of "nothing is lost", corrected over the checks: small shows a loss
+    # Items whose score changed: a regression rests on a minimum of them. None where they are not counted.
+    changed: int | None = None
+    # None: not measured.
+    noise_floor: NoiseFloor | None = None
+    # Whether the limits are shares of the reference's score.
+    relative: bool = True
+    margin: float
+    tolerated: float
+    # The loss with the two-sided bracket of the tests: at level alpha to each side, so 90 % for alpha = 0.05.
+    loss: Estimate
+    # One-sided p-value of "the loss is the margin or more": small shows that the margin is kept.
+    p_within: float
+    # One-sided p-value of "no more than `tolerated` is lost", corrected: small shows a regression.
+    p_loss: float
     outcome: Outcome = "inconclusive"
     reason: str = ""
-    items_needed: int | None = None  # in all, to decide; None: decided already, or no number would
+    # Items in all that would decide; None: decided already, or no number would.
+    items_needed: int | None = None
+    # The limit that the items were drawn under; None: there are no further items.
+    limit: int | None = None
 
 
 class Verdict(Record):
-    """A policy's answer for one candidate."""
+    """The answer of a policy for one candidate."""
 
     candidate: str
     checks: tuple[Check, ...]
+    # What the policy or the suite requires and could not be evaluated, one sentence each.
+    missing: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> Outcome:
-        return worst(check.outcome for check in self.checks)
+        """The worst outcome of the checks; never a pass while something is missing."""
+        missing: tuple[Outcome, ...] = ("inconclusive",) if self.missing or not self.checks else ()
+        return worst([*(check.outcome for check in self.checks), *missing])
+
+    def check(self, name: str, kind: CheckKind | None = None) -> Check | None:
+        """Return the check of a task or family; that of its kl only if `kind` asks for it."""
+        for check in self.checks:
+            if check.name == name and (check.kind == kind or (kind is None and check.kind != "kl")):
+                return check
+        return None
 
 
 class GateResult(Record):
-    """A policy's answers for a results folder: what is printed, written and returned to the shell."""
+    """The answers of a policy for a results folder: what is printed, written and returned to the shell."""
 
     policy: str
     reference: str
+    alpha: float
     verdicts: tuple[Verdict, ...]
+    # The command that would decide what is inconclusive; None: nothing is, or no command would.
+    next_command: str | None = None
 
     @property
     def outcome(self) -> Outcome:
+        """The worst outcome of the candidates."""
         return worst(verdict.outcome for verdict in self.verdicts)
 
     @property
     def exit_code(self) -> int:
+        """Return 0 for a pass, 1 for a regression, 3 for inconclusive, and 2 while anything is missing."""
+        if not self.verdicts or any(verdict.missing for verdict in self.verdicts):
+            return 2
         return {"pass": 0, "regression": 1, "inconclusive": 3}[self.outcome]
+
+    def verdict(self, candidate: str) -> Verdict | None:
+        """Return the verdict of a candidate; None for the reference and for unknown ids."""
+        return next((verdict for verdict in self.verdicts if verdict.candidate == candidate), None)
