@@ -16,7 +16,7 @@ Everything that marks, colours or ranks a candidate by a verdict reads it here, 
 
 The rule is explained in `kick.gating.rule`: three zones (margin and tolerated loss), a two-sided bracket and a mark of
 one level, a minimum of changed items for a regression. `p_loss` is corrected over all candidates and checks of the
-folder, so the chance that any candidate is called a regression while none loses more than is tolerated is at most alpha.
+folder, so a folder in which no candidate loses more than is tolerated turns red with a chance of at most alpha.
 
 A family is the tasks with its name on which higher is better; its score is their unweighted mean.
 """

@@ -47,7 +47,7 @@ def cell_of(store: Store, checkpoint: str, task: str = TASK.name) -> Cell:
 def edit_suite(store: Store, change: Callable[[dict[str, Any]], None]) -> None:
     suite = store.suite()
     change(suite)
-    (store.root / "suite.yaml").write_text(yaml.safe_dump(suite, sort_keys=False))
+    Store.create(store.root, yaml.safe_dump(suite, sort_keys=False))
 
 
 def forget(store: Store, checkpoint: str, task: str) -> None:
