@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kick.comparison import compare
     from kick.compression import make as compress
     from kick.execution.runner import run
-    from kick.gating.policy import gate
+    from kick.gating import gate
     from kick.reports import write as report
     from kick.store import Store
     from kick.suite import Suite
@@ -30,7 +30,7 @@ _HOMES = {
     "compare": ("kick.comparison", "compare"),
     "compress": ("kick.compression", "make"),
     "describe": ("kick.checkpoints", "describe"),
-    "gate": ("kick.gating.policy", "gate"),
+    "gate": ("kick.gating", "gate"),
     "report": ("kick.reports", "write"),
     "run": ("kick.execution.runner", "run"),
 }

@@ -26,7 +26,7 @@ from kick.comparison.pairing import window_blocks
 from kick.comparison.sample import PairedSample
 from kick.comparison.statistics.multiplicity import adjust
 from kick.errors import InputError
-from kick.gating.policy import outcome_of
+from kick.gating.rule import outcome_of
 from kick.store import Store
 from kick.types import Estimate, worst
 

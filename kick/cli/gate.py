@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from kick.types import GateResult
+    from kick.types import GateResult, Verdict
 
 
 def gate(
@@ -16,7 +16,8 @@ def gate(
         typer.Argument(help="A results folder - or lm-eval's output (--log_samples) of the reference."),
     ],
     candidate_output: Annotated[
-        Path | None, typer.Argument(help="lm-eval's output of the candidate, if RESULTS is lm-eval's.")
+        list[Path] | None,
+        typer.Argument(help="lm-eval's output of the candidates, if RESULTS is lm-eval's."),
     ] = None,
     policy: Annotated[
         str, typer.Option(help="A policy file, or the name of a packaged policy.")
@@ -36,17 +37,20 @@ def gate(
         Path | None,
         typer.Option(help="Append the verdicts as Markdown.", envvar="GITHUB_STEP_SUMMARY"),
     ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show every check, and not only those that do not pass.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Judge candidates by a policy: exit code 0 pass, 1 regression, 2 bad input, 3 too few items to tell."""
-    from kick.gating.policy import gate as judge
-    from kick.gating.verdicts import junit_xml, markdown
+    """Judge candidates by a policy: exit code 0 pass, 1 regression, 2 no verdict, 3 too few items to tell."""
+    from kick.gating import gate as judge
+    from kick.gating.rendering import junit_xml, markdown
     from kick.store import Store
 
-    if candidate_output is None:
+    if not candidate_output:
         result = judge(Store(results), policy, reference=reference, candidates=candidate or [])
     else:
-        result = _gate_lm_eval(results, candidate_output, policy, group_by)
+        result = _gate_lm_eval([results, *candidate_output], policy, group_by)
     if junit:
         junit.write_text(junit_xml(result), encoding="utf-8")
     if summary:
@@ -55,51 +59,77 @@ def gate(
     if as_json:
         print(_document(result))
     else:
-        _print(result)
+        _print(result, verbose=verbose)
     raise typer.Exit(result.exit_code)
 
 
-def _gate_lm_eval(reference: Path, candidate: Path, policy: str, group_by: str | None) -> "GateResult":
+def _gate_lm_eval(folders: list[Path], policy: str, group_by: str | None) -> "GateResult":
     from tempfile import TemporaryDirectory
 
-    from kick.execution.lm_eval_samples import import_lm_eval
-    from kick.gating.policy import gate as judge
+    from kick.execution.lm_eval_import import import_lm_eval
+    from kick.gating import gate as judge
+    from kick.printable import printable
 
     with TemporaryDirectory() as scratch:
-        store, notes = import_lm_eval(reference, candidate, Path(scratch) / "results", group_by=group_by)
-        for note in notes:
-            print(note, file=sys.stderr)
-        return judge(store, policy)
+        imported = import_lm_eval(folders, Path(scratch) / "results", group_by=group_by)
+        for note in imported.notes:
+            print(printable(note), file=sys.stderr)
+        return judge(imported.store, policy)
 
 
 def _document(result: "GateResult") -> str:
     import json
 
-    document = json.loads(result.model_dump_json())  # infinities become strings, which JSON has no number for
+    # Pydantic writes infinities as strings, since JSON has no number for them.
+    document = json.loads(result.model_dump_json())
     for verdict, written in zip(result.verdicts, document["verdicts"], strict=True):
         written["outcome"] = verdict.outcome
     return json.dumps({**document, "outcome": result.outcome, "exit_code": result.exit_code})
 
 
-def _print(result: "GateResult") -> None:
-    from rich.markup import escape
-    from rich.table import Table
+COLOURS = {"pass": "green", "regression": "red", "inconclusive": "yellow"}
 
-    from kick.cli.output import table_console
-    from kick.gating.verdicts import HEADING, columns
+
+def _print(result: "GateResult", *, verbose: bool) -> None:
+    from kick.cli.output import plain_text, table_console
+    from kick.gating.rendering import HEADING, summary_line
 
     console = table_console()
-    colours = {"pass": "green", "regression": "red", "inconclusive": "yellow"}
+    heading = f"{HEADING[result.outcome]}: policy {result.policy}, reference {result.reference}"
+    console.print(f"[{COLOURS[result.outcome]}]{plain_text(heading)}[/]", soft_wrap=True)
     for verdict in result.verdicts:
-        title = (
-            f"{escape(verdict.candidate)} against {escape(result.reference)}, policy {escape(result.policy)}"
-        )
-        table = Table(title=title, title_justify="left")
-        for name in ("check", "reference", "candidate", "change (95 %)", "lost / gained", "n", "noise floor"):
-            table.add_column(name, justify="left" if name == "check" else "right")
-        table.add_column("verdict", ratio=1)
-        for check in verdict.checks:
-            *cells, answer = (escape(text) for text in columns(check))
-            table.add_row(*cells, f"[{colours[check.outcome]}]{answer}[/]")
-        console.print(table)
-        console.print(f"[{colours[verdict.outcome]}]{HEADING[verdict.outcome]}[/]\n")
+        line = plain_text(summary_line(verdict))
+        console.print(f"  [{COLOURS[verdict.outcome]}]{line}[/]", soft_wrap=True)
+    for verdict in result.verdicts:
+        print_checks(verdict, result.reference, verbose=verbose)
+    if result.next_command:
+        console.print("\nTo decide what is inconclusive:")
+        console.print(f"  {plain_text(result.next_command)}", soft_wrap=True)
+
+
+def print_checks(verdict: "Verdict", reference: str, *, verbose: bool) -> None:
+    """Print the checks of a candidate as a table: those that do not pass, or all of them."""
+    from rich.table import Table
+
+    from kick.cli.output import plain_text, table_console
+    from kick.gating.rendering import COLUMNS, columns
+
+    chosen = [check for check in verdict.checks if verbose or check.outcome != "pass"]
+    if not chosen:
+        return
+    # The noise floor is a detail where the width is scarce.
+    shown = [name for name in COLUMNS if verbose or name != "noise floor"]
+    title = f"{verdict.candidate} against {reference}"
+    table = Table(title=plain_text(title), title_justify="left")
+    for name in shown:
+        if name == "verdict":
+            table.add_column(name, ratio=1, min_width=24)
+        else:
+            table.add_column(name, justify="left" if name == "check" else "right", overflow="fold")
+    for check in chosen:
+        cells = dict(zip(COLUMNS, map(plain_text, columns(check)), strict=True))
+        cells["verdict"] = f"[{COLOURS[check.outcome]}]{cells['verdict']}[/]"
+        table.add_row(*(cells[name] for name in shown))
+    console = table_console()
+    console.print()
+    console.print(table)

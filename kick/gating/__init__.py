@@ -1,1 +1,41 @@
-"""A policy becomes a verdict with an exit code."""
+"""A policy becomes verdicts: the one rule by which a candidate passes, is a regression, or cannot be told yet.
+
+Everything that marks, colours or ranks a candidate by a verdict reads it here, so one results folder has one answer:
+
+    from kick.gating import gate, mark, perplexity_warned, verdicts
+
+    result = verdicts(store, "regression")            # a GateResult; what is missing is kept, never a pass
+    verdict = result.verdict("rtn-4")                 # a Verdict: outcome, checks, missing
+    check = verdict.check("kick_mmlu")                # a Check of a task, a perplexity text or a family
+    mark(check)                                       # ✓ ✗ ?
+    check.loss                                        # an Estimate: the loss and the bracket that the mark rests on
+    in_words(check)                                   # the loss as text, readable however large it is
+    perplexity_warned(verdict)                        # "yes", "no: silent loss", ...
+    family_members(tasks)                             # the one definition of a family
+    gate(store, "regression")                         # the same verdicts, refused (InputError) if anything is missing
+
+The rule is explained in `kick.gating.rule`: three zones (margin and tolerated loss), a two-sided bracket and a mark of
+one level, a minimum of changed items for a regression. `p_loss` is corrected over all candidates and checks of the
+folder, so a folder in which no candidate loses more than is tolerated turns red with a chance of at most alpha.
+
+A family is the tasks with its name on which higher is better; its score is their unweighted mean.
+"""
+
+from kick.gating.checks import family_members
+from kick.gating.judgement import gate, verdicts
+from kick.gating.policy_file import Policy, Rule
+from kick.gating.rule import MARKS, mark
+from kick.gating.warning import perplexity_warned
+from kick.gating.wording import in_words
+
+__all__ = [
+    "MARKS",
+    "Policy",
+    "Rule",
+    "family_members",
+    "gate",
+    "in_words",
+    "mark",
+    "perplexity_warned",
+    "verdicts",
+]

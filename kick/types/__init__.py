@@ -33,7 +33,7 @@ from kick.types.comparisons import (
 from kick.types.loading import LoadingOptions, ModelReference
 from kick.types.measures import Cost, Declared, Description, LinearWeights, Ratio, Speed, StoredAs
 from kick.types.recipes import DENSE_RATE, Axis, Calibration, Recipe, Step, falling
-from kick.types.tasks import BatchSize, Family, PlanInfo, Skipped, TaskInfo, Tier, TierChoice
+from kick.types.tasks import BatchSize, Family, PlanInfo, Skipped, TaskInfo, TaskKind, Tier, TierChoice
 from kick.types.verdicts import Check, CheckKind, GateResult, Outcome, Verdict, worst
 
 __all__ = [
@@ -77,6 +77,7 @@ __all__ = [
     "StoredAs",
     "SuiteComparison",
     "TaskInfo",
+    "TaskKind",
     "Tier",
     "TierChoice",
     "Verdict",

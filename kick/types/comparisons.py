@@ -61,11 +61,19 @@ class Matching(Record):
 
 
 class NoiseFloor(Record):
-    """The reference against itself under another batch size: what a delta must exceed to mean anything."""
+    """The reference against itself under another batch size (A/A): what a delta must exceed to mean anything.
 
+    The measured delta is one draw: another A/A run exceeds it in half of the cases. What to compare with is `bound`.
+    """
+
+    # The delta as measured, once.
     delta: Estimate
     # None: the metric is graded.
     flips: Flips | None
+    # The share of the items that flip between two runs, 0..1; None: the metric is graded.
+    flip_rate: Estimate | None = None
+    # The size of the delta that an A/A run at this n exceeds in at most 5 %; infinite if it cannot be told.
+    bound: float
 
 
 class Comparison(Record):

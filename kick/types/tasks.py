@@ -16,6 +16,9 @@ Family = Literal[
     "other",
 ]
 
+# What a task asks of a model: to write text, to choose, to find one continuation likely, or to predict a running text.
+TaskKind = Literal["generation", "choice", "likelihood", "text"]
+
 # How much of what requests share is computed once: see `kick.engines.torch.batching`.
 Tier = Literal["tree", "prefix", "plain"]
 
@@ -33,18 +36,22 @@ class TaskInfo(Record):
     """What a reader of scores has to know about a task."""
 
     name: str
+    kind: TaskKind
     family: Family
     # The metric that represents the task in tables and curves.
     metric: str
-    # Every metric column of the task's items.
+    # Every metric column of the task's items; that of a further filter is `<metric>,<filter>`.
     metrics: tuple[str, ...]
     higher_is_better: bool = True
     # The score of blind guessing, in the units of `metric`.
     chance: float | None = None
     # Solved examples in front of each question.
     shots: int = 0
-    # The field of a document whose equal values make items dependent.
+    # The field of a document by which items are grouped.
     group_by: str | None = None
+    # "cluster": items that share a value depend on each other (one passage); "strata": the values are fixed categories
+    # (subjects), all of which are always asked.
+    grouping: Literal["strata", "cluster"] = "cluster"
     version: str = "0"
 
 

@@ -19,58 +19,89 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
 
 
 class Check(Record):
-    """One limit of a policy, applied to one candidate."""
+    """One limit of a policy, applied to one candidate.
+
+    `loss`, `margin` and `tolerated` share a unit: a share of the reference's score if `relative`, otherwise the unit of
+    the metric (nats per token for kl). A negative loss is a gain.
+    """
 
     kind: CheckKind
     # The name of the task or family.
     name: str
     metric: str
+    higher_is_better: bool = True
     # None for kl.
     reference_score: Estimate | None = None
     candidate_score: Estimate
-    # None for kl.
+    # Candidate - reference with its 95 % interval; None for kl.
     delta: Estimate | None = None
     flips: Flips | None = None
+    # Items whose score changed: a regression rests on a minimum of them. None where they are not counted.
+    changed: int | None = None
     # None: not measured.
     noise_floor: NoiseFloor | None = None
-    # The one-sided p-value of "the limit is broken": a small one shows that it is kept.
+    # Whether the limits are shares of the reference's score.
+    relative: bool = True
+    margin: float
+    tolerated: float
+    # The loss with the two-sided bracket of the tests: at level alpha to each side, so 90 % for alpha = 0.05.
+    loss: Estimate
+    # One-sided p-value of "the loss is the margin or more": small shows that the margin is kept.
     p_within: float
-    # The one-sided p-value of "nothing is lost", corrected over the checks: a small one shows a loss.
+    # One-sided p-value of "no more than `tolerated` is lost", corrected: small shows a regression.
     p_loss: float
     outcome: Outcome = "inconclusive"
     reason: str = ""
-    # The number of items, those scored included, that would decide; None: it is decided, or no number would.
+    # Items in all that would decide; None: decided already, or no number would.
     items_needed: int | None = None
+    # The limit that the items were drawn under; None: there are no further items.
+    limit: int | None = None
 
 
 class Verdict(Record):
-    """A policy's answer for one candidate."""
+    """The answer of a policy for one candidate."""
 
-    # The candidate's checkpoint id.
     candidate: str
     checks: tuple[Check, ...]
+    # What the policy or the suite requires and could not be evaluated, one sentence each.
+    missing: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> Outcome:
-        """The worst outcome of the checks."""
-        return worst(check.outcome for check in self.checks)
+        """The worst outcome of the checks; never a pass while something is missing."""
+        missing: tuple[Outcome, ...] = ("inconclusive",) if self.missing or not self.checks else ()
+        return worst([*(check.outcome for check in self.checks), *missing])
+
+    def check(self, name: str, kind: CheckKind | None = None) -> Check | None:
+        """Return the check of a task or family; that of its kl only if `kind` asks for it."""
+        for check in self.checks:
+            if check.name == name and (check.kind == kind or (kind is None and check.kind != "kl")):
+                return check
+        return None
 
 
 class GateResult(Record):
-    """A policy's answers for a results folder: what is printed, written and returned to the shell."""
+    """The answers of a policy for a results folder: what is printed, written and returned to the shell."""
 
-    # The policy's name or file.
     policy: str
-    # The reference's checkpoint id.
     reference: str
+    alpha: float
     verdicts: tuple[Verdict, ...]
+    # The command that would decide what is inconclusive; None: nothing is, or no command would.
+    next_command: str | None = None
 
     @property
     def outcome(self) -> Outcome:
-        """The worst outcome of the verdicts."""
+        """The worst outcome of the candidates."""
         return worst(verdict.outcome for verdict in self.verdicts)
 
     @property
     def exit_code(self) -> int:
-        """The exit code of `kick gate`: 0 pass, 1 regression, 3 inconclusive."""
+        """Return 0 for a pass, 1 for a regression, 3 for inconclusive, and 2 while anything is missing."""
+        if not self.verdicts or any(verdict.missing for verdict in self.verdicts):
+            return 2
         return {"pass": 0, "regression": 1, "inconclusive": 3}[self.outcome]
+
+    def verdict(self, candidate: str) -> Verdict | None:
+        """Return the verdict of a candidate; None for the reference and for unknown ids."""
+        return next((verdict for verdict in self.verdicts if verdict.candidate == candidate), None)

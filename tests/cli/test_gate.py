@@ -8,7 +8,7 @@ import pytest
 
 from kick.types import GateResult, Verdict
 from tests.cli.conftest import TASKS
-from tests.execution.test_lm_eval_samples import write_run
+from tests.execution.test_lm_eval_import import write_run
 from tests.results import make_results, write_scores
 
 
@@ -49,7 +49,7 @@ def test_json_is_one_document_that_holds_the_exit_code(
     document = json.loads(capsys.readouterr().out)
     assert document["exit_code"] == code == 1
     assert [verdict["outcome"] for verdict in document["verdicts"]] == ["pass", "regression"]
-    fields = {name: document[name] for name in ("policy", "reference")}
+    fields = {name: document[name] for name in ("policy", "reference", "alpha")}
     verdicts = tuple(
         Verdict.model_validate({name: verdict[name] for name in ("candidate", "checks")})
         for verdict in document["verdicts"]

@@ -3,8 +3,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from kick.gating.policy import gate
-from kick.gating.verdicts import junit_xml, markdown
+from kick.gating import gate
+from kick.gating.rendering import junit_xml, markdown
 from kick.types import GateResult
 from tests.results import binary_task, make_results, write_pair
 

@@ -1,0 +1,37 @@
+"""A loss in words that stay readable: numbers where they say something, and a phrase where they do not."""
+
+from math import inf, isfinite
+
+from kick.types import Check
+
+# A ratio beyond this is a broken model, whatever its digits are.
+BROKEN = 100.0
+
+
+def in_words(check: Check) -> str:
+    """Return the loss of a check with its bracket: `1.2 % lost [-0.3, 2.8]`.
+
+    A gain is a negative loss. A loss that no number describes is a phrase: a model without probabilities, a score that
+    is more than a hundred times the reference's, a reference with nothing to lose, a bracket without an end.
+    """
+    loss = check.loss
+    if check.kind == "perplexity" and not isfinite(loss.value):
+        return "not finite: the model gives no probability"
+    if check.reference_score is not None and check.reference_score.value <= 0 and check.relative:
+        return "the reference scores 0: it has nothing to lose"
+    if check.relative and loss.value + 1 > BROKEN:
+        return f"more than {BROKEN:g} times the reference's"
+    scale, unit = (100, " %") if check.relative else (1, " nats per token" if check.kind == "kl" else "")
+    word = "" if check.kind == "kl" else " lost" if check.higher_is_better else " rise"
+    value = f"{_number(scale * loss.value)}{unit}{word}"
+    if loss.low == -inf and loss.high == inf:
+        return f"{value}, too few items for a bracket"
+    if check.relative and not check.higher_is_better and loss.high + 1 > BROKEN:
+        return f"{value} [{_number(scale * loss.low)} or more]"
+    return f"{value} [{_number(scale * loss.low)}, {_number(scale * loss.high)}]"
+
+
+def _number(value: float) -> str:
+    """Return a number of three digits, without a minus before zero."""
+    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return "0" if text == "-0" else text
