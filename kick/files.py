@@ -18,3 +18,21 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, data: str | bytes) -> None:
+    """Write a file so that a reader, or a restart after a kill, finds the old content or the new one.
+
+    Args:
+        path: The file, in a folder that exists.
+        data: The whole content; text is written as UTF-8.
+    """
+    content = data.encode("utf-8") if isinstance(data, str) else data
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        scratch.write_bytes(content)
+        sync(scratch)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+    sync(path.parent)

@@ -18,10 +18,10 @@ from kick.comparison.sample import PairedSample
 from kick.errors import InputError
 from kick.reports.findings import Findings
 from kick.reports.findings import gather as read_findings
-from kick.reports.formats.web import slug
 from kick.reports.leaderboard.plans import BoardPlan
 from kick.reports.leaderboard.records import NOT_STATED, OVERALL, Base, Board, BoardEntry, Refused
-from kick.reports.tables.scores import made_by
+from kick.reports.output import slug
+from kick.reports.tables.checkpoints import made_by
 from kick.store import Store
 from kick.store.snapshot import Snapshot
 from kick.types import Cell, TaskInfo
