@@ -1,7 +1,7 @@
 """The leaderboard: a static site over any number of results folders, in which every number can be checked.
 
-`write` is the door. `board` decides who is ranked and who is refused, `tables` lays it out, `pages` makes the files, and
-`site` puts them on the disk.
+`write` is the door. `board` decides who is ranked and who is refused, `tables` lays it out, `pages` makes the files,
+and `site` puts them on the disk.
 """
 
 from collections.abc import Sequence
