@@ -1,7 +1,7 @@
 """Reports: what a results folder says, as a page with tables and curves.
 
-`write` is the door. `findings` gathers the content once, `tables` and `curves` lay it out, and each
-format has a module of its own.
+`write` is the door. `findings` gathers the content once, `document` puts it in order, and each format in `formats`
+renders it.
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,9 @@ from kick.errors import InputError, nearest
 from kick.store import Store
 
 FORMATS = ("md", "html", "latex", "csv", "parquet", "model-card")
-_FIGURES = {"md": ("png", "svg"), "latex": ("pdf",)}  # a web page carries its own
-
-
 DIFF_FORMATS = ("md", "csv")
+# The files of a figure beside a page; a web page carries its own.
+_FIGURES = {"md": ("png", "svg"), "latex": ("pdf",)}
 
 
 def write(
@@ -23,95 +22,93 @@ def write(
     """Write a report of a results folder, or of several as one.
 
     Args:
-        store: the results; of several folders, each candidate is compared with the reference of its own.
-        out: the folder to write to; made if missing. Files of an earlier report there are replaced.
-        formats: of `FORMATS`.
-        published: lay the values that others published for the same methods over the curves.
+        store: The results; with several folders, each candidate is compared with the reference of its own.
+        out: The folder to write to; made if missing. Files of an earlier report there are replaced.
+        formats: One or more of `FORMATS`.
+        published: Whether to lay the values that others published for the same methods over the curves.
 
     Returns:
         The files written, pages before figures.
 
     Raises:
-        InputError: no format or an unknown one, a damaged results folder, several that cannot stand in one
-            table, or `out` is a file.
+        InputError: No format or an unknown one, a damaged results folder, several that cannot share one table, or
+            `out` cannot be written to.
     """
-    _check(out, formats, FORMATS)
+    _check(formats, FORMATS)
     from kick.reports import explorer, frame
+    from kick.reports.document import document
     from kick.reports.figures import style
     from kick.reports.figures.gallery import draw
     from kick.reports.findings import gather
-    from kick.reports.formats import html, latex, markdown, model_card, web
+    from kick.reports.formats import html, latex, markdown, model_card
     from kick.reports.merge import merge
+    from kick.reports.output import OutputFolder, file_name
     from kick.reports.published import read
     from kick.store.snapshot import Snapshot
 
+    folder = OutputFolder(out, "the report")
     stores = [Snapshot(one) for one in ([store] if isinstance(store, Store) else store)]
     items = explorer.Explorer(stores[0].comparisons()) if len(stores) == 1 and "html" in formats else None
     parts = [gather(one, items.see if items else None) for one in stores]
     findings = (
         parts[0] if len(parts) == 1 else merge([(s.root, f) for s, f in zip(stores, parts, strict=True)])
     )
-    out.mkdir(parents=True, exist_ok=True)
-    lines = read() if published else []
-    drawn = draw(findings, lines) if {"md", "html", "latex"} & set(formats) else {}
+    content = document(findings)
+    figures = {}
+    if {"md", "html", "latex"} & set(formats):
+        figures = draw(findings, read() if published else [])
+    paths = {name: f"figures/{file_name(name)}" for name in figures}
     kinds = [kind for name in formats for kind in _FIGURES.get(name, ())]
-    paths = {name: f"figures/{web.file_name(name)}" for name in drawn}
-    figures: list[Path] = []
-    if kinds and drawn:
-        (out / "figures").mkdir(exist_ok=True)
-        figures = [
-            path for name, figure in drawn.items() for path in style.save(figure, out / paths[name], kinds)
-        ]
+    pictures = [
+        folder.write(f"{paths[name]}.{kind}", style.render(figure, kind))
+        for name, figure in figures.items()
+        for kind in kinds
+    ]
     pages: list[Path] = []
     if "md" in formats:
-        pages.append(_write(out / "report.md", markdown.page(findings, paths)))
+        pages.append(folder.write("report.md", markdown.page(content, paths)))
     if "html" in formats:
-        pictures = {name: style.svg(figure) for name, figure in drawn.items()}
-        content = html.page(findings, pictures, items.packs(findings) if items else [])
-        pages.append(_write(out / "report.html", content))
+        drawn = {name: style.svg(figure) for name, figure in figures.items()}
+        packs = items.packs(findings) if items else []
+        pages.append(folder.write("report.html", html.page(content, drawn, packs)))
     if "latex" in formats:
-        pages.append(_write(out / "report.tex", latex.page(findings, paths)))
+        pages.append(folder.write("report.tex", latex.page(content, paths)))
     if "csv" in formats:
-        pages.append(_write(out / "report.csv", frame.csv(frame.tidy(findings))))
+        pages.append(folder.write("report.csv", frame.csv(frame.tidy(findings))))
     if "parquet" in formats:
-        frame.tidy(findings).to_parquet(out / "report.parquet", index=False)
-        pages.append(out / "report.parquet")
+        pages.append(folder.write("report.parquet", frame.parquet(frame.tidy(findings))))
     if "model-card" in formats:
-        (out / "model-cards").mkdir(exist_ok=True)
         for candidate in findings.checkpoints[1:]:
-            path = out / "model-cards" / f"{candidate}.md"
-            pages.append(_write(path, model_card.card(findings, candidate)))
-    return [*pages, *figures]
+            card = model_card.card(findings, candidate)
+            pages.append(folder.write(f"model-cards/{file_name(candidate)}.md", card))
+    return [*pages, *pictures]
 
 
 def write_diff(old: Store, new: Store, out: Path, formats: Sequence[str] = ("md",)) -> list[Path]:
     """Write what changed from one results folder to another: `diff.md`, `diff.csv`.
 
     Raises:
-        InputError: no format or one that a difference is not written in, a damaged results folder, or `out` is
-            a file.
+        InputError: No format or one that a difference is not written in, a damaged results folder, or `out` cannot be
+            written to.
     """
-    _check(out, formats, DIFF_FORMATS)
+    _check(formats, DIFF_FORMATS)
     from kick.reports import diff, frame
+    from kick.reports.formats import markdown
+    from kick.reports.output import OutputFolder
 
-    found = diff.difference(old, new)
-    out.mkdir(parents=True, exist_ok=True)
-    paths = [_write(out / "diff.md", diff.page(found))] if "md" in formats else []
+    folder = OutputFolder(out, "the report")
+    difference = diff.difference(old, new)
+    paths = []
+    if "md" in formats:
+        paths.append(folder.write("diff.md", markdown.page(diff.document(difference), {})))
     if "csv" in formats:
-        paths.append(_write(out / "diff.csv", frame.csv(diff.tidy(found))))
+        paths.append(folder.write("diff.csv", frame.csv(diff.tidy(difference))))
     return paths
 
 
-def _check(out: Path, formats: Sequence[str], known: Sequence[str]) -> None:
+def _check(formats: Sequence[str], known: Sequence[str]) -> None:
     if not formats:
         raise InputError(f"no report format is given. Name one or more of: {', '.join(known)}.")
     for name in formats:
         if name not in known:
             raise InputError(f"there is no report format '{name}'. {nearest(name, known)}")
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file. Give a folder for the report.")
-
-
-def _write(path: Path, content: str) -> Path:
-    path.write_text(content, encoding="utf-8")
-    return path

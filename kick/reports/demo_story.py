@@ -5,9 +5,9 @@ It reads a results folder of the packaged suite `demo` and nothing else; every n
 
 from collections.abc import Iterator, Sequence
 
+from kick import text
 from kick.comparison.curves import crossing
 from kick.comparison.records import Crossing
-from kick.reports import text
 from kick.reports.findings import Findings, Group
 from kick.types import Curve, CurvePoint, Estimate, TaskInfo
 

@@ -4,32 +4,42 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from kick import text
 from kick.comparison.grid import adjusted, attempt, reference_id, suite_checkpoints, task_names
 from kick.comparison.paired import compare_pairs
 from kick.comparison.pairing import pair, refuse_unlike
 from kick.errors import InputError
-from kick.reports import text
-from kick.reports.formats.markdown import section
-from kick.reports.tables.scores import NOTHING, Field, Table, mark, metric, name, number, plain
+from kick.reports.blocks import NOTHING, Document, Row, Section, Table, name, number, plain
+from kick.reports.tables.scores import mark, metric
 from kick.store import Store
 from kick.types import Comparison, Record, TaskInfo
 
-LEVEL = 0.05  # of the adjusted p that a change is shown at
+# A change is shown if its adjusted p is not above this level.
+LEVEL = 0.05
 
 
 class Change(Record):
-    """One checkpoint on one task in both folders, where an item changed its score."""
+    """One checkpoint on one task in both folders, with at least one item that changed its score.
+
+    Attributes:
+        checkpoint: Its id.
+        task: The task.
+        same_weights: Whether both folders scored the same weights.
+        comparison: The old folder as the reference, the new one as the candidate.
+        before: The checkpoint against the old folder's reference; None for the reference itself, or if refused.
+        after: The same in the new folder.
+    """
 
     checkpoint: str
     task: TaskInfo
     same_weights: bool
-    comparison: Comparison  # the old folder as the reference, the new one as the candidate
-    before: Comparison | None  # against the old folder's reference; None for the reference, or if refused
-    after: Comparison | None  # against the new folder's reference
+    comparison: Comparison
+    before: Comparison | None
+    after: Comparison | None
 
     @property
     def verdict(self) -> str:
-        """Whether the change is shown, adjusted for all comparisons of the two folders."""
+        """The answer of the test, adjusted for all comparisons of the two folders."""
         p = self.comparison.p_holm
         if p is None or p > LEVEL:
             return "no difference shown"
@@ -38,7 +48,7 @@ class Change(Record):
 
 
 class Remark(Record):
-    """What else a reader of the difference has to know of a checkpoint on a task."""
+    """A remark on a checkpoint on a task: added, removed, not compared, or compared with a caveat."""
 
     checkpoint: str
     task: str
@@ -46,23 +56,31 @@ class Remark(Record):
 
 
 class Difference(Record):
-    """Two results folders, old and new."""
+    """The difference between two results folders.
+
+    Attributes:
+        old: The label of the old folder.
+        new: The label of the new folder.
+        changes: The scores that changed.
+        unchanged: The number of pairs of checkpoint and task with the same score on every item.
+        remarks: What else a reader has to know.
+    """
 
     old: str
     new: str
     changes: tuple[Change, ...]
-    unchanged: int  # checkpoint x task with the same score on every item
+    unchanged: int
     remarks: tuple[Remark, ...]
 
 
 def difference(old: Store, new: Store) -> Difference:
     """Compare every checkpoint with itself, by its id, on every task that both folders hold.
 
-    Cells are paired item by item under the rules of every other comparison: other requests, dtype, device or
-    scoring path are a remark with the reason, and no number.
+    Cells are paired item by item under the rules of every other comparison. If requests, dtype, device or scoring
+    path differ, there is a remark with the reason and no number.
 
     Raises:
-        InputError: both are one folder, or one is damaged.
+        InputError: Both are one folder, or one is damaged.
     """
     if old.root.resolve() == new.root.resolve():
         raise InputError(f"{old.root} is given twice. Give the old folder, then the new one.")
@@ -125,7 +143,7 @@ def _labels(old: Store, new: Store) -> tuple[str, str]:
 
 
 def _places(old: Store, new: Store) -> Iterator[tuple[str, str]]:
-    """Every checkpoint on every task of either folder, in the order of the new one."""
+    """Return every checkpoint on every task of either folder, in the order of the new one."""
     checkpoints = dict.fromkeys(one.id for store in (new, old) for one in suite_checkpoints(store))
     tasks = dict.fromkeys(task for store in (new, old) for task in task_names(store))
     return ((checkpoint, task) for checkpoint in checkpoints for task in tasks)
@@ -135,30 +153,37 @@ def _to_reference(store: Store, checkpoint: str, task: str) -> Comparison | None
     reference = reference_id(store)
     if checkpoint == reference:
         return None
-    found = attempt(store, reference, checkpoint, task)
-    return found if isinstance(found, Comparison) else None
+    result = attempt(store, reference, checkpoint, task)
+    return result if isinstance(result, Comparison) else None
 
 
-def page(found: Difference) -> str:
-    """The difference as a page of Markdown."""
-    better, worse = (sum(change.verdict == word for change in found.changes) for word in ("better", "worse"))
+def document(difference: Difference) -> Document:
+    """Return the difference as a document."""
+    verdicts = [change.verdict for change in difference.changes]
+    better, worse = verdicts.count("better"), verdicts.count("worse")
     lead = (
-        f"{found.unchanged + len(found.changes)} scores on the same items in both: {better} better, {worse} worse, "
-        f"{len(found.changes) - better - worse} with changed items and no difference shown, {found.unchanged} with the "
-        "same score on every item."
+        f"{difference.unchanged + len(verdicts)} scores on the same items in both: {better} better, {worse} worse, "
+        f"{len(verdicts) - better - worse} with changed items and no difference shown, {difference.unchanged} with "
+        "the same score on every item."
     )
-    parts = [f"# What changed: {text.markdown(found.old)} to {text.markdown(found.new)}", lead]
-    return "\n\n".join([*parts, *section(changes(found), 2), *section(remarks(found), 2)]) + "\n"
+    return Document(
+        title=f"What changed: {difference.old} to {difference.new}",
+        lead=lead,
+        sections=tuple(
+            Section(table.label, table.title, blocks=(table,))
+            for table in (changes(difference), remarks(difference))
+        ),
+    )
 
 
-def changes(found: Difference) -> Table:
-    """A row a checkpoint and task, those that are shown to differ first."""
+def changes(difference: Difference) -> Table:
+    """Return one row per checkpoint and task, those that are shown to differ first."""
     header = (
         plain("checkpoint"),
         plain("task"),
         number("n"),
-        number(found.old),
-        number(found.new),
+        number(difference.old),
+        number(difference.new),
         number("new − old"),
         plain("shown", "p (adjusted)"),
         number("right to wrong"),
@@ -166,7 +191,9 @@ def changes(found: Difference) -> Table:
         plain("left of the reference", "old, new"),
     )
     order = {"worse": 0, "better": 1, "no difference shown": 2}
-    rows = tuple(_row(change) for change in sorted(found.changes, key=lambda change: order[change.verdict]))
+    rows = tuple(
+        _row(change) for change in sorted(difference.changes, key=lambda change: order[change.verdict])
+    )
     note = (
         "Each checkpoint against itself, item by item, with 95 % intervals; p is adjusted for all rows (Holm). "
         "✓, ✗, ?: shown to be within 5 % of its reference, shown not to be, too few items to tell."
@@ -174,7 +201,7 @@ def changes(found: Difference) -> Table:
     return Table("changes", "Scores that changed", header, rows, note if rows else "None.", sortable=True)
 
 
-def _row(change: Change) -> tuple[Field, ...]:
+def _row(change: Change) -> Row:
     comparison, task = change.comparison, change.task
     flips = comparison.flips
     weights = "the same weights" if change.same_weights else "other weights"
@@ -199,20 +226,21 @@ def _left(comparison: Comparison | None, task: TaskInfo) -> str:
     return f"{show(comparison.ratio)} {mark(comparison)}".rstrip()
 
 
-def remarks(found: Difference) -> Table:
-    """What was added, removed or not compared, and what differs besides; alike checkpoints in one row."""
+def remarks(difference: Difference) -> Table:
+    """Return what was added, removed or not compared; checkpoints with the same remark share a row."""
     by_reason: dict[tuple[str, str], list[str]] = {}
-    for remark in found.remarks:
+    for remark in difference.remarks:
         by_reason.setdefault((remark.task, remark.what), []).append(remark.checkpoint)
     rows = tuple(
-        (name(task), plain(", ".join(where)), plain(what)) for (task, what), where in by_reason.items()
+        (name(task), plain(", ".join(checkpoints)), plain(what))
+        for (task, what), checkpoints in by_reason.items()
     )
     header = (plain("task"), plain("checkpoint"), plain("what happened"))
     return Table("remarks", "Added, removed, not compared", header, rows, "" if rows else "Nothing.")
 
 
-def tidy(found: Difference) -> pd.DataFrame:
-    """One row a change, in the units of the metric, and one a remark."""
+def tidy(difference: Difference) -> pd.DataFrame:
+    """Return one row per change, in the units of the metric, and one row per remark."""
     rows: list[dict[str, object]] = [
         {
             "checkpoint": change.checkpoint,
@@ -229,7 +257,7 @@ def tidy(found: Difference) -> pd.DataFrame:
             "same_weights": change.same_weights,
             "what": change.verdict,
         }
-        for change in found.changes
+        for change in difference.changes
     ]
-    rows += [{"checkpoint": one.checkpoint, "task": one.task, "what": one.what} for one in found.remarks]
+    rows += [{"checkpoint": one.checkpoint, "task": one.task, "what": one.what} for one in difference.remarks]
     return pd.DataFrame(rows)

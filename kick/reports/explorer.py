@@ -18,7 +18,7 @@ from kick.comparison import Pairs
 from kick.comparison.items import choice_margins, item_changes, listed
 from kick.comparison.statistics.moments import Array
 from kick.reports.findings import Findings
-from kick.reports.text import visible
+from kick.text import visible
 from kick.types import Record
 
 Rows = npt.NDArray[np.intp]

@@ -18,8 +18,8 @@ from kick.comparison.paired import MARGIN
 from kick.comparison.readouts import Readout, read_readouts
 from kick.comparison.records import CategoryLoss, Diverged, FamilyComparison, MatchingRate
 from kick.errors import InputError
-from kick.reports.text import is_share
 from kick.store import Store
+from kick.text import is_share
 from kick.types import (
     Axis,
     Cell,

@@ -3,13 +3,14 @@
 The base of everything that leaves kick for another program: CSV, parquet, a notebook.
 """
 
+import io
 from typing import Any
 
 import pandas as pd
 
 from kick.comparison.records import Diverged
 from kick.reports.findings import Entry, Findings
-from kick.reports.text import spreadsheet
+from kick.text import spreadsheet
 from kick.types import Cell, CheckpointRecord, Estimate, TaskInfo
 
 
@@ -120,9 +121,16 @@ def _estimate(name: str, estimate: Estimate | None) -> dict[str, float | None]:
 
 
 def csv(frame: pd.DataFrame) -> str:
-    """The table as CSV, with six significant digits; no spreadsheet takes its texts for formulas."""
-    safe = frame.copy()
+    """Return the table as CSV, with six significant digits; no spreadsheet takes its texts for formulas."""
+    safe = frame.rename(columns=spreadsheet)
     for column in safe.columns:
         if not pd.api.types.is_numeric_dtype(safe[column]):
             safe[column] = [spreadsheet(value) if isinstance(value, str) else value for value in safe[column]]
     return safe.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+
+def parquet(frame: pd.DataFrame) -> bytes:
+    """Return the table as a parquet file."""
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    return buffer.getvalue()

@@ -1,23 +1,20 @@
-"""The words of a report that do not depend on its format: what it covers, and how its numbers are read."""
+"""The words that reports and leaderboards use, each with its meaning."""
 
-from typing import NamedTuple
+from kick.reports.blocks import Term
 
-from kick.reports.findings import Findings
+INTERVAL = Term(
+    "Interval",
+    "every number in brackets is a 95 % interval; n is the number of items (for perplexity, of windows) "
+    "behind it. With few items the intervals are wide, and a difference inside them is not a finding.",
+)
+CHANCE = Term(
+    "Chance",
+    "the score of blind guessing. A score whose interval reaches down to it shows no knowledge, whatever "
+    "its recovery.",
+)
 
-
-class Term(NamedTuple):
-    """A word of the report and what it means."""
-
-    word: str
-    meaning: str
-
-
-LEGEND = (
-    Term(
-        "Interval",
-        "every number in brackets is a 95 % interval; n is the number of items (for perplexity, of windows) "
-        "behind it. With few items the intervals are wide, and a difference inside them is not a finding.",
-    ),
+REPORT = (
+    INTERVAL,
     Term(
         "Recovery",
         "candidate score / reference score on the same items. 100 % means that nothing was lost. For "
@@ -40,37 +37,48 @@ LEGEND = (
     Term(
         "Noise floor",
         "how much the reference differs from itself under another batch size. A difference below it means "
-        "nothing. Where it was not measured, small differences cannot be told from numerical noise.",
+        "nothing. If it was not measured, small differences cannot be told from numerical noise.",
     ),
     Term(
         "Tolerance",
         "LLM-KICK calls a compressed model matching when it stays within 5 % (relative) of its dense parent. "
         "The figures mark it with a line. A point above it shows little while its interval crosses it.",
     ),
-    Term(
-        "Chance",
-        "the score of blind guessing. A score whose interval reaches down to it shows no knowledge, whatever "
-        "its recovery.",
-    ),
+    CHANCE,
 )
 
-
-def lead(findings: Findings) -> str:
-    """The opening sentence: what was compared with what, on how much."""
-    scored = [task for task in findings.tasks if task.family != "perplexity"]
-    sizes = {cell.items for cell in findings.cells() if cell.task.family != "perplexity"}
-    counts = [_count(len(scored), "task")] if scored else []
-    if sizes:
-        low, high = min(sizes), max(sizes)
-        counts[0] += f" of {low} items" if low == high else f" of {low} to {high} items"
-    if len(scored) < len(findings.tasks):
-        counts.append("perplexity")
-    candidates = _count(len(findings.checkpoints) - 1, "compressed checkpoint")
-    return (
-        f"{candidates} compared with the reference {findings.reference}, item by item, "
-        f"on {' and '.join(counts)}."
-    )
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+BOARD = (
+    Term(
+        "Knowledge kept",
+        "on a task: the entry's score as a share of its base model's on the same items (recovery). On a family: the "
+        "mean over its tasks. Overall: the mean over the families, each counting the same. Only an entry with all "
+        "tasks of the board has an overall rank. A task on which a base model is not above chance, or scores 0, does "
+        "not count for what is made from it: what it does not know cannot be lost.",
+    ),
+    Term(
+        "Rank",
+        "3–4 of 6 means: two entries are shown to be better than this one, and two are shown to be worse. Every two "
+        "entries are compared on the same items, item by item, each against its own base model. They are told apart "
+        "if a two-sided test of the difference stays below 5 % after Holm's correction over all pairs of the column, "
+        "so all ranks of a column hold together at 95 %. Entries that cannot be told apart "
+        "share ranks, however their means differ. A filter changes no rank.",
+    ),
+    Term(
+        "Perplexity",
+        "entry / base model, lower is better. No rank is based on it.",
+    ),
+    Term(
+        "Bits",
+        "as the recipe states them; in brackets 8 × stored bytes / parameters of the whole model, which includes "
+        "scales and embeddings. If no recipe is known, the latter alone. Weights that were rounded but are stored "
+        "in 16 bits keep the size of the dense model.",
+    ),
+    Term(
+        "Refused",
+        "entries whose stored results are not what was written (kick verify), that were scored on another plan than "
+        "the board's, or whose weights are on the board already. The first results folder that scored a task sets "
+        "its plan.",
+    ),
+    INTERVAL,
+    CHANCE,
+)

@@ -8,8 +8,9 @@ from typer.testing import CliRunner
 
 from kick.cli import app
 from kick.errors import InputError
-from kick.reports import diff, write_diff
-from kick.reports.diff import difference
+from kick.reports import write_diff
+from kick.reports.diff import difference, document
+from kick.reports.formats import markdown
 from kick.store import Store, cell_key
 from kick.types import CheckpointRecord
 from tests.results import binary_task, checkpoint_record, write_pair, write_scores
@@ -105,7 +106,7 @@ def test_the_page_counts_names_and_escapes(tmp_path: Path) -> None:
 def test_nothing_changed_is_said(tmp_path: Path) -> None:
     found = difference(folder(tmp_path / "old", RIGHT), folder(tmp_path / "new", RIGHT))
     assert (found.changes, found.unchanged, found.remarks) == ((), 2, ())
-    assert "## Scores that changed\n\nNone." in diff.page(found)
+    assert "## Scores that changed\n\nNone." in markdown.page(document(found), {})
 
 
 def test_one_folder_twice_is_refused(tmp_path: Path) -> None:

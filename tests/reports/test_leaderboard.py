@@ -17,6 +17,7 @@ from kick.errors import InputError
 from kick.reports.leaderboard import write
 from kick.reports.leaderboard.board import gather
 from kick.reports.leaderboard.records import OVERALL, Board, BoardEntry
+from kick.reports.leaderboard.site import MANIFEST
 from kick.store import Store
 from kick.types import TaskInfo
 from tests.results import binary_task, checkpoint_record, make_results, write_scores
@@ -252,7 +253,7 @@ class Links(HTMLParser):
 
 
 def test_every_entry_has_a_page_a_badge_json_and_csv(site: Path, board: Board) -> None:
-    expected = {"index.html", "index.json", "index.csv"}
+    expected = {"index.html", "index.json", "index.csv", MANIFEST}
     for entry in board.entries:
         expected |= {f"checkpoints/{entry.page}.{kind}" for kind in ("html", "json", "csv")}
         expected.add(f"badges/{entry.page}.svg")
@@ -346,7 +347,7 @@ def test_another_sites_page_is_not_overwritten(tmp_path: Path) -> None:
     store = folder(tmp_path / "r", {"dense": {"facts": right(30)}, "a": {"facts": right(20)}})
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "index.html").write_text("<h1>My home page</h1>")
-    with pytest.raises(InputError, match="another site"):
+    with pytest.raises(InputError, match="kick did not write: index.html"):
         write([store], tmp_path / "site")
     assert (tmp_path / "site" / "index.html").read_text() == "<h1>My home page</h1>"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kick.reports import text
+from kick import text
 from kick.types import Estimate, TaskInfo
 
 ACCURACY = TaskInfo(name="facts", family="factoid_qa", metric="em", metrics=("em",))

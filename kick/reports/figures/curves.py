@@ -15,8 +15,8 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from kick import text
 from kick.comparison.paired import MARGIN
-from kick.reports import text
 from kick.reports.figures import divergence_panel as nats
 from kick.reports.figures import style
 from kick.reports.findings import Findings, Group

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from kick.reports import text
+from kick import text
 from kick.reports.figures import style
 from kick.reports.findings import Findings
 from kick.types import Estimate, TaskInfo

@@ -6,7 +6,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from kick.reports import text
+from kick import text
 from kick.reports.figures import style
 from kick.reports.findings import Entry, Findings
 from kick.reports.tables.scores import mark

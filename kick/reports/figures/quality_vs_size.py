@@ -17,8 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from kick import text
 from kick.comparison.paired import MARGIN
-from kick.reports import text
 from kick.reports.figures import style
 from kick.reports.figures.curves import CEILING, FAR, bars, noise_width
 from kick.reports.findings import Findings

@@ -10,7 +10,6 @@ import io
 import math
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib
@@ -140,19 +139,21 @@ def chance(axes: Axes, height: float, color: str = NOTE) -> None:
     axes.axhline(height, color=color, linestyle=(0, (1, 2)), linewidth=1.1, zorder=1, label=label)
 
 
-def save(figure: Figure, stem: Path, kinds: Sequence[str]) -> list[Path]:
-    """Write a figure as `<stem>.<kind>` for each kind: png, svg, pdf. Equal figures give equal bytes."""
-    undated = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
-    with matplotlib.rc_context(RC):
-        for kind, path in zip(kinds, paths, strict=True):
-            figure.savefig(path, metadata=undated[kind])
-    return paths
+_UNDATED: dict[str, dict[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+
+
+def render(figure: Figure, kind: str) -> bytes:
+    """Return a figure as a file of this kind: png, svg or pdf. Equal figures give equal bytes."""
+    return _bytes(figure, kind)
 
 
 def svg(figure: Figure) -> bytes:
-    """A figure as SVG."""
+    """Return a figure as SVG for a page: without a background, and with little white space."""
+    return re.sub(rb"\n *", b"\n", _bytes(figure, "svg", transparent=True))
+
+
+def _bytes(figure: Figure, kind: str, **options: bool) -> bytes:
+    buffer = io.BytesIO()
     with matplotlib.rc_context(RC):
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
-    return re.sub(rb"\n *", b"\n", buffer.getvalue())
+        figure.savefig(buffer, format=kind, metadata=_UNDATED[kind], **options)
+    return buffer.getvalue()

@@ -1,17 +1,22 @@
-"""The report as LaTeX (booktabs): one file that pdflatex compiles; its tables can be lifted into a paper."""
+"""A document as LaTeX (booktabs): one file that pdflatex compiles; its tables can be lifted into a paper."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from kick.reports.figures.gallery import CAPTIONS, SIZES, curve_caption
-from kick.reports.findings import Findings
-from kick.reports.glossary import LEGEND, lead
-from kick.reports.tables import divergence, losses, provenance, readouts, summary
-from kick.reports.tables import scores as tables
-from kick.reports.tables.cost import cost, running
-from kick.reports.tables.problems import problems
-from kick.reports.tables.scores import Field, Table
-from kick.reports.text import latex
+from kick.reports.blocks import (
+    Block,
+    Bullets,
+    Document,
+    Field,
+    Figure,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+    Terms,
+    applicable,
+)
+from kick.text import latex
 
 MAX_ROWS = 24  # of a table on one page
 
@@ -26,65 +31,59 @@ _PREAMBLE = r"""% The tables need amssymb, booktabs, float, graphicx and textcom
 \begin{document}"""
 
 
-def page(findings: Findings, figures: Mapping[str, str]) -> str:
-    """The whole document.
+def page(document: Document, figures: Mapping[str, str]) -> str:
+    """Return the whole file.
 
     Args:
-        findings: what to report.
-        figures: name, as `kick.reports.figures.gallery.draw` gives them, -> path, relative to the document, without its
-            ending.
+        document: What to write.
+        figures: The path of each figure that was drawn, relative to the file and without its ending.
     """
-
-    def picture(name: str, words: str = "") -> list[str]:
-        return [_figure(name, figures[name], words or CAPTIONS[name])] if name in figures else []
-
-    parts = [_PREAMBLE, rf"\section*{{What compression cost: {latex(findings.suite)}}}"]
-    parts.append(latex(lead(findings), None))
-    parts += picture("overview")
-    for content in (
-        summary.matching(findings),
-        summary.warnings(findings),
-        cost(findings),
-        running(findings),
-    ):
-        parts += _tables(content)
-    parts += [line for name in SIZES for line in picture(name)]
-    parts += _tables(tables.checkpoints(findings))
-    parts.append(latex(tables.SCORES_NOTE, None))
-    for group in findings.groups:
-        for scores in tables.scores(findings, group):
-            parts += _tables(scores)
-        parts += picture(f"curve-{group.name}", curve_caption(findings, group))
-    if side_by_side := readouts.readouts(findings):
-        parts.append(latex(readouts.NOTE, None))
-        parts += [line for content in side_by_side for line in _tables(content)]
-    if diverged := divergence.divergences(findings):
-        parts.append(latex(divergence.NOTE, None))
-        parts += [line for content in diverged for line in _tables(content)]
-    parts += picture("flips")
-    for task in findings.tasks:
-        parts += _tables(tables.changes(findings, task))
-    if findings.losses:
-        parts.append(latex(losses.NOTE, None))
-    for task in findings.tasks:
-        parts += _tables(losses.categories(findings, task))
-    for content in (problems(findings), provenance.checkpoints(findings), provenance.tasks(findings)):
-        parts += _tables(content)
-    parts.append(f"Software: {latex(provenance.versions(findings.cells()), None)}.")
-    words = [rf"\item[{term.word}] {latex(term.meaning, None)}" for term in LEGEND]
-    words += [rf"\item[How made] {latex(line, None)}" for line in provenance.interval_methods(findings)]
-    parts.append("\n".join([r"\begin{description}", *words, r"\end{description}"]))
+    parts = [_PREAMBLE, rf"\section*{{{latex(document.title)}}}", latex(document.lead, None)]
+    for content in applicable(document.sections, figures):
+        parts += section(content, figures)
     return "\n\n".join([*parts, r"\end{document}"]) + "\n"
 
 
+def section(content: Section, figures: Mapping[str, str]) -> Iterator[str]:
+    """Yield the heading of a section and its blocks; nothing if it has no block that LaTeX can hold."""
+    blocks = [line for block in content.blocks for line in _block(block, content.title, figures)]
+    if not blocks:
+        return
+    if content.title:
+        yield rf"\subsection*{{{latex(content.title)}}}"
+    if content.intro:
+        yield latex(content.intro, None)
+    yield from blocks
+
+
+def _block(block: Block, heading: str, figures: Mapping[str, str]) -> Iterator[str]:
+    match block:
+        case Table():
+            if block.rows:
+                yield from _tables(block)
+            else:
+                yield latex(block.note if block.title == heading else f"{block.title}: {block.note}", None)
+        case Figure():
+            yield _figure(block.name, figures[block.name], block.caption)
+        case Paragraph():
+            yield latex(block.text, None)
+        case Terms():
+            words = (rf"\item[{latex(term.word)}] {latex(term.meaning, None)}" for term in block.terms)
+            yield "\n".join([r"\begin{description}", *words, r"\end{description}"])
+        case Bullets():
+            lines = (rf"\item {latex(line, None)}" for line in block.lines)
+            yield "\n".join([r"\begin{itemize}", *lines, r"\end{itemize}"])
+
+
 def table(content: Table) -> str:
-    """A table in booktabs style; a field of several lines becomes several rows; a wide table is shrunk."""
+    """Return a table in booktabs style; a field of several lines becomes several rows; a wide table is shrunk."""
     columns = "".join("r" if field.number else "l" for field in content.header)
     rows: list[str] = []
     for row in content.rows:
         lines = _rows(row)
         rows += [*lines, r"\addlinespace"] if len(lines) > 1 else lines
-    caption = f"{latex(content.title, None)}. {latex(content.note, None)}".rstrip()
+    stop = "" if content.title.endswith("?") else "."
+    caption = f"{latex(content.title, None)}{stop} {latex(content.note, None)}".rstrip()
     return "\n".join(
         [
             r"\begin{table}[H]\centering\small",
@@ -103,9 +102,7 @@ def table(content: Table) -> str:
 
 
 def _tables(content: Table) -> list[str]:
-    """The table in parts that fit a page; without rows, its note; of a table that does not apply, nothing."""
-    if not content.rows:
-        return [f"{latex(content.title, None)}: {latex(content.note, None)}"] if content.note else []
+    """Return the table in parts that fit a page."""
     starts = range(0, len(content.rows), MAX_ROWS)
     parts = [replace(content, rows=content.rows[start : start + MAX_ROWS]) for start in starts]
     return [
@@ -128,7 +125,7 @@ def _figure(name: str, path: str, caption: str) -> str:
     )
 
 
-def _rows(fields: tuple[Field, ...]) -> list[str]:
+def _rows(fields: Row) -> list[str]:
     height = max(len(field.lines) for field in fields)
     return [" & ".join(_line(field, index) for field in fields) + r" \\" for index in range(height)]
 
@@ -141,7 +138,8 @@ def _line(field: Field, index: int) -> str:
         return rf"\texttt{{{text}}}"
     if index > 0:
         return rf"\footnotesize {text}"
-    return "{}" + text if text.startswith(("[", "*")) else text  # else \\ takes it for its argument
+    # A row ends in a double backslash, which would take a bracket or a star for its argument.
+    return "{}" + text if text.startswith(("[", "*")) else text
 
 
 def _label(text: str) -> str:

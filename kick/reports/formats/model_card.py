@@ -4,11 +4,12 @@ import math
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from kick.reports import text
+from kick import text
+from kick.reports.blocks import NOTHING, Paragraph, Section, Table, name, number, plain
 from kick.reports.findings import Findings
-from kick.reports.formats.markdown import table
+from kick.reports.formats.markdown import section
 from kick.reports.tables import provenance
-from kick.reports.tables.scores import SCORES_NOTE, Table, metric, name, number, plain, relative
+from kick.reports.tables.scores import SCORES_NOTE, metric, relative
 from kick.types import Estimate, Family, TaskInfo
 
 # The hub's names of tasks.
@@ -24,10 +25,14 @@ _TASK_TYPES: dict[Family, str] = {
 
 
 def card(findings: Findings, candidate: str) -> str:
-    """The section with its metadata: `model-index` as YAML, then what is left of the reference on each task."""
-    parts = [_metadata(findings, candidate), "## Evaluation", _origin(findings, candidate)]
-    parts += [table(_scores(findings, candidate)), SCORES_NOTE]
-    return "\n\n".join(parts) + "\n"
+    """Return the section with its metadata: `model-index` as YAML, then what is left of the reference on each task."""
+    content = Section(
+        key="evaluation",
+        title="Evaluation",
+        intro=_origin(findings, candidate),
+        blocks=(_scores(findings, candidate), Paragraph(SCORES_NOTE)),
+    )
+    return "\n\n".join([_metadata(findings, candidate), *section(content, {})]) + "\n"
 
 
 def _metadata(findings: Findings, candidate: str) -> str:
@@ -53,10 +58,10 @@ def _result(task: TaskInfo, score: Estimate) -> EvalResult:
 def _origin(findings: Findings, candidate: str) -> str:
     cells = [cell for cell in findings.cells() if cell.checkpoint == candidate]
     record = findings.records.get(candidate)
-    weights = f" Weights: {text.markdown_code(record.fingerprint[:16])}." if record else ""
+    weights = f" Weights: {text.one_line(record.fingerprint[:16])}." if record else ""
+    software = text.one_line(provenance.versions(cells), 600) or "nothing yet"
     return (
-        f"Scored beside {text.markdown_code(findings.reference)} on the same items with "
-        f"{text.markdown(provenance.versions(cells) or 'nothing yet', None)}.{weights}"
+        f"Scored beside {text.one_line(findings.reference, 200)} on the same items with {software}.{weights}"
     )
 
 
@@ -72,9 +77,9 @@ def _scores(findings: Findings, candidate: str) -> Table:
     for task in findings.tasks:
         mine, other = findings.entry(task, candidate), findings.entry(task, findings.reference)
         fields = [
-            number(text.score(entry.score, task)) if entry.score else plain(entry.problem or "–")
+            number(text.score(entry.score, task)) if entry.score else plain(entry.problem or NOTHING)
             for entry in (other, mine)
         ]
-        n = number(str(mine.score.n)) if mine.score else plain("–")
+        n = number(str(mine.score.n)) if mine.score else plain(NOTHING)
         rows.append((name(task.name, metric(task)), n, *fields, number(relative(mine, task))))
     return Table("evaluation", "Evaluation", header, tuple(rows))

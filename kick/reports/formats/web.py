@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from kick.reports.text import one_line
+from kick.reports.output import slug
+from kick.text import one_line
 
 _TEMPLATES = Path(__file__).parents[1] / "templates"
 _PIXELS_A_POINT = 1.6  # the figures' 8 points are the 13 pixels of the tables
@@ -45,23 +46,13 @@ def render(template: str, scripts: tuple[str, ...], content: Mapping[str, Any]) 
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["shown"] = lambda line: one_line(line, 600)
+    environment.filters["whole"] = one_line
     environment.filters["slug"] = slug
+    environment.tests["record"] = lambda value, kind: type(value).__name__ == kind
     style, script = _read("page.css"), "\n".join(_read(name) for name in ("page.js", *scripts))
     return environment.get_template(template).render(
         style=style, script=script, policy=_policy(style, script), **content
     )
-
-
-def slug(text: str) -> str:
-    """Text as an id: letters, digits and hyphens, and a hash where that loses something."""
-    kept = "".join(character if character.isascii() and character.isalnum() else "-" for character in text)
-    plain = text.replace("_", "-").replace(".", "-")
-    return kept if kept == plain else f"{kept}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
-
-
-def file_name(text: str) -> str:
-    """Text as the name of a file that a link may hold: itself where it can be, else its slug."""
-    return text if re.fullmatch(r"[A-Za-z0-9_.-]+", text) else slug(text)
 
 
 def data_uri(svg: bytes | None) -> str:

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from kick.reports import text
+from kick import text
 from kick.reports.leaderboard.records import OVERALL, BoardEntry
 from kick.reports.leaderboard.tables import ranks
 from kick.types import Match

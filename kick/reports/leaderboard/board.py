@@ -5,262 +5,125 @@ over its tasks, the overall one the mean over the families. A task on which a re
 0, does not count for its candidates: what it does not know cannot be lost.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import PurePath
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from kick.comparison import load_pairs
 from kick.comparison.ranking import Standing, standings
-from kick.comparison.sample import PairedSample
-from kick.errors import InputError
 from kick.reports.findings import Findings
-from kick.reports.findings import gather as read_findings
-from kick.reports.formats.web import slug
+from kick.reports.leaderboard import folders
+from kick.reports.leaderboard.admission import (
+    Admitted,
+    admit,
+    cells,
+    damage,
+    entry_of,
+    is_ranked,
+    objection,
+    ranked_tasks,
+    unknown_tasks,
+)
+from kick.reports.leaderboard.folders import UNREADABLE, why_unreadable
 from kick.reports.leaderboard.plans import BoardPlan
-from kick.reports.leaderboard.records import NOT_STATED, OVERALL, Base, Board, BoardEntry, Refused
-from kick.reports.tables.scores import made_by
+from kick.reports.leaderboard.records import OVERALL, Base, Board, BoardEntry, Refused
 from kick.store import Store
 from kick.store.snapshot import Snapshot
-from kick.types import Cell, TaskInfo
-
-
-@dataclass(frozen=True)
-class _Admitted:
-    """A checkpoint that was let in, with its paired scores."""
-
-    entry: BoardEntry
-    samples: dict[str, PairedSample]  # task -> reference and candidate
-    unknown: tuple[str, ...]  # tasks that do not count for it
 
 
 def gather(stores: Sequence[Store]) -> Board:
     """Read results folders into one board; what cannot be on it is refused with the reason.
 
     Args:
-        stores: the folders. The first that scored a task sets its plan, and of equal weights the first stands.
+        stores: The folders. The first that scored a task sets its plan, and the first of equal weights is the entry.
 
     Raises:
-        InputError: no folder, or one twice.
+        InputError: No folder is given, or one twice.
     """
-    given = _labelled(stores)
-    sources: dict[str, Snapshot] = {}
-    refused: dict[tuple[str, str], list[str]] = {}  # folder and reason -> checkpoints
-    findings: dict[str, Findings] = {}
-    for folder, store in given.items():
-        try:
-            sources[folder] = Snapshot(store)
-            findings[folder] = _published(read_findings(sources[folder]), store)
-        except InputError as error:
-            refused[folder, _public(error, store)] = []
-    plan = BoardPlan()
-    sound: list[str] = []
-    for folder, found in findings.items():
-        if problem := _damage(sources[folder], found.reference):
-            refused[folder, f"its reference {problem}"] = []
-            continue
-        sound.append(folder)
-        for cell in _cells(found, found.reference):
-            plan.adopt(cell)
-    bases = _base_names([findings[folder] for folder in sound])
-    admitted: list[_Admitted] = []
-    twins: dict[tuple[str, str], BoardEntry] = {}
-    items: dict[str, pd.Series] = {}  # task -> the documents of the board, in order
-    for folder in sound:
-        found = findings[folder]
-        for checkpoint in found.checkpoints[1:]:
-            reason = _objection(sources[folder], found, checkpoint, plan)
-            entry = None if reason else _entry(folder, found, checkpoint, bases)
-            if entry is not None:
-                twin = twins.setdefault((entry.base_fingerprint, entry.fingerprint), entry)
-                if twin is not entry:
-                    reason = f"the board has the same weights already: {twin.checkpoint} of {twin.folder}"
-            if reason:
-                refused.setdefault((folder, reason), []).append(checkpoint)
-            elif entry is not None:
-                admitted.append(_admit(sources[folder], entry, found, items))
-    tasks = _tasks(plan)
-    families = _families(tasks)
+    reader = _Reader(folders.labelled(stores))
+    admitted = list(reader.admitted())
+    tasks = tuple(sorted((cell.task for cell in reader.plan.cells.values()), key=lambda t: not is_ranked(t)))
+    families: dict[str, tuple[str, ...]] = {}
+    for task in ranked_tasks(tasks):
+        families[task.family] = (*families.get(task.family, ()), task.name)
     entries = _ranked(admitted, families)
     return Board(
         entries=tuple(entries),
         refused=tuple(
             Refused(folder=folder, checkpoints=tuple(names), reason=reason)
-            for (folder, reason), names in refused.items()
+            for (folder, reason), names in reader.refused.items()
         ),
         bases=tuple(
-            _base(folder, findings[folder], bases, entries)
-            for folder in sound
+            _base(folder, findings, reader.names, entries)
+            for folder, findings in reader.findings.items()
             if any(entry.folder == folder for entry in entries)
         ),
         tasks=tasks,
         families=families,
-        plan_cells=plan.cells,
-        findings={folder: findings[folder] for folder in sound},
+        plan_cells=reader.plan.cells,
+        findings=reader.findings,
     )
 
 
-def _labelled(stores: Sequence[Store]) -> dict[str, Store]:
-    """Each folder under the shortest end of its path that tells it from the others."""
-    if not stores:
-        raise InputError("no results folder is given. Name one or more that `kick run` wrote to.")
-    paths = [store.root.resolve() for store in stores]
-    for path in paths:
-        if paths.count(path) > 1:
-            raise InputError(f"{path} is given twice. Name each results folder once.")
-    length = 1
-    while len({path.parts[-length:] for path in paths}) < len(paths):
-        length += 1
-    return {"/".join(path.parts[-length:]): store for path, store in zip(paths, stores, strict=True)}
+class _Reader:
+    """Reads folders one by one; what one of them raises is the reason why it is refused.
+
+    Attributes:
+        refused: The ids of refused checkpoints by folder and reason; without ids, the whole folder is refused.
+        findings: The findings of the folders whose reference is sound.
+        plan: The plan of the board.
+        names: The names of the base models by fingerprint.
+    """
+
+    def __init__(self, stores: Mapping[str, Store]) -> None:
+        self.refused: dict[tuple[str, str], list[str]] = {}
+        self.findings: dict[str, Findings] = {}
+        self.plan = BoardPlan()
+        self._stores: dict[str, Snapshot] = {}
+        for folder, store in stores.items():
+            try:
+                self._read(folder, store)
+            except UNREADABLE as error:
+                self.refused[folder, why_unreadable(error, store)] = []
+        self.names = _base_names(list(self.findings.values()))
+
+    def _read(self, folder: str, store: Store) -> None:
+        snapshot, findings = folders.read(store)
+        if problem := damage(snapshot, findings.reference):
+            self.refused[folder, f"its reference {problem}"] = []
+            return
+        for cell in cells(findings, findings.reference):
+            self.plan.adopt(cell)
+        self._stores[folder], self.findings[folder] = snapshot, findings
+
+    def admitted(self) -> Iterator[Admitted]:
+        """Yield the checkpoints that are let in, folder by folder; the others are refused."""
+        entries: dict[tuple[str, str], BoardEntry] = {}
+        items: dict[str, pd.Series] = {}
+        for folder, findings in self.findings.items():
+            store = self._stores[folder]
+            for checkpoint in findings.checkpoints[1:]:
+                try:
+                    reason = objection(store, findings, checkpoint, self.plan)
+                    if reason is None:
+                        entry = entry_of(folder, findings, checkpoint, self.names)
+                        weights = (entry.base_fingerprint, entry.fingerprint)
+                        if weights not in entries:
+                            admission = admit(store, entry, findings, items)
+                            entries[weights] = entry
+                            yield admission
+                            continue
+                        twin = entries[weights]
+                        reason = f"the board has the same weights already: {twin.checkpoint} of {twin.folder}"
+                except UNREADABLE as error:
+                    reason = why_unreadable(error, store)
+                self.refused.setdefault((folder, reason), []).append(checkpoint)
 
 
-def _published(found: Findings, store: Store) -> Findings:
-    """Findings that say nothing of where models and results lie on this machine."""
-    records = {
-        name: record.model_copy(
-            update={
-                "checkpoint": record.checkpoint.model_copy(update={"model": _model(record.checkpoint.model)})
-            }
-        )
-        for name, record in found.records.items()
-    }
-    entries = {
-        task: {
-            name: entry.model_copy(update={"problem": _public(entry.problem, store)})
-            if entry.problem
-            else entry
-            for name, entry in row.items()
-        }
-        for task, row in found.entries.items()
-    }
-    return found.model_copy(update={"records": records, "entries": entries})
-
-
-def _model(model: str) -> str:
-    """A hub id as it is, of a folder its name."""
-    path = PurePath(model)
-    local = path.is_absolute() or len(path.parts) != 2 or path.parts[0] in (".", "..", "~")
-    return path.name if local else model
-
-
-def _public(message: object, store: Store) -> str:
-    """A message without the place of the folder on this machine."""
-    return str(message).replace(f"{store.root}/", "").replace(str(store.root), store.root.name)
-
-
-def _damage(store: Store, checkpoint: str) -> str | None:
-    """What `kick verify` would say of a checkpoint."""
-    problems = Store(store.root).damage(checkpoint)
-    if not problems:
-        return None
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"failed verification: {_public(problems[0], store)}{more}"
-
-
-def _cells(found: Findings, checkpoint: str) -> list[Cell]:
-    return [cell for row in found.entries.values() if (cell := row[checkpoint].cell)]
-
-
-def _objection(store: Store, found: Findings, checkpoint: str, plan: BoardPlan) -> str | None:
-    """Why a checkpoint cannot be on the board, or None."""
-    cells = _cells(found, checkpoint)
-    if problem := _damage(store, checkpoint):
-        return problem
-    if not cells:
-        return "it was not scored on any task"
-    if found.reference not in found.records:
-        return f"its reference {found.reference} was not scored"
-    differences = {cell.task.name: difference for cell in cells if (difference := plan.objection(cell))}
-    if not differences:
-        return None
-    task, difference = next(iter(differences.items()))
-    return (
-        f"scored on another plan than the board's: {', '.join(differences)}. "
-        f"On {task} (board | this entry): {difference}"
-    )
-
-
-def _entry(folder: str, found: Findings, checkpoint: str, names: Mapping[str, str]) -> BoardEntry:
-    record, reference = found.records[checkpoint], found.records[found.reference]
-    base = names[reference.fingerprint]
-    made, measured = record.checkpoint.recipe, record.description
-    quantizer = measured.quant_method if measured else None
-    phrases = [*([quantizer] if quantizer and not made else []), *made_by(record)]
-    bits = float(made.bits) if made and made.bits else measured.bits_per_weight if measured else None
-    compared = {task.name: found.entry(task, checkpoint).comparison for task in found.tasks}
-    return BoardEntry(
-        page=f"{slug(base)}-{slug(checkpoint)}-{record.fingerprint[:8]}",
-        folder=folder,
-        suite=found.suite,
-        base=base,
-        base_fingerprint=reference.fingerprint,
-        reference=found.reference,
-        checkpoint=checkpoint,
-        fingerprint=record.fingerprint,
-        method=made.method if made else quantizer or ("kv_bits" if phrases else NOT_STATED),
-        made_by=", ".join(phrases) or f"method {NOT_STATED}",
-        bits=bits,
-        record=record,
-        standings={},
-        comparisons={task: comparison for task, comparison in compared.items() if comparison},
-        missing={},
-    )
-
-
-def _admit(store: Store, entry: BoardEntry, found: Findings, items: dict[str, pd.Series]) -> _Admitted:
-    """The paired scores of an entry on the tasks that ranks rest on, and why some are missing."""
-    samples: dict[str, PairedSample] = {}
-    missing: dict[str, str] = {}
-    for task in found.tasks:
-        comparison = entry.comparisons.get(task.name)
-        if comparison is None:
-            missing[task.name] = found.entry(task, entry.checkpoint).problem or "not compared"
-        elif comparison.unpaired:
-            missing[task.name] = f"{comparison.unpaired} items are not shared with the reference"
-        elif _counts(task):
-            pairs = load_pairs(store, entry.reference, entry.checkpoint, task.name)
-            documents = pairs.reference_items["doc_hash"]
-            if items.setdefault(task.name, documents).equals(documents):
-                samples[task.name] = pairs.sample
-            else:
-                missing[task.name] = "its items are not in the order of the board's"
-    return _Admitted(entry.model_copy(update={"missing": missing}), samples, _unknown(found))
-
-
-def _unknown(found: Findings) -> tuple[str, ...]:
-    """The tasks on which the reference shows no knowledge."""
-    entries = {task.name: found.entry(task, found.reference) for task in found.tasks if _counts(task)}
-    return tuple(
-        task
-        for task, entry in entries.items()
-        if entry.at_chance or (entry.score is not None and entry.score.value <= 0)
-    )
-
-
-def _counts(task: TaskInfo) -> bool:
-    """Whether ranks rest on a task."""
-    return task.higher_is_better and task.family != "perplexity"
-
-
-def _tasks(plan: BoardPlan) -> tuple[TaskInfo, ...]:
-    tasks = [cell.task for cell in plan.cells.values()]
-    return tuple(sorted(tasks, key=lambda task: not _counts(task)))
-
-
-def _families(tasks: Sequence[TaskInfo]) -> dict[str, tuple[str, ...]]:
-    families: dict[str, tuple[str, ...]] = {}
-    for task in tasks:
-        if _counts(task):
-            families[task.family] = (*families.get(task.family, ()), task.name)
-    return families
-
-
-def _ranked(admitted: Sequence[_Admitted], families: Mapping[str, Sequence[str]]) -> list[BoardEntry]:
-    """The entries with where they stand, best first; each column ranks those that have all of its tasks."""
+def _ranked(admitted: Sequence[Admitted], families: Mapping[str, Sequence[str]]) -> list[BoardEntry]:
+    """Return the entries with their ranks, best first; each column ranks the entries that have all of its tasks."""
     columns = {OVERALL: families} | {family: {family: tasks} for family, tasks in families.items()}
-    found: dict[str, dict[str, Standing]] = {one.entry.page: {} for one in admitted}
+    by_page: dict[str, dict[str, Standing]] = {one.entry.page: {} for one in admitted}
     for column, below in columns.items():
         tasks = [task for members in below.values() for task in members]
         shares = {one.entry.page: _weights(below, one.unknown) for one in admitted}
@@ -272,12 +135,12 @@ def _ranked(admitted: Sequence[_Admitted], families: Mapping[str, Sequence[str]]
         ranked = standings([one.entry.page for one in members], samples, weights)
         for one in members:
             page = one.entry.page
-            found[page][column] = _as_compared(ranked[page], one.entry, shares[page])
+            by_page[page][column] = _as_compared(ranked[page], one.entry, shares[page])
     everywhere = [task for members in families.values() for task in members]
     return sorted(
         (
             one.entry.model_copy(
-                update={"standings": found[one.entry.page], "missing": _missing(one.entry, everywhere)}
+                update={"standings": by_page[one.entry.page], "missing": _missing(one.entry, everywhere)}
             )
             for one in admitted
         ),
@@ -286,7 +149,7 @@ def _ranked(admitted: Sequence[_Admitted], families: Mapping[str, Sequence[str]]
 
 
 def _weights(families: Mapping[str, Sequence[str]], unknown: Sequence[str]) -> dict[str, float]:
-    """What each task counts where the reference knows something; empty where it knows nothing."""
+    """Return the weight of each task on which the reference knows something; empty if it knows nothing."""
     known = {
         family: counted
         for family, tasks in families.items()
@@ -296,7 +159,7 @@ def _weights(families: Mapping[str, Sequence[str]], unknown: Sequence[str]) -> d
 
 
 def _as_compared(standing: Standing, entry: BoardEntry, tasks: Mapping[str, float]) -> Standing:
-    """Where one task counts, the recovery is that of the comparison: the number of the reports."""
+    """Return the standing; if one task counts, with the recovery of its comparison, which reports show as well."""
     comparison = entry.comparisons[next(iter(tasks))]
     if len(tasks) > 1:
         return standing
@@ -304,7 +167,7 @@ def _as_compared(standing: Standing, entry: BoardEntry, tasks: Mapping[str, floa
 
 
 def _missing(entry: BoardEntry, tasks: Sequence[str]) -> dict[str, str]:
-    """Why tasks do not count; those that the folder of the entry knows nothing of are among them."""
+    """Return why tasks do not count, those that are not in the suite of the entry included."""
     unknown = {task: "not in its suite" for task in tasks if task not in entry.comparisons}
     return unknown | entry.missing
 
@@ -317,10 +180,10 @@ def _place(entry: BoardEntry) -> tuple[bool, float, str]:
 
 
 def _base_names(findings: Sequence[Findings]) -> dict[str, str]:
-    """Fingerprint of a reference -> its model's name; where two models share one, with their fingerprints."""
+    """Return the name of each reference's model by fingerprint; with the fingerprint if two models share a name."""
     named: dict[str, str] = {}
-    for found in findings:
-        if record := found.records.get(found.reference):
+    for part in findings:
+        if record := part.records.get(part.reference):
             named.setdefault(record.fingerprint, record.checkpoint.model)
     names = list(named.values())
     return {
@@ -329,12 +192,12 @@ def _base_names(findings: Sequence[Findings]) -> dict[str, str]:
     }
 
 
-def _base(folder: str, found: Findings, names: Mapping[str, str], entries: Sequence[BoardEntry]) -> Base:
-    record = found.records.get(found.reference)
+def _base(folder: str, findings: Findings, names: Mapping[str, str], entries: Sequence[BoardEntry]) -> Base:
+    record = findings.records.get(findings.reference)
     return Base(
-        name=names[record.fingerprint] if record else found.reference,
+        name=names[record.fingerprint] if record else findings.reference,
         folder=folder,
-        checkpoint=found.reference,
+        checkpoint=findings.reference,
         entries=sum(entry.folder == folder for entry in entries),
-        unknown=_unknown(found),
+        unknown=unknown_tasks(findings),
     )

@@ -1,32 +1,45 @@
-"""The files of a leaderboard: its pages, and the same as JSON and CSV beside each."""
+"""The files of a leaderboard: its pages, and the same as JSON and CSV next to each."""
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from kick.reports import frame, text
+from kick import text
+from kick.reports import frame
+from kick.reports.blocks import (
+    Block,
+    Bullets,
+    Figure,
+    Link,
+    Paragraph,
+    Section,
+    Table,
+    Terms,
+    applicable,
+)
 from kick.reports.figures import style
 from kick.reports.figures.curves import curve
 from kick.reports.figures.gallery import curve_caption
 from kick.reports.findings import Findings, Group
 from kick.reports.formats.web import data_uri, picture, render
+from kick.reports.glossary import BOARD
 from kick.reports.leaderboard import tables
 from kick.reports.leaderboard.badge import badge
 from kick.reports.leaderboard.records import OVERALL, Board, BoardEntry
-from kick.reports.leaderboard.words import LEGEND, lead
 from kick.reports.tables import provenance
-from kick.reports.tables import scores as report_tables
+from kick.reports.tables.checkpoints import checkpoints
+from kick.reports.tables.scores import curve_data
 from kick.types import Comparison, Estimate
 
-MARK = '<meta name="generator" content="kick">'
 _BITS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 32)
 _BYTES = tuple(int(step * 10**power) for power in range(6, 13) for step in (1, 2, 5))
 
 
 def site(board: Board) -> dict[str, str]:
-    """Every file of the site by its path below it."""
+    """Return every file of the site by its path below it."""
     files = {
         "index.html": _index(board),
         "index.json": _index_json(board),
@@ -34,27 +47,51 @@ def site(board: Board) -> dict[str, str]:
     }
     figures: dict[tuple[str, str], bytes] = {}
     for entry in board.entries:
-        found = board.findings[entry.folder]
-        group = next(group for group in found.groups if entry.checkpoint in group.candidates)
-        if group in found.curves() and (entry.folder, group.name) not in figures:
-            figures[entry.folder, group.name] = style.svg(curve(found, group))
-        drawn = badge(entry)
-        files[f"badges/{entry.page}.svg"] = drawn
+        findings = board.findings[entry.folder]
+        group = next(group for group in findings.groups if entry.checkpoint in group.candidates)
+        curve_key = (entry.folder, group.name)
+        if group in findings.curves() and curve_key not in figures:
+            figures[curve_key] = style.svg(curve(findings, group))
+        picture_of_badge = badge(entry)
+        files[f"badges/{entry.page}.svg"] = picture_of_badge
         stem = f"checkpoints/{entry.page}"
-        files[f"{stem}.html"] = _page(
-            board, entry, group, figures.get((entry.folder, group.name)), drawn.encode()
-        )
+        files[f"{stem}.html"] = _page(board, entry, group, figures.get(curve_key), picture_of_badge.encode())
         files[f"{stem}.json"] = _page_json(board, entry)
-        files[f"{stem}.csv"] = frame.csv(frame.tidy(_alone(found, entry)))
+        files[f"{stem}.csv"] = frame.csv(frame.tidy(_alone(findings, entry)))
     return files
+
+
+def lead(board: Board) -> str:
+    """Return the sentence that opens the board: who is ranked, and on what."""
+    tasks = [task for members in board.families.values() for task in members]
+    items = {board.plan_cells[task].items for task in tasks}
+    bases = {base.name for base in board.bases}
+    parts = [
+        f"{text.count(len(board.entries), 'compressed checkpoint')} of {text.count(len(bases), 'base model')}, "
+        f"by how much of the base model's knowledge they keep on {text.count(len(tasks), 'task')} "
+        f"of {text.number_range(items)} items."
+    ]
+    if board.incomplete:
+        parts.append(f"{text.count(len(board.incomplete), 'is', 'are')} incomplete.")
+    if board.refused:
+        parts.append(f"{text.count(board.refusals, 'entry was', 'entries were')} refused.")
+    return " ".join(parts)
 
 
 def _index(board: Board) -> str:
     measured = [entry.record.description for entry in board.entries]
+    sections = (
+        Section(
+            "incomplete", "Incomplete: no overall rank", "", _if_rows(tables.incomplete(board)), "Incomplete"
+        ),
+        Section("refused", "Refused", "", (tables.refused(board),)),
+        Section("bases", "Base models: what 100 % stands for", "", (tables.bases(board),), "Base models"),
+        Section("plans", "What was scored", "", (tables.plans(board),)),
+        Section("legend", "How to read this", "", (Terms(BOARD),)),
+    )
     content = {
         "lead": lead(board),
-        "board": tables.standings(board),
-        "rows": [_row_facts(entry) for entry in board.entries],
+        "board": replace(tables.standings(board), links=tuple(_link(entry) for entry in board.entries)),
         "choices": {
             "base": [(name, name) for name in sorted({entry.base for entry in board.entries})],
             "method": [(name, name) for name in sorted({entry.method for entry in board.entries})],
@@ -64,16 +101,16 @@ def _index(board: Board) -> str:
                 for step in _steps([one.bytes_on_disk if one else None for one in measured], _BYTES)
             ],
         },
-        "incomplete": tables.incomplete(board),
-        "refused": tables.refused(board),
-        "bases": tables.bases(board),
-        "plans": tables.plans(board),
-        "legend": LEGEND,
+        "sections": list(applicable(sections, {})),
     }
     return render("leaderboard.html", ("board.js",), content)
 
 
-def _row_facts(entry: BoardEntry) -> dict[str, Any]:
+def _if_rows(table: Table) -> tuple[Table, ...]:
+    return (table,) if table.rows else ()
+
+
+def _link(entry: BoardEntry) -> Link:
     measured = entry.record.description
     facts = {
         "base": entry.base,
@@ -81,58 +118,84 @@ def _row_facts(entry: BoardEntry) -> dict[str, Any]:
         "bits": entry.bits,
         "bytes": measured.bytes_on_disk if measured else None,
     }
-    return {
-        "href": f"checkpoints/{entry.page}.html",
-        "facts": {name: value for name, value in facts.items() if value is not None},
-    }
+    return Link(
+        address=f"checkpoints/{entry.page}.html",
+        facts={name: value for name, value in facts.items() if value is not None},
+    )
 
 
 def _steps(values: Sequence[float | None], ladder: Sequence[int]) -> list[int]:
-    """The steps of a ladder that leave some of the values out and not all."""
+    """Return the steps of a ladder that leave some of the values out, but not all."""
     known = [value for value in values if value is not None]
     return [step for step in ladder if known and min(known) <= step < max(known)]
 
 
-def _page(board: Board, entry: BoardEntry, group: Group, figure: bytes | None, drawn_badge: bytes) -> str:
-    found = board.findings[entry.folder]
-    alone = _alone(found, entry)
-    names = {other.page: other for other in board.entries}
+def _page(board: Board, entry: BoardEntry, group: Group, figure: bytes | None, badge_svg: bytes) -> str:
+    findings = board.findings[entry.folder]
+    alone = _alone(findings, entry)
+    by_page = {other.page: other for other in board.entries}
     overall = entry.standings.get(OVERALL)
+    name = f"curve-{group.name}"
+    pictures = {name: picture(figure)} if figure else {}
     content = {
         "entry": entry,
         "overall": overall,
         "kept": text.percent(overall.kept) if overall else "",
         "rank": tables.ranks(overall) if overall else "",
-        "tied": [names[page] for page in overall.tied] if overall else [],
-        "badge": data_uri(drawn_badge),
+        "tied": [by_page[page] for page in overall.tied] if overall else [],
+        "badge": data_uri(badge_svg),
         "families": tables.families(board, entry),
-        "results": tables.results(entry, alone),
-        "measured": report_tables.checkpoints(alone),
-        "group": group,
-        "caption": curve_caption(found, group),
-        "figure": picture(figure),
-        "data": report_tables.curve_data(found, group),
-        "caveats": _caveats(alone, entry),
-        "versions": provenance.versions(alone.cells()),
-        "provenance": [provenance.checkpoints(alone), provenance.tasks(alone)],
-        "methods": provenance.interval_methods(alone),
+        "pictures": pictures,
+        "sections": list(applicable(_sections(entry, alone, findings, group), pictures)),
     }
     return render("checkpoint.html", (), content)
 
 
-def _alone(found: Findings, entry: BoardEntry) -> Findings:
-    """What a report says of an entry and its reference."""
+def _sections(entry: BoardEntry, alone: Findings, findings: Findings, group: Group) -> tuple[Section, ...]:
+    """Return the sections of the page of an entry, below its rank."""
+    results, weights = tables.results(entry, alone), checkpoints(alone)
+    tasks: list[Block] = [results]
+    if caveats := _caveats(alone, entry):
+        tasks += [Paragraph("Compared, although:"), Bullets(tuple(caveats))]
+    data = curve_data(findings, group)
+    figure = Figure(f"curve-{group.name}", curve_caption(findings, group), "The numbers follow.", data)
+    software = text.one_line(provenance.versions(alone.cells()), 600)
+    origin = (
+        f"Results folder: {text.one_line(entry.folder, 200)}, suite {text.one_line(entry.suite, 200)}. "
+        f"Software: {software}."
+    )
+    return (
+        Section("tasks", results.title, "", tuple(tasks), "Tasks"),
+        Section("measured", "What was measured on its weights", "", (weights,), "Weights"),
+        Section("curve", f"Its series: {group.name}", "", (figure,), "Curve"),
+        Section(
+            "provenance",
+            "Provenance",
+            "",
+            (
+                Paragraph(origin),
+                provenance.checkpoints(alone),
+                provenance.tasks(alone),
+                Paragraph("How the intervals were made:"),
+                Bullets(tuple(provenance.interval_methods(alone))),
+            ),
+        ),
+    )
+
+
+def _alone(findings: Findings, entry: BoardEntry) -> Findings:
+    """Return the findings on an entry and its reference."""
     both = (entry.reference, entry.checkpoint)
-    return found.model_copy(
+    return findings.model_copy(
         update={
             "checkpoints": both,
-            "entries": {task: {name: row[name] for name in both} for task, row in found.entries.items()},
+            "entries": {task: {name: row[name] for name in both} for task, row in findings.entries.items()},
         }
     )
 
 
 def _caveats(alone: Findings, entry: BoardEntry) -> list[str]:
-    """Each caveat of a comparison, with the tasks that it holds for."""
+    """Return each caveat of a comparison with the tasks that it holds for."""
     tasks: dict[str, list[str]] = {}
     for task in alone.tasks:
         comparison = alone.entry(task, entry.checkpoint).comparison
@@ -165,7 +228,7 @@ def _page_json(board: Board, entry: BoardEntry) -> str:
 
 
 def _index_frame(board: Board) -> pd.DataFrame:
-    """A row an entry; shares and ratios as they are, not in percent."""
+    """Return one row per entry; shares and ratios as they are, not in percent."""
     return pd.DataFrame([_index_row(board, entry) for entry in board.entries])
 
 

@@ -1,23 +1,11 @@
 """The tables of a leaderboard: of the whole board, and of one entry."""
 
+from kick import text
 from kick.comparison.ranking import Standing
-from kick.reports import text
+from kick.reports.blocks import MARKS, NOTHING, Field, Table, name, number, plain
 from kick.reports.findings import Findings
 from kick.reports.leaderboard.records import OVERALL, Board, BoardEntry
-from kick.reports.leaderboard.words import count
-from kick.reports.tables.scores import (
-    MARKS,
-    NOTHING,
-    Field,
-    Table,
-    mark,
-    metric,
-    name,
-    number,
-    outcome,
-    plain,
-    relative,
-)
+from kick.reports.tables.scores import mark, metric, outcome, relative
 from kick.types import TaskInfo
 
 
@@ -64,7 +52,7 @@ def _tasks(tasks: tuple[str, ...]) -> str:
 def _row(board: Board, entry: BoardEntry) -> tuple[Field, ...]:
     measured = entry.record.description
     overall = entry.standings.get(OVERALL)
-    missing = count(len(entry.missing), "task")
+    missing = text.count(len(entry.missing), "task")
     bits = [] if entry.bits is None else [f"{entry.bits:.3g}"]
     stored = [f"({measured.bits_per_weight:.2f})"] if measured else []
     return (

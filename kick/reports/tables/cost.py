@@ -1,23 +1,14 @@
 """Cost beside quality: what each checkpoint takes to keep and to run, and what it keeps of each task family."""
 
-from kick.reports import text
+from kick import text
+from kick.reports.blocks import MARKS, NOTHING, Field, Table, column, name, number, plain
 from kick.reports.findings import Findings
-from kick.reports.tables.scores import (
-    MARKS,
-    NOTHING,
-    Field,
-    Table,
-    column,
-    mark,
-    name,
-    number,
-    outcome,
-    plain,
-)
+from kick.reports.tables.scores import mark, outcome
 from kick.reports.tables.sizes import Size, size
 from kick.types import Family, TaskInfo
 from kick.types.measures import Cost, Speed
 
+TITLE = "Cost beside quality"
 NOTE = (
     "Stored: the weight files as they lie on the disk. Smallest: what a format made for the zeros or the bits could "
     "reach, marked * where no such file was made; the decoder's linears without their zeros under a mask of one bit a "
@@ -66,9 +57,7 @@ def cost(findings: Findings) -> Table:
         for checkpoint in findings.checkpoints
     )
     measured = any(sizes.values())
-    return Table(
-        "cost", "Cost beside quality", header, rows if measured else (), NOTE if measured else "", True
-    )
+    return Table("cost", TITLE, header, rows if measured else (), NOTE if measured else "", True)
 
 
 def running(findings: Findings) -> Table:

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Sequence
 
+from kick import text
 from kick.comparison.records import Diverged
-from kick.reports import text
+from kick.reports.blocks import NOTHING, Field, Table, name, number, plain
 from kick.reports.findings import Findings
-from kick.reports.tables.scores import NOTHING, Field, Table, name, number, outcome, plain
+from kick.reports.tables.scores import outcome
 from kick.types import Estimate, TaskInfo
 
 TITLE = "Divergence from the reference"

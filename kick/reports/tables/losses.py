@@ -1,10 +1,11 @@
 """What was lost by category: the subjects, relations or articles that a candidate was hit hardest in."""
 
-from kick.reports import text
+from kick import text
+from kick.reports.blocks import NOTHING, Field, Table, name, number, plain
 from kick.reports.findings import FEWEST_ITEMS, Findings, Losses
-from kick.reports.tables.scores import NOTHING, Field, Table, name, number, plain
 from kick.types import TaskInfo
 
+TITLE = "What was lost by category"
 NOTE = (
     f"Of the categories with {FEWEST_ITEMS} items or more, those that lost the largest share of their items (right to "
     "wrong, less wrong to right). Knowledge loss: of the items that the reference got right, the share that the "

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
+from kick.reports.blocks import Table, name, plain
 from kick.reports.findings import Entry, Findings
-from kick.reports.tables.scores import Table, name, plain
 
 # Whole numbers that stand alone: no part of a name, a version or a fraction.
 _NUMBER = re.compile(r"(?<![\w.,/-])(?:0|[1-9]\d{0,14})(?!\w|[.,/-]\w)")

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from kick.reports import text
+from kick import text
+from kick.reports.blocks import NOTHING, Field, Table, name, number, plain
 from kick.reports.findings import Findings
-from kick.reports.tables.scores import NOTHING, Field, Table, name, number, plain
 from kick.types import Cell
 
 _GROUPS = re.compile(r", \d+ groups$")

@@ -1,11 +1,13 @@
 """The readouts of the same knowledge side by side: was a format lost, or what it asks for?"""
 
+from kick import text
 from kick.comparison.readouts import READOUTS, Readout
-from kick.reports import text
+from kick.reports.blocks import NOTHING, Field, Table, name, number, plain
 from kick.reports.findings import Findings
-from kick.reports.tables.scores import NOTHING, Field, Table, name, number, outcome, plain, relative
+from kick.reports.tables.scores import outcome, relative
 from kick.types import TaskInfo
 
+TITLE = "The same knowledge, read in several ways"
 NOTE = (
     "The same items, read in several ways. A checkpoint that falls in one and not in the others has lost a format; one "
     "that falls in all of them has lost the knowledge. Scores compare down a column, and with the chance line, not "

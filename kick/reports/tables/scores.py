@@ -1,165 +1,19 @@
-"""The tables of a report as plain text, laid out once; every format renders and escapes them in its own way.
-
-Nothing here is escaped: names and messages are still data.
-"""
+"""Scores side by side, with the recovery of each candidate."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-from kick.reports import text
+from kick import text
+from kick.reports.blocks import MARKS, NOTHING, Field, Table, column, name, number, plain
 from kick.reports.findings import Entry, Findings, Group
-from kick.types import CheckpointRecord, Comparison, Description, Match, TaskInfo
+from kick.types import Comparison, Match, TaskInfo
 
-NOTHING = "–"
 MAX_CANDIDATES = 6  # side by side
 SCORES_NOTE = (
     "In each field: the score [95 % interval], and below it the share of the reference's score that is left, "
     "on the same items. ✓: shown to be within 5 % of the reference; ✗: shown not to be; ?: the items are too "
     "few to tell."
 )
-MARKS: dict[Match, str] = {"matching": "✓", "not matching": "✗", "cannot tell": "?"}
-
-
-@dataclass(frozen=True)
-class Field:
-    """What stands in one cell of a table: lines of text, the first of them a name if so marked."""
-
-    lines: tuple[str, ...]
-    name: bool = False
-    number: bool = False
-    sort: float | None = None  # what a table that can be sorted goes by; None: by the text
-    outcome: Match | None = None  # of the matching test, for formats that can colour it
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table: `label` names its file or anchor, `title` says what it shows, `note` how to read it."""
-
-    label: str
-    title: str
-    header: tuple[Field, ...]
-    rows: tuple[tuple[Field, ...], ...]
-    note: str = ""
-    sortable: bool = False  # whether a column holds values of one kind
-
-
-def plain(*lines: str) -> Field:
-    return Field(lines)
-
-
-def number(*lines: str, sort: float | None = None, outcome: Match | None = None) -> Field:
-    return Field(lines, number=True, sort=sort, outcome=outcome)
-
-
-def name(title: str, *lines: str) -> Field:
-    return Field((title, *lines), name=True)
-
-
-def column(title: str, *lines: str) -> Field:
-    """The head of a column of numbers that is named for a checkpoint."""
-    return Field((title, *lines), name=True, number=True)
-
-
-def checkpoints(findings: Findings) -> Table:
-    """The checkpoints, and what was measured on their stored weights."""
-    header = (
-        plain("checkpoint"),
-        plain("made by"),
-        number("parameters"),
-        number("non-zero"),
-        number("zeros in the decoder linears", "(least to most pruned layer)"),
-        number("stored weights"),
-        number("bits per weight", "(whole model)"),
-        plain("stored as"),
-    )
-    rows = tuple(_checkpoint_row(findings, checkpoint) for checkpoint in findings.checkpoints)
-    note = (
-        "Measured on the stored weights, not read from a config; in memory where they are quantized on loading. A "
-        "checkpoint whose rounded weights are stored in 16 bits keeps the size of the dense one. Bits of the decoder "
-        "linears stand below those of the whole model where they differ."
-    )
-    return Table("checkpoints", "Checkpoints", header, rows, note, sortable=True)
-
-
-def _checkpoint_row(findings: Findings, checkpoint: str) -> tuple[Field, ...]:
-    record = findings.records.get(checkpoint)
-    made = plain("the reference" if checkpoint == findings.reference else NOTHING)
-    if record is None:
-        return (name(checkpoint), plain("not run"), *[plain(NOTHING)] * 6)
-    if known := made_by(record):
-        made = plain(*known)
-    measured = record.description
-    if measured is None:
-        return (name(checkpoint), made, plain("not measured"), *[plain(NOTHING)] * 5)
-    dtypes = sorted(measured.stored_dtypes.items(), key=lambda pair: -pair[1])
-    stored = ", ".join(dtype for dtype, _ in dtypes)
-    pattern = (
-        () if measured.nm_violations is None else (f"N:M broken in {text.share(measured.nm_violations)}",)
-    )
-    return (
-        name(checkpoint),
-        made,
-        number(text.size(measured.parameters), sort=measured.parameters),
-        number(
-            text.size(measured.nonzero),
-            text.share(measured.nonzero / max(measured.parameters, 1)),
-            sort=measured.nonzero,
-        ),
-        number(
-            text.share(measured.sparsity),
-            f"({text.share(measured.sparsity_min)} to {text.share(measured.sparsity_max)})",
-            *pattern,
-            sort=measured.sparsity,
-        ),
-        number(text.bytes_(measured.bytes_on_disk), sort=measured.bytes_on_disk),
-        number(f"{measured.bits_per_weight:.2f}", *_linear_bits(measured), sort=measured.bits_per_weight),
-        plain(
-            stored,
-            *([f"quantizer: {measured.quant_method}"] if measured.quant_method else []),
-            *record.loading,
-            *(f"simulated: {what}" for what in record.simulated),
-        ),
-    )
-
-
-def made_by(record: CheckpointRecord) -> tuple[str, ...]:
-    """What a suite says of how a checkpoint was made and is read, a phrase each; nothing of one that comes as it is."""
-    phrases = [recipe(record)] if record.checkpoint.recipe else []
-    if record.checkpoint.kv_bits is not None:
-        phrases.append(f"keys and values in {record.checkpoint.kv_bits} bits")
-    return tuple(phrases)
-
-
-def _linear_bits(measured: Description) -> tuple[str, ...]:
-    """The bits of the decoder linears, where they are not those of the whole model."""
-    bits = measured.linear_bits_per_weight
-    return () if bits is None or abs(bits - measured.bits_per_weight) < 0.1 else (f"linears {bits:.2f}",)
-
-
-def recipe(record: CheckpointRecord) -> str:
-    """How a checkpoint was made: `magnitude, 50 % zeros`, `rtn, 4 bits, groups of 128, symmetric`."""
-    made = record.checkpoint.recipe
-    assert made is not None
-    parts = [made.method]
-    if made.sparsity is not None:
-        parts.append(f"{100 * made.sparsity:g} % zeros")
-    if made.rank is not None:
-        parts.append(f"{100 * made.rank:g} % of the parameters")
-    if made.layers is not None:
-        which = isinstance(made.layers, tuple)
-        parts.append(f"layers {made.layers} dropped" if which else f"{made.layers} layers dropped")
-    if made.pattern:
-        parts.append(made.pattern)
-    if made.bits is not None:
-        parts.append(f"{made.bits} bits")
-        parts.append(f"groups of {made.group_size}" if made.group_size else "one scale a row")
-        parts.append("symmetric" if made.symmetric else "asymmetric")
-    if drawn := made.calibration:
-        tokens = f"{drawn.samples} × {drawn.length} tokens"
-        parts.append(f"calibrated on {tokens} of {Path(drawn.data).name}, seed {drawn.seed}")
-    return ", ".join(parts)
 
 
 def scores(findings: Findings, group: Group) -> list[Table]:
@@ -274,68 +128,3 @@ def mark(comparison: Comparison) -> str:
 def outcome(comparison: Comparison | None) -> Match | None:
     """The outcome of the matching test, where there is one."""
     return comparison.matching.outcome if comparison and comparison.matching else None
-
-
-def changes(findings: Findings, task: TaskInfo) -> Table:
-    """For each candidate on a task: the paired difference, and the flips of right-or-wrong items."""
-    entries = [(checkpoint, findings.entry(task, checkpoint)) for checkpoint in findings.checkpoints[1:]]
-    flips = any(entry.comparison and entry.comparison.flips for _, entry in entries)
-    header = [
-        plain("candidate"),
-        number("n"),
-        number("delta" + (", points" if text.is_share(task) else "")),
-        number("noise floor"),
-        number("p", "(adjusted)"),
-    ]
-    if flips:
-        header += [
-            number("right in both"),
-            number("right to wrong"),
-            number("wrong to right"),
-            number("wrong in both", "(with another answer)"),
-            number("knowledge loss"),
-        ]
-    rows = []
-    for checkpoint, entry in entries:
-        if entry.comparison is None:
-            why = "not compared" if entry.score else "not run"  # the reason stands among the problems
-            fields = [plain(NOTHING), plain(why), *[plain(NOTHING)] * (len(header) - 3)]
-        else:
-            fields = _change(entry.comparison, task) + (_flips(entry.comparison) if flips else [])
-        rows.append((name(checkpoint), *fields))
-    title = f"{task.name}: candidate against {findings.reference}"
-    return Table(f"changes-{task.name}", title, tuple(header), tuple(rows), sortable=True)
-
-
-def _change(comparison: Comparison, task: TaskInfo) -> list[Field]:
-    return [
-        number(str(comparison.n), sort=comparison.n),
-        number(text.delta(comparison.delta, task), sort=comparison.delta.value),
-        _noise_floor(comparison, task),
-        number(
-            text.p_value(comparison.p_value),
-            *([f"({text.p_value(comparison.p_holm)})"] if comparison.p_holm is not None else []),
-            sort=comparison.p_value,
-        ),
-    ]
-
-
-def _flips(comparison: Comparison) -> list[Field]:
-    flips, loss = comparison.flips, comparison.knowledge_loss
-    if flips is None:
-        return [plain(NOTHING)] * 5
-    return [
-        number(str(flips.both_right), sort=flips.both_right),
-        number(str(flips.lost), sort=flips.lost),
-        number(str(flips.gained), sort=flips.gained),
-        number(f"{flips.both_wrong} ({flips.other_wrong})", sort=flips.both_wrong),
-        number(f"{text.percent(loss)}, n = {loss.n}", sort=loss.value) if loss else plain("nothing known"),
-    ]
-
-
-def _noise_floor(comparison: Comparison, task: TaskInfo) -> Field:
-    floor = comparison.noise_floor
-    if floor is None:
-        return number("not measured")
-    flips = f"{floor.flips.lost + floor.flips.gained} flips of {floor.flips.n}" if floor.flips else ""
-    return number(text.delta(floor.delta, task), *([flips] if flips else []))

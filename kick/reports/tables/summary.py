@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from kick.reports import text
+from kick import text
+from kick.reports.blocks import NOTHING, Field, Table, column, name, number, plain
 from kick.reports.findings import Findings, Group
-from kick.reports.tables.scores import NOTHING, Field, Table, column, mark, name, number, outcome, plain
+from kick.reports.tables.scores import mark, outcome
 from kick.types import Axis, Comparison, Match, TaskInfo
 
 

@@ -48,7 +48,7 @@ class Explorer {
     this.fields.candidate.value = candidate;
     this.fields.text.value = "";
     await this.restart();
-    document.getElementById("explorer").scrollIntoView();
+    document.getElementById("section-explorer").scrollIntoView();
     this.fields.task.focus({ preventScroll: true });
   }
 
@@ -171,7 +171,7 @@ const index = JSON.parse(document.getElementById("explorer-index").textContent);
 if (Object.keys(index).length) {
   const explorer = new Explorer(index);
   linkTables(explorer, index);
-  const section = document.getElementById("explorer");
+  const section = document.getElementById("section-explorer");
   new IntersectionObserver((entries, observer) => {
     if (entries.some((entry) => entry.isIntersecting) && !explorer.documents) {
       observer.disconnect();

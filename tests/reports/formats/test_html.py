@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kick.reports import write
-from kick.reports.formats.web import slug
+from kick.reports.output import slug
 from tests.reports.small import FACTS, HOSTILE, small_results
 
 VOID = {"meta", "input", "img", "br", "link"}

@@ -6,12 +6,13 @@ import pandas as pd
 import pytest
 
 from kick.reports import write
+from kick.reports.blocks import Table
 from kick.reports.figures.gallery import draw
 from kick.reports.findings import Findings, gather
 from kick.reports.merge import merge
 from kick.reports.tables import divergence
 from kick.reports.tables.divergence import divergences
-from kick.reports.tables.scores import Table, curve_data
+from kick.reports.tables.scores import curve_data
 from kick.reports.tables.summary import warnings
 from kick.store import Store
 from tests.reports.small import FACTS, KL, TEXT, small_results

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from kick.reports.blocks import Table
 from kick.reports.findings import gather
 from kick.reports.tables import losses
 from kick.reports.tables.losses import categories
-from kick.reports.tables.scores import Table
 from tests.results import binary_task, make_results, write_pair
 
 SIZES = {"history": 40, "physics": 40, "law": 40, "music": 3}

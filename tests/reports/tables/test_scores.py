@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from kick.reports.findings import gather
-from kick.reports.tables.scores import checkpoints, made_by, recipe
+from kick.reports.tables.checkpoints import checkpoints, made_by, recipe
 from kick.types import Calibration, Recipe
 from tests.results import checkpoint_record, make_results
 

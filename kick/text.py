@@ -1,11 +1,12 @@
 """Numbers and foreign text as a reader sees them: the one place that rounds and the one place that escapes.
 
-Names and model output are data. Every format has its own escape here, and nothing reaches a page without it.
+Names and model output are data. Every format has its own escape here, and nothing reaches a page, a table or a
+terminal without it.
 """
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from kick.types import Estimate, TaskInfo
 
@@ -16,28 +17,29 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 def is_share(task: TaskInfo) -> bool:
-    """Whether the task's metric is a share of 1, shown in percent. Perplexities, and metrics whose unit is
-    not known, are shown as they are.
+    """Return whether the task's metric is a share of 1, which is shown in percent.
+
+    Perplexities, and metrics of unknown unit, are shown as they are.
     """
     return task.family not in ("perplexity", "other")
 
 
 def score(estimate: Estimate, task: TaskInfo) -> str:
-    """`41.3 [33.1, 50.0]`: in percent for a share, else four significant digits."""
+    """Return `41.3 [33.1, 50.0]`: in percent for a share, else with four significant digits."""
     if is_share(task):
         return _with_interval(estimate, lambda number: _fixed(100 * number, 1))
     return _with_interval(estimate, quantity)
 
 
 def delta(estimate: Estimate, task: TaskInfo) -> str:
-    """`+1.2 [-3.4, +5.8]`: candidate minus reference, in points for a share."""
+    """Return `+1.2 [−3.4, +5.8]`: candidate minus reference, in points for a share."""
     if is_share(task):
         return _with_interval(estimate, lambda number: _fixed(100 * number, 1, sign=True))
     return _with_interval(estimate, lambda number: ("+" if number > 0 else "") + quantity(number))
 
 
 def percent(estimate: Estimate) -> str:
-    """A share or a ratio as `92 % [81, 104]`, with a decimal where a narrow interval warrants it."""
+    """Return a share or a ratio as `92 % [81, 104]`, with a decimal if the interval is narrow."""
     if not math.isfinite(estimate.value):
         return _not_finite(estimate.value)
     places = 1 if abs(estimate.high - estimate.low) < 0.04 else 0
@@ -48,12 +50,12 @@ def percent(estimate: Estimate) -> str:
 
 
 def ratio(estimate: Estimate) -> str:
-    """A ratio that may explode, as `×1.23 [1.20, 1.26]`."""
+    """Return a ratio that may explode, as `×1.23 [1.20, 1.26]`."""
     return TIMES + _with_interval(estimate, quantity)
 
 
 def quantity(number: float) -> str:
-    """Four significant digits at any size: `1.084`, `14.32`, `182.4`, `51,300`, `3.4e+06`, `∞`."""
+    """Return a number with four significant digits: `1.084`, `14.32`, `182.4`, `51,300`, `3.4e+06`, `∞`."""
     if not math.isfinite(number):
         return _not_finite(number)
     size = abs(number)
@@ -66,7 +68,7 @@ def quantity(number: float) -> str:
 
 
 def nats(number: float) -> str:
-    """Three significant digits at any size, for what goes down to nothing: `0.0123`, `4.56`, `1.23e−05`, `0`."""
+    """Return a loss or a divergence with three significant digits: `0.0123`, `4.56`, `1.23e−05`, `0`."""
     if not math.isfinite(number):
         return _not_finite(number)
     if number == 0:
@@ -75,17 +77,17 @@ def nats(number: float) -> str:
 
 
 def divergence(estimate: Estimate) -> str:
-    """Nats a token as `0.0123 [0.0119, 0.0127]`."""
+    """Return nats per token as `0.0123 [0.0119, 0.0127]`."""
     return _with_interval(estimate, nats)
 
 
 def points(estimate: Estimate) -> str:
-    """The change of a probability in points: `−0.42 [−0.51, −0.33]`."""
+    """Return the change of a probability in points: `−0.42 [−0.51, −0.33]`."""
     return _with_interval(estimate, lambda number: _fixed(100 * number, 2, sign=True))
 
 
 def size(count: float) -> str:
-    """A count of bytes, parameters or weights as `271 M` or `1.24 B`; whole below a thousand."""
+    """Return a count of parameters or weights as `271 M` or `1.24 B`; whole below a thousand."""
     for unit, step in (("T", 1e12), ("B", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(count) >= step:
             scaled = count / step
@@ -94,17 +96,17 @@ def size(count: float) -> str:
 
 
 def bytes_(count: int) -> str:
-    """Bytes in powers of ten: `542 MB`, `1.31 GB`."""
+    """Return bytes in powers of ten: `542 MB`, `1.31 GB`."""
     return f"{size(count).replace('B', 'G')}B" if count >= 1000 else f"{count} B"
 
 
 def share(number: float | None, places: int = 1) -> str:
-    """A share of 1 that was counted, not estimated, as `50.0 %`."""
+    """Return a share of 1 that was counted, not estimated, as `50.0 %`."""
     return "–" if number is None else f"{_fixed(100 * number, places)} %"
 
 
 def duration(seconds: float) -> str:
-    """`42 s`, `3 min 05 s`, `2 h 10 min`."""
+    """Return `42 s`, `3 min 05 s` or `2 h 10 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -115,9 +117,21 @@ def duration(seconds: float) -> str:
 
 
 def p_value(number: float | None) -> str:
+    """Return `0.042` or `< 0.001`; a dash if there is none."""
     if number is None:
         return "–"
     return "< 0.001" if number < 0.001 else f"{number:.3f}"
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Return `1 task` or `2 tasks`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def number_range(values: Collection[int]) -> str:
+    """Return `24`, or `24 to 1,000`."""
+    low, high = min(values, default=0), max(values, default=0)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _with_interval(estimate: Estimate, show: Callable[[float], str]) -> str:
@@ -129,13 +143,14 @@ def _with_interval(estimate: Estimate, show: Callable[[float], str]) -> str:
 def _fixed(number: float, places: int, sign: bool = False) -> str:
     if not math.isfinite(number):
         return _not_finite(number)
-    rounded = round(number, places) + 0.0  # + 0.0: no negative zero
+    # Adding zero turns a negative zero into a positive one.
+    rounded = round(number, places) + 0.0
     text = f"{rounded:+.{places}f}" if sign and rounded != 0 else f"{rounded:.{places}f}"
     return text.replace("-", MINUS)
 
 
 def _not_finite(number: float) -> str:
-    """`NaN` and the infinities, which broken models do produce, by name."""
+    """Return the name of a number that is not finite, which broken models do produce."""
     if math.isnan(number):
         return "NaN"
     return "∞" if number > 0 else f"{MINUS}∞"
@@ -143,33 +158,45 @@ def _not_finite(number: float) -> str:
 
 # --- foreign text ---
 
-# Control characters but line breaks and tabs, line separators, marks that change direction, lone surrogates.
-_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-# Inside a word an underscore is no markup, and a bracket is none unless a link or a footnote follows from it.
+# Control characters but line breaks and tabs, line separators, lone surrogates and noncharacters, which are not
+# well-formed in XML, and characters that hide text or change its direction.
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff"
+    "\ufeff\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]"
+)
+# Inside a word an underscore is not markup, and a bracket is markup only if a link or a footnote follows from it.
 _MARKDOWN = re.compile(r"([\\`*|~$]|(?<!\w)_|_(?!\w)|\](?=[(\[:])|\[(?=[\^!]))")
-
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
+# What a spreadsheet takes for the start of a formula; some read the full-width forms alike.
+_FORMULA = tuple("=+-@＝＋－＠")
+
+
+def strip_controls(text: str) -> str:
+    r"""Return text that is safe in a terminal and well-formed in XML.
+
+    Control characters, escape sequences among them, and characters that hide text or change its direction are written
+    out, as `\u001b`. Line breaks and tabs stay; carriage returns become line breaks.
+    """
+    unified = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", unified)
 
 
 def visible(text: str, length: int | None = None) -> str:
-    """Text with its control and direction-changing characters written out. Line breaks and tabs stay.
-
-    Beyond `length` characters it is cut, and what is left out is counted.
-    """
+    """Return text without controls; beyond `length` characters it is cut, and the rest is counted."""
     if length is not None and len(text) > length:
         text = f"{text[:length]}… [{len(text) - length:,} more characters]"
-    unified = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", unified)
+    return strip_controls(text)
 
 
 def one_line(text: str, length: int | None = None) -> str:
-    """`visible` text with each run of white space made one space."""
+    """Return `visible` text with each run of white space made one space."""
     return " ".join(visible(text, length).split())
 
 
 def markdown(text: str, length: int | None = 200) -> str:
-    """Text inside a line of Markdown, in a table or out of one: nothing in it becomes markup, HTML, a link or
-    a line break.
+    """Return text for a line of Markdown, in a table or out of one.
+
+    Nothing in it becomes markup, HTML, a link or a line break.
     """
     line = _TAG.sub("&lt;", one_line(text, length).replace("&", "&amp;"))
     line = _MARKDOWN.sub(r"\\\1", line)
@@ -177,7 +204,7 @@ def markdown(text: str, length: int | None = 200) -> str:
 
 
 def markdown_code(text: str, length: int | None = 200) -> str:
-    """Text as a code span that survives in a table cell: for names and hashes."""
+    """Return a name or a hash as a code span that survives in a table cell."""
     line = one_line(text, length)
     if not line:
         return "–"
@@ -187,9 +214,9 @@ def markdown_code(text: str, length: int | None = 200) -> str:
 
 
 def spreadsheet(text: str) -> str:
-    """Text for a field of a CSV file: a spreadsheet shows it and does not compute it."""
+    """Return text for a field of a CSV file: a spreadsheet shows it and does not compute it."""
     line = one_line(text)
-    return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
+    return f"'{line}" if line.startswith(_FORMULA) else line
 
 
 _LATEX = {
@@ -209,7 +236,8 @@ _LATEX = {
     '"': r"\textquotedbl{}",
     "`": r"\textasciigrave{}",
     "'": r"\textquotesingle{}",
-    "-": "{-}",  # no ligature: -- stays two hyphens
+    # Braces prevent a ligature: two hyphens stay two hyphens.
+    "-": "{-}",
     MINUS: "$-$",
     TIMES: r"$\times$",
     "∞": r"$\infty$",
@@ -222,7 +250,7 @@ _LATEX = {
 
 
 def latex(text: str, length: int | None = 200) -> str:
-    """Text inside LaTeX that pdflatex sets as it is; a character that its fonts lack is named by its code."""
+    """Return text that pdflatex sets as it is; a character that its fonts lack is named by its code."""
     return "".join(_latex(character) for character in one_line(text, length))
 
 

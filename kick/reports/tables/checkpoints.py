@@ -1,0 +1,108 @@
+"""The checkpoints of a report, and what was measured on their stored weights."""
+
+from pathlib import Path
+
+from kick import text
+from kick.reports.blocks import NOTHING, Row, Table, name, number, plain
+from kick.reports.findings import Findings
+from kick.types import CheckpointRecord, Description
+
+
+def checkpoints(findings: Findings) -> Table:
+    """The checkpoints, and what was measured on their stored weights."""
+    header = (
+        plain("checkpoint"),
+        plain("made by"),
+        number("parameters"),
+        number("non-zero"),
+        number("zeros in the decoder linears", "(least to most pruned layer)"),
+        number("stored weights"),
+        number("bits per weight", "(whole model)"),
+        plain("stored as"),
+    )
+    rows = tuple(_checkpoint_row(findings, checkpoint) for checkpoint in findings.checkpoints)
+    note = (
+        "Measured on the stored weights, not read from a config; in memory where they are quantized on loading. A "
+        "checkpoint whose rounded weights are stored in 16 bits keeps the size of the dense one. Bits of the decoder "
+        "linears stand below those of the whole model where they differ."
+    )
+    return Table("checkpoints", "Checkpoints", header, rows, note, sortable=True)
+
+
+def _checkpoint_row(findings: Findings, checkpoint: str) -> Row:
+    record = findings.records.get(checkpoint)
+    made = plain("the reference" if checkpoint == findings.reference else NOTHING)
+    if record is None:
+        return (name(checkpoint), plain("not run"), *[plain(NOTHING)] * 6)
+    if known := made_by(record):
+        made = plain(*known)
+    measured = record.description
+    if measured is None:
+        return (name(checkpoint), made, plain("not measured"), *[plain(NOTHING)] * 5)
+    dtypes = sorted(measured.stored_dtypes.items(), key=lambda pair: -pair[1])
+    stored = ", ".join(dtype for dtype, _ in dtypes)
+    pattern = (
+        () if measured.nm_violations is None else (f"N:M broken in {text.share(measured.nm_violations)}",)
+    )
+    return (
+        name(checkpoint),
+        made,
+        number(text.size(measured.parameters), sort=measured.parameters),
+        number(
+            text.size(measured.nonzero),
+            text.share(measured.nonzero / max(measured.parameters, 1)),
+            sort=measured.nonzero,
+        ),
+        number(
+            text.share(measured.sparsity),
+            f"({text.share(measured.sparsity_min)} to {text.share(measured.sparsity_max)})",
+            *pattern,
+            sort=measured.sparsity,
+        ),
+        number(text.bytes_(measured.bytes_on_disk), sort=measured.bytes_on_disk),
+        number(f"{measured.bits_per_weight:.2f}", *_linear_bits(measured), sort=measured.bits_per_weight),
+        plain(
+            stored,
+            *([f"quantizer: {measured.quant_method}"] if measured.quant_method else []),
+            *record.loading,
+            *(f"simulated: {what}" for what in record.simulated),
+        ),
+    )
+
+
+def made_by(record: CheckpointRecord) -> tuple[str, ...]:
+    """What a suite says of how a checkpoint was made and is read, a phrase each; nothing of one that comes as it is."""
+    phrases = [recipe(record)] if record.checkpoint.recipe else []
+    if record.checkpoint.kv_bits is not None:
+        phrases.append(f"keys and values in {record.checkpoint.kv_bits} bits")
+    return tuple(phrases)
+
+
+def _linear_bits(measured: Description) -> tuple[str, ...]:
+    """The bits of the decoder linears, where they are not those of the whole model."""
+    bits = measured.linear_bits_per_weight
+    return () if bits is None or abs(bits - measured.bits_per_weight) < 0.1 else (f"linears {bits:.2f}",)
+
+
+def recipe(record: CheckpointRecord) -> str:
+    """How a checkpoint was made: `magnitude, 50 % zeros`, `rtn, 4 bits, groups of 128, symmetric`."""
+    made = record.checkpoint.recipe
+    assert made is not None
+    parts = [made.method]
+    if made.sparsity is not None:
+        parts.append(f"{100 * made.sparsity:g} % zeros")
+    if made.rank is not None:
+        parts.append(f"{100 * made.rank:g} % of the parameters")
+    if made.layers is not None:
+        which = isinstance(made.layers, tuple)
+        parts.append(f"layers {made.layers} dropped" if which else f"{made.layers} layers dropped")
+    if made.pattern:
+        parts.append(made.pattern)
+    if made.bits is not None:
+        parts.append(f"{made.bits} bits")
+        parts.append(f"groups of {made.group_size}" if made.group_size else "one scale a row")
+        parts.append("symmetric" if made.symmetric else "asymmetric")
+    if drawn := made.calibration:
+        tokens = f"{drawn.samples} × {drawn.length} tokens"
+        parts.append(f"calibrated on {tokens} of {Path(drawn.data).name}, seed {drawn.seed}")
+    return ", ".join(parts)
