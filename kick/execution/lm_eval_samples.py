@@ -102,7 +102,8 @@ class _Run:
                     raise InputError(f"{settings} is missing beside {file.name}. Copy it there.")
                 self.files[match[1]] = (file, _read_json(settings.read_text(encoding="utf-8"), str(settings)))
         newest = next(reversed(self.files.values()))[1]
-        self.model = re.sub(r"[^\w.-]+", "_", str(newest.get("model_name") or self.folder.name)).strip("_.")
+        name = str(newest.get("model_name") or self.folder.name)
+        self.model = re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("_.-") or "model"
         self.tokenizer = _hash([newest.get(name) for name in _TOKENIZER])
         self.notes: list[str] = []
         self._read: dict[str, _Scored] = {}
