@@ -1,25 +1,60 @@
-"""`kick verify`: every stored cell's checksum and key."""
+"""`kick verify`: every file of a results folder is the one that was written."""
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 
 def verify(
     results: Annotated[Path, typer.Argument(help="A results folder.")],
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Move what is broken into RESULTS/broken; nothing is deleted.")
+    ] = False,
+    manifest: Annotated[
+        Literal["write", "check"] | None,
+        typer.Option(
+            help="write: list every file in manifest.json; check: compare the folder with that list."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Check that the results are what was written: checksums, keys, item counts. Exit code 1 if not."""
+    """Check that every file is the one that was written, and that no cell is missing.
+
+    Exit code 0 if so, 1 if not. After --repair it is 0: the same `kick run` makes again what was moved aside.
+    """
     from kick.store import Store
+    from kick.store.manifest import check_manifest, write_manifest
+    from kick.store.repair import repair as move_aside
+    from kick.store.verification import inspect
 
     store = Store(results)
-    problems = store.verify()
-    cells = len(store.cells()) if not problems else None
+    moved = move_aside(store) if repair else []
+    # Without its suite.yaml, which was moved aside, a folder cannot be read until the next run.
+    whole = (results / "suite.yaml").is_file()
+    findings = inspect(store) if whole else []
+    problems = [finding.problem for finding in findings if finding.is_problem]
+    notes = [finding.problem for finding in findings if not finding.is_problem]
+    differences = check_manifest(store) if manifest == "check" else []
+    if manifest == "write":
+        write_manifest(store)
+    cells = len(store.cell_folders())
     if as_json:
-        print(json.dumps({"results": str(results), "cells": cells, "problems": problems}))
+        document = {
+            "results": str(results),
+            "cells": cells if not problems else None,
+            "problems": [*problems, *differences],
+            "notes": notes,
+            "moved": [one.model_dump() for one in moved],
+        }
+        print(json.dumps(document))
     else:
-        print("\n".join(problems) if problems else f"{cells} cells are what was written")
-    if problems:
+        for one in moved:
+            print(f"{one.problem}\n  moved to {results / one.to}; {one.next_run}")
+        print(
+            "\n".join([*problems, *differences, *notes])
+            or f"{cells} cells, and every other file, are what was written"
+        )
+    if differences or (problems and not repair):
         raise typer.Exit(1)

@@ -1,37 +1,41 @@
-"""The results directory: write, read, verify, resume, lock.
+"""The results folder: write, read, resume, lock.
 
 A cell appears whole or not at all: its files are written to a temporary folder, synced, and renamed into place.
-Everything that compares or reports reads results through this module and through nothing else.
+Everything that compares or reports reads results through this module and through nothing else. What is read is checked:
+each file against its checksum, each name in it against the grammar of `kick.identifiers`.
 
     DIR/suite.yaml                                   the suite as run
     DIR/checkpoints/<id>.json                        a CheckpointRecord
-    DIR/cells/<checkpoint>/<task>/<key>/cell.json    a Cell, beside items.parquet: one row an item
-    DIR/journal/<checkpoint>-<key>.jsonl               responses of a cell that is not finished
+    DIR/cells/<checkpoint>/<task>/<key>/cell.json    a Cell, next to items.parquet with one row per item
+    DIR/journal/<checkpoint>-<key>.<kind>.jsonl      responses or token scores of a cell that is not finished
     DIR/states/<key>.bin, .json, .head.safetensors   what divergence from a reference's cell is measured by; a cache
     DIR/tiers/<key>.json                             a TierChoice: how the suite's checkpoints are scored
+    DIR/locks/                                       held while a checkpoint is scored
+    DIR/broken/<time>/                               what `kick verify --repair` moved aside
+    DIR/manifest.json                                what `kick verify --manifest write` listed
 """
 
-import hashlib
-import json
-import os
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, get_args
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
 
 from kick.errors import InputError
-from kick.files import file_sha256, sync
-from kick.types import Cell, CellIdentity, CheckpointRecord, Record, TierChoice
+from kick.files import clear_abandoned, file_sha256, is_temporary, sync, temporary_path
+from kick.identifiers import check_identifier
+from kick.store.layout import BROKEN, FOLDER_LOCK, SUITE, JournalKind, cell_key
+from kick.store.records import WAY_OUT, read_record, read_suite, seal_json, write_record, write_suite
+from kick.store.verification import inspect
+from kick.types import Cell, CheckpointRecord, TierChoice
 
-# Columns of items.parquet beside one column a metric. `response` is empty for likelihood tasks and
-# `choice_logprobs` (natural log, float64, one a choice) for generated ones.
+# Columns of items.parquet beside one column per metric. `response` is empty for likelihood tasks, and `choice_logprobs`
+# (natural log, float64, one per choice) for generated ones.
 ITEM_COLUMNS = (
     "doc_id",
     "doc_hash",
@@ -44,30 +48,9 @@ ITEM_COLUMNS = (
     "choice_logprobs",
 )
 
-JournalKind = Literal["responses", "tokens"]
-
-R = TypeVar("R", bound=Record)
-
-
-def noise_id(reference: str) -> str:
-    """The id under which a reference is scored again, in batches of another size, for the noise floor."""
-    return f"{reference}@noise"
-
-
-def cell_key(identity: CellIdentity) -> str:
-    """The key of the cell with this identity: 16 hex digits of a SHA-256."""
-    fields = identity.model_dump(mode="json", exclude=None if identity.divergence else {"divergence"})
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def tier_key(fingerprint: str, dtype: str, device: str, versions: dict[str, str]) -> str:
-    """The key of the tier that is chosen for a reference as it is loaded: 16 hex digits of a SHA-256."""
-    text = json.dumps([fingerprint, dtype, device, versions], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
 
 class Store:
-    """A results directory.
+    """A results folder.
 
     Args:
         root: the folder. `Store.create` makes it; the constructor expects it.
@@ -78,26 +61,39 @@ class Store:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
-        if not (self.root / "suite.yaml").is_file():
+        if not (self.root / SUITE).is_file():
             raise InputError(
                 f"{self.root} is not a results folder: it has no suite.yaml. Give the folder that `kick run` wrote to."
             )
 
     @classmethod
     def create(cls, root: Path | str, suite_text: str) -> "Store":
-        """Make or reopen a results folder for a suite; `suite_text` replaces its suite.yaml."""
+        """Make or reopen a results folder for a suite.
+
+        `suite_text` replaces its suite.yaml, and what processes that are gone left half-written is removed.
+
+        Raises:
+            InputError: `root` is a file, or a folder that is not empty and not of kick.
+        """
         root = Path(root)
         if root.exists() and not root.is_dir():
             raise InputError(f"{root} is a file. Give a folder for the results.")
-        if root.is_dir() and any(root.iterdir()) and not (root / "suite.yaml").exists():
+        if root.is_dir() and not _is_ours(root):
             raise InputError(f"{root} holds other files and no results of kick. Give a new or empty folder.")
         root.mkdir(parents=True, exist_ok=True)
-        _write_atomically(root / "suite.yaml", suite_text)
+        with _folder_lock(root):
+            clear_abandoned(root)
+            write_suite(root / SUITE, suite_text)
         return cls(root)
 
     @contextmanager
     def lock(self, checkpoint: str) -> Iterator[None]:
-        """Hold a checkpoint of this folder: two runs may share a folder, but not score one checkpoint twice."""
+        """Hold a checkpoint of this folder: two runs may share a folder, but not score one checkpoint twice.
+
+        Raises:
+            InputError: another run holds it.
+        """
+        check_identifier(checkpoint, "the checkpoint id")
         path = self.root / "locks" / f"{checkpoint}.lock"
         path.parent.mkdir(exist_ok=True)
         try:
@@ -110,167 +106,232 @@ class Store:
             ) from None
 
     def suite(self) -> dict[str, Any]:
-        """The suite as run, as plain data."""
-        data = yaml.safe_load((self.root / "suite.yaml").read_text(encoding="utf-8"))
-        if not isinstance(data, dict):
-            raise InputError(
-                f"{self.root / 'suite.yaml'} is damaged: expected a mapping. Run the suite again."
-            )
-        return data
+        """Return the suite as run, as plain data.
+
+        Raises:
+            InputError: suite.yaml is not the file that was written.
+        """
+        return read_suite(self.root / SUITE)
 
     # --- checkpoints ---
 
+    def checkpoint_path(self, checkpoint_id: str) -> Path:
+        """Return the file of a checkpoint's record."""
+        return self.root / "checkpoints" / f"{check_identifier(checkpoint_id, 'the checkpoint id')}.json"
+
     def write_checkpoint(self, record: CheckpointRecord) -> None:
-        path = self.root / "checkpoints" / f"{record.checkpoint.id}.json"
-        path.parent.mkdir(exist_ok=True)
-        _write_atomically(path, record.model_dump_json(indent=1))
+        """Store the record of a checkpoint in the place of an older one."""
+        write_record(self.checkpoint_path(record.checkpoint.id), record)
 
     def checkpoint(self, checkpoint_id: str) -> CheckpointRecord | None:
-        """The record of a checkpoint, or None if it was never scored here."""
-        path = self.root / "checkpoints" / f"{checkpoint_id}.json"
-        return _read_record(path, CheckpointRecord) if path.exists() else None
+        """Return the record of a checkpoint, or None if it was never scored here.
+
+        Raises:
+            InputError: the record is not the one that was written.
+        """
+        path = self.checkpoint_path(checkpoint_id)
+        return read_record(path, CheckpointRecord) if path.exists() else None
 
     def checkpoints(self) -> list[CheckpointRecord]:
-        """Every checkpoint scored here, in the order of their ids."""
-        paths = sorted((self.root / "checkpoints").glob("*.json"))
-        return [_read_record(path, CheckpointRecord) for path in paths]
+        """Return the record of every checkpoint scored here, in the order of their ids.
+
+        Raises:
+            InputError: a record is not the one that was written.
+        """
+        paths = (self.root / "checkpoints").glob("*.json")
+        return [read_record(path, CheckpointRecord) for path in sorted(paths) if not is_temporary(path)]
 
     # --- tiers ---
 
+    def tier_path(self, key: str) -> Path:
+        """Return the file of a choice of tier."""
+        return self.root / "tiers" / f"{check_identifier(key, 'the key of a tier')}.json"
+
     def write_tier(self, key: str, choice: TierChoice) -> None:
-        path = self.root / "tiers" / f"{key}.json"
-        path.parent.mkdir(exist_ok=True)
-        _write_atomically(path, choice.model_dump_json(indent=1))
+        """Store what was chosen for a reference as it is loaded (`key`)."""
+        write_record(self.tier_path(key), choice)
 
     def tier(self, key: str) -> TierChoice | None:
-        """What was chosen for a reference as it is loaded (`key`), or None if nothing was yet."""
-        path = self.root / "tiers" / f"{key}.json"
-        return _read_record(path, TierChoice) if path.exists() else None
+        """Return what was chosen for a reference as it is loaded (`key`), or None if nothing was yet.
+
+        Raises:
+            InputError: the choice is not the one that was written.
+        """
+        path = self.tier_path(key)
+        return read_record(path, TierChoice) if path.exists() else None
 
     # --- cells ---
 
     def cell_dir(self, checkpoint: str, task: str, key: str) -> Path:
-        return self.root / "cells" / checkpoint / task / key
+        """Return the folder of a cell."""
+        parts = (("checkpoint id", checkpoint), ("name of the task", task), ("key of the cell", key))
+        return self.root.joinpath("cells", *(check_identifier(text, f"the {what}") for what, text in parts))
 
     def has(self, checkpoint: str, task: str, key: str) -> bool:
+        """Return whether a cell is stored."""
         return (self.cell_dir(checkpoint, task, key) / "cell.json").is_file()
 
     def cell(self, checkpoint: str, task: str) -> Cell | None:
-        """The current cell of a checkpoint on a task, or None if it was not scored (to the end)."""
+        """Return the current cell of a checkpoint on a task, or None if it was not scored (to the end).
+
+        Raises:
+            InputError: the record of the checkpoint or of the cell is not the one that was written.
+        """
         record = self.checkpoint(checkpoint)
         key = record.cells.get(task) if record else None
         if key is None or not self.has(checkpoint, task, key):
             return None
-        return _read_record(self.cell_dir(checkpoint, task, key) / "cell.json", Cell)
+        return self.read_cell(self.cell_dir(checkpoint, task, key))
 
     def cells(self) -> list[Cell]:
-        """Every cell that is stored, current or not."""
-        return [_read_record(folder / "cell.json", Cell) for folder in self._cell_folders()]
+        """Return every cell that is stored, current or not.
 
-    def _cell_folders(self) -> list[Path]:
-        """The folders of whole cells; those of a write that was killed begin with a dot."""
+        Raises:
+            InputError: a cell is not the one that was written.
+        """
+        return [self.read_cell(folder) for folder in self.cell_folders()]
+
+    def cell_folders(self) -> list[Path]:
+        """Return the folders of whole cells; those of a write that was killed begin with a dot."""
         folders = sorted((self.root / "cells").glob("*/*/*"))
         return [folder for folder in folders if not folder.name.startswith(".")]
 
-    def items(self, cell: Cell, without: Collection[str] = ()) -> pd.DataFrame:
-        """The items of a cell: `ITEM_COLUMNS` and one float column a metric, in the order of the plan.
+    def read_cell(self, folder: Path) -> Cell:
+        """Return the cell that a folder of `cell_folders` holds.
 
-        `without` names columns that are not wanted; they are not read.
+        Raises:
+            InputError: it is not the one that was written, or was moved here.
+        """
+        cell = read_record(folder / "cell.json", Cell)
+        named = (cell.checkpoint, cell.task.name, cell.key)
+        if named != folder.parts[-3:] or cell_key(cell.identity) != cell.key:
+            raise InputError(
+                f"{folder}: the key is not the hash of the cell's identity, or the folder is that of another cell: "
+                f"it was moved or edited. {WAY_OUT}"
+            )
+        return cell
+
+    def items(self, cell: Cell, without: Collection[str] = ()) -> pd.DataFrame:
+        """Return the items of a cell: `ITEM_COLUMNS` and one float column per metric, in the order of the plan.
+
+        Args:
+            cell: as `cell` returned it.
+            without: columns that are not wanted; they are not read.
 
         Raises:
             InputError: the file is missing, or is not the one that was written.
         """
         path = self.cell_dir(cell.checkpoint, cell.task.name, cell.key) / "items.parquet"
         if not path.is_file():
-            raise InputError(f"{path} is missing. Delete its folder and run the suite again.")
+            raise InputError(f"{path} is missing. {WAY_OUT}")
         if file_sha256(path) != cell.items_sha256:
             raise InputError(
-                f"{path} is not the file that was written: its SHA-256 differs from the one in cell.json. "
-                "Delete its folder and run the suite again."
+                f"{path} is not the file that was written: its SHA-256 differs from the one in cell.json. {WAY_OUT}"
             )
-        file = pq.ParquetFile(path)
-        wanted = [name for name in file.schema_arrow.names if name not in without]
-        items: pd.DataFrame = file.read(columns=wanted, use_threads=False).to_pandas(use_threads=False)
+        try:
+            file = pq.ParquetFile(path)
+            missing = [name for name in _columns(cell) if name not in file.schema_arrow.names]
+            if missing:
+                raise InputError(f"{path} lacks the columns {', '.join(missing)}. {WAY_OUT}")
+            wanted = [name for name in file.schema_arrow.names if name not in without]
+            items: pd.DataFrame = file.read(columns=wanted, use_threads=False).to_pandas(use_threads=False)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{path} is not Parquet of kick: {error}. {WAY_OUT}") from None
+        for metric in cell.task.metrics:
+            if not pd.api.types.is_numeric_dtype(items[metric]):
+                raise InputError(f"{path}: the column {metric} does not hold numbers. {WAY_OUT}")
         return items
 
     def write_cell(self, cell: Cell, items: pd.DataFrame) -> Cell:
-        """Store a cell whole and drop its journal; returns it with the checksum of its items."""
-        missing = [name for name in (*ITEM_COLUMNS, *cell.task.metrics) if name not in items.columns]
+        """Store a cell whole and drop its journals.
+
+        Returns:
+            The cell with the checksum of its items.
+
+        Raises:
+            ValueError: `items` lacks a column.
+        """
+        missing = [name for name in _columns(cell) if name not in items.columns]
         if missing:
             raise ValueError(f"items of {cell.task.name} lack the columns {missing}")
         final = self.cell_dir(cell.checkpoint, cell.task.name, cell.key)
         final.parent.mkdir(parents=True, exist_ok=True)
-        scratch = final.with_name(f".{cell.key}.{os.getpid()}.tmp")
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir()
-        items.to_parquet(scratch / "items.parquet", compression="zstd", index=False)
-        sync(scratch / "items.parquet")
-        cell = cell.model_copy(update={"items_sha256": file_sha256(scratch / "items.parquet")})
-        (scratch / "cell.json").write_text(cell.model_dump_json(indent=1), encoding="utf-8")
-        sync(scratch / "cell.json")
-        sync(scratch)
-        if final.exists():
-            shutil.rmtree(final)
-        scratch.rename(final)
+        scratch, old = temporary_path(final), temporary_path(final)
+        try:
+            scratch.mkdir()
+            items.to_parquet(scratch / "items.parquet", compression="zstd", index=False)
+            sync(scratch / "items.parquet")
+            cell = cell.model_copy(update={"items_sha256": file_sha256(scratch / "items.parquet")})
+            text = seal_json(cell.model_dump_json(indent=1))
+            (scratch / "cell.json").write_text(text, encoding="utf-8", newline="")
+            sync(scratch / "cell.json")
+            sync(scratch)
+            if final.exists():
+                final.rename(old)
+            scratch.rename(final)
+        except BaseException:
+            if old.exists() and not final.exists():
+                old.rename(final)
+            raise
+        finally:
+            for leftover in (scratch, old):
+                shutil.rmtree(leftover, ignore_errors=True)
         sync(final.parent)
         for kind in get_args(JournalKind):
             self.journal_path(cell.checkpoint, cell.key, kind).unlink(missing_ok=True)
         return cell
 
+    # --- what a run keeps for itself ---
+
     def states_path(self, key: str) -> Path:
-        return self.root / "states" / f"{key}.bin"
+        """Return the file of the states that divergence from a reference's cell is measured by."""
+        return self.root / "states" / f"{check_identifier(key, 'the key of the cell')}.bin"
 
     def journal_path(self, checkpoint: str, key: str, kind: JournalKind = "responses") -> Path:
-        """The journal of a cell that is not finished: of its responses, or of the scores of its tokens."""
+        """Return the journal of a cell that is not finished: of its responses, or of the scores of its tokens."""
+        check_identifier(checkpoint, "the checkpoint id")
+        check_identifier(key, "the key of the cell")
         return self.root / "journal" / f"{checkpoint}-{key}.{kind}.jsonl"
 
+    # --- verification ---
+
     def damage(self, checkpoint: str | None = None) -> list[str]:
-        """What is wrong with the stored cells of a checkpoint, or of all of them, one sentence each."""
-        problems = []
-        for path in self._cell_folders():
-            if checkpoint not in (None, path.parent.parent.name):
-                continue
-            try:
-                cell = _read_record(path / "cell.json", Cell)
-                if cell_key(cell.identity) != path.name or cell.key != path.name:
-                    problems.append(f"{path}: the key is not the hash of the cell's identity.")
-                items = self.items(cell)
-                if len(items) != cell.items:
-                    problems.append(
-                        f"{path}: cell.json counts {cell.items} items, items.parquet holds {len(items)}."
-                    )
-            except InputError as error:
-                problems.append(str(error))
-        return problems
+        """Return what is broken, one sentence each: files that are not what was written.
+
+        Args:
+            checkpoint: only the suite, and the record and cells of this checkpoint; None: every file but the states of
+                a reference, which are large, in no score, and checked before they are used.
+        """
+        findings = inspect(Store(self.root), checkpoint, states=False)
+        return [str(finding) for finding in findings if finding.kind == "broken"]
 
     def verify(self) -> list[str]:
-        """What is wrong with the stored cells and what is missing, one sentence each; an empty list if nothing is."""
-        problems = self.damage()
-        for record in self.checkpoints():
-            for task, key in record.cells.items():
-                if not self.has(record.checkpoint.id, task, key):
-                    problems.append(
-                        f"{record.checkpoint.id} on {task}: not scored yet (cell {key} is missing)."
-                    )
-        return problems
+        """Return what is broken and what is missing, one sentence each; an empty list if nothing is."""
+        return [str(finding) for finding in inspect(Store(self.root)) if finding.is_problem]
 
 
-def _read_record(path: Path, kind: type[R]) -> R:
-    try:
-        return kind.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing. Run the suite again.") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"{path} is not a {kind.__name__} that this version of kick reads: {where}: {first['msg']}."
-        ) from None
+def _columns(cell: Cell) -> tuple[str, ...]:
+    return (*ITEM_COLUMNS, *cell.task.metrics)
 
 
-def _write_atomically(path: Path, text: str) -> None:
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    scratch.write_text(text, encoding="utf-8")
-    sync(scratch)
-    scratch.replace(path)
-    sync(path.parent)
+def _is_ours(root: Path) -> bool:
+    """Return whether a folder holds results, or nothing but what a run left that was killed while it made the folder.
+
+    A folder without a suite.yaml is of kick if `kick verify --repair` moved that aside.
+    """
+    if (root / SUITE).exists() or (root / BROKEN).is_dir():
+        return True
+    locks = root / "locks"
+    others = [path for path in root.iterdir() if path != locks and not is_temporary(path)]
+    if locks.is_dir():
+        others += [path for path in locks.iterdir() if path.name != FOLDER_LOCK]
+    return not others
+
+
+@contextmanager
+def _folder_lock(root: Path) -> Iterator[None]:
+    """Hold a folder while its suite.yaml is replaced and its temporary files are cleared; waits for other runs."""
+    path = root / "locks" / FOLDER_LOCK
+    path.parent.mkdir(exist_ok=True)
+    with FileLock(path):
+        yield

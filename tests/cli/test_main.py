@@ -130,7 +130,13 @@ def test_a_suite_runs_reports_and_verifies_from_the_command_line(tiny_llama: Pat
     assert cells == sorted(path.parent.name for path in (tmp_path / "out" / "cells").rglob("cell.json"))
 
     done = _kick("verify", "out", "--json", cwd=tmp_path)
-    assert json.loads(done.stdout) == {"results": "out", "cells": 6, "problems": []}
+    assert json.loads(done.stdout) == {
+        "results": "out",
+        "cells": 6,
+        "problems": [],
+        "notes": [],
+        "moved": [],
+    }
     items = next((tmp_path / "out").rglob("items.parquet"))
     items.write_bytes(items.read_bytes()[:-1] + b"?")
     done = _kick("verify", "out", cwd=tmp_path)

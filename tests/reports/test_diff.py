@@ -94,7 +94,9 @@ def test_the_page_counts_names_and_escapes(tmp_path: Path) -> None:
     old, new = folder(tmp_path / "old", RIGHT), folder(tmp_path / "new", WRONG)
     name = "a|b<script>x</script>"
     for store, scores in ((old, [1.0, 0.0]), (new, [0.0, 1.0])):
-        write_scores(store, "small", binary_task(name), pd.DataFrame({"em": scores}))
+        write_scores(
+            store, "small", binary_task("named", metric=name, metrics=(name,)), pd.DataFrame({name: scores})
+        )
     md, table = write_diff(old, new, tmp_path / "out", ["md", "csv"])
     page = md.read_text(encoding="utf-8")
     assert page.startswith("# What changed: old to new")

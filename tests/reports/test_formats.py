@@ -26,9 +26,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def hostile_store(path: Path) -> Store:
-    """A task name and reasons for skipping that try everything."""
-    store = write_pair(path, [1, 0, 1], [0, 1, 1], binary_task(HOSTILE_NAME))
-    cell = store.cell("small", HOSTILE_NAME)
+    """The name of a metric and reasons for skipping that try everything."""
+    task = binary_task(metric=HOSTILE_NAME, metrics=(HOSTILE_NAME,))
+    store = write_pair(path, [1, 0, 1], [0, 1, 1], task)
+    cell = store.cell("small", "facts")
     assert cell is not None
     skipped = tuple(Skipped(doc_id=index, reason=reason) for index, reason in enumerate(HOSTILE))
     store.write_cell(cell.model_copy(update={"skipped": skipped}), store.items(cell))

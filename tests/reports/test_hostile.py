@@ -1,7 +1,7 @@
 """What models and data sets wrote goes through every format harmless and readable.
 
-Hostile text stands wherever foreign text can: in a task's name, a checkpoint's model, reasons for skipping, categories
-of items, and responses. `test_pages.py` opens the responses in a browser.
+Hostile text stands wherever foreign text can: in a metric's name, a checkpoint's model, reasons for skipping,
+categories of items, and responses. `test_pages.py` opens the responses in a browser.
 """
 
 import csv
@@ -31,11 +31,11 @@ ITEMS = 10  # of each category
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    task = binary_task(NAME)
+    task = binary_task(metric=NAME, metrics=(NAME,))
     groups = [text for text in HOSTILE for _ in range(ITEMS)]
     right, wrong = [1.0] * len(groups), [float(index % 3 == 0) for index in range(len(groups))]
     store = write_pair(tmp_path_factory.mktemp("hostile") / "r", right, right, task, group=groups)
-    frame = pd.DataFrame({"em": np.asarray(wrong), "group": groups, "response": groups})
+    frame = pd.DataFrame({NAME: np.asarray(wrong), "group": groups, "response": groups})
     cell = write_scores(store, "small", task, frame)
     skipped = tuple(Skipped(doc_id=1000 + index, reason=reason) for index, reason in enumerate(HOSTILE))
     store.write_cell(cell.model_copy(update={"skipped": skipped}), store.items(cell))
@@ -146,7 +146,7 @@ def test_no_field_of_a_table_is_a_formula(folder: Path, name: str) -> None:
 def test_the_metadata_of_a_model_card_are_read_as_they_were_meant(folder: Path) -> None:
     results = ModelCard.load(folder / "model-cards" / "small.md").data.eval_results
     assert results is not None
-    assert [result.dataset_name for result in results] == [NAME]
+    assert [result.metric_type for result in results] == [NAME]
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")

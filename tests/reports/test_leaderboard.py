@@ -353,8 +353,8 @@ def test_another_sites_page_is_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_foreign_names_are_text_everywhere(tmp_path: Path) -> None:
-    store = folder(tmp_path / "r", {"dense": {"facts": right(30)}, HOSTILE: {"facts": right(20)}})
-    for name, model in (("dense", "=HYPERLINK(1)"), (HOSTILE, "</script><b>")):
+    store = folder(tmp_path / "r", {"dense": {"facts": right(30)}, "small": {"facts": right(20)}})
+    for name, model in (("dense", "=HYPERLINK(1)"), ("small", f"</script><b>{HOSTILE}")):
         record = store.checkpoint(name)
         assert record
         renamed = record.checkpoint.model_copy(update={"model": model})

@@ -178,7 +178,8 @@ def test_what_the_checks_of_the_prompts_found_is_shown_once_for_all_checkpoints(
 
 
 def test_hostile_names_are_text(tmp_path: Path) -> None:
-    store = write_pair(tmp_path / "r", [1, 0, 1], [0, 1, 1], binary_task("a|b<script>x</script>`c`"))
+    name = "a|b<script>x</script>`c`"
+    store = write_pair(tmp_path / "r", [1, 0, 1], [0, 1, 1], binary_task(metric=name, metrics=(name,)))
     page = page_of(store, tmp_path)
     assert "<script>" not in page
     for rows in tables(page):
