@@ -14,7 +14,9 @@ _HUB = re.compile(
 )
 
 
-def parse_model(text: str, at: str, *, revision: str | None = None, folder: Path | None = None) -> ModelReference:
+def parse_model(
+    text: str, at: str, *, revision: str | None = None, folder: Path | None = None
+) -> ModelReference:
     """Return the reference to a model: a folder or .gguf file that exists here, else a pinned hub id.
 
     Args:
@@ -54,7 +56,9 @@ def parse_folder(text: str, at: str, *, folder: Path | None = None) -> ModelRefe
     """Return the reference to a folder with a tokenizer or an adapter; as `parse_model`, without files."""
     reference = parse_model(text, at, folder=folder)
     if reference.file is not None or (reference.path is not None and not Path(reference.path).is_dir()):
-        raise InputError(f"{at}: {reference.name} is not a folder. Give one, or a hub id as owner/name@<sha>.")
+        raise InputError(
+            f"{at}: {reference.name} is not a folder. Give one, or a hub id as owner/name@<sha>."
+        )
     return reference
 
 

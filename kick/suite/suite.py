@@ -62,9 +62,7 @@ class Suite(BaseModel):
         return cls.from_keys(data, where=str(path), folder=path.parent)
 
     @classmethod
-    def from_keys(
-        cls, data: Mapping[str, Any], *, where: str, folder: Path, strict: bool = True
-    ) -> "Suite":
+    def from_keys(cls, data: Mapping[str, Any], *, where: str, folder: Path, strict: bool = True) -> "Suite":
         """Validate the keys of a suite.
 
         Args:
@@ -269,7 +267,9 @@ def _listed(entry: CheckpointKeys, at: str, folder: Path) -> Checkpoint:
     except InputError as error:
         raise InputError(f"{at}.{'recipe' if entry.recipe else 'declared'}: {error}") from None
     if entry.recipe is not None and entry.declared is not None:
-        raise InputError(f"{at}.declared: kick makes this checkpoint by its `recipe`. Remove one of the two keys.")
+        raise InputError(
+            f"{at}.declared: kick makes this checkpoint by its `recipe`. Remove one of the two keys."
+        )
     return Checkpoint(
         id=entry.id,
         model=model.name,

@@ -94,6 +94,8 @@ class Declared(Record):
     sparsity: float | None = None  # 0..1
     pattern: str | None = None  # "N:M"
     partly: bool = False  # it names Linears that are left out
+    # Other steps came after it.
+    followed: bool = False
 
 
 class Speed(Record):
