@@ -1,7 +1,20 @@
-"""Compressed checkpoints from dense ones: recipes are checked (`validate`), named (`recipe_key`) and made."""
+"""Compressed checkpoints from dense ones: recipes are named (`recipe_key`), made, and held against what was measured."""
 
+from kick.compression.agreement import check_agreement
 from kick.compression.calibration import Samples, read_samples
-from kick.compression.methods import recipe_key, validate
-from kick.compression.recipes import Made, make, read_made
+from kick.compression.keys import recipe_key, step_keys
+from kick.compression.recipes import Made, make, read_made, read_provenance
+from kick.types.methods import validate
 
-__all__ = ["Made", "Samples", "make", "read_made", "read_samples", "recipe_key", "validate"]
+__all__ = [
+    "Made",
+    "Samples",
+    "check_agreement",
+    "make",
+    "read_made",
+    "read_provenance",
+    "read_samples",
+    "recipe_key",
+    "step_keys",
+    "validate",
+]

@@ -1,4 +1,4 @@
-"""A recipe and a dense checkpoint folder -> a compressed one, with a `kick.json` that says how.
+"""A step of a recipe and a checkpoint folder -> a compressed one, with a `kick.json` that says how.
 
 What is written is dense-shaped safetensors of the source's dtypes, which any loader reads; quantized weights
 are simulated (rounded to their levels and stored as the source stores them), and low-rank ones multiplied out. Only
@@ -8,6 +8,7 @@ SmoothQuant, which quantizes activations, writes a format of its own: see `llmco
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,15 +28,18 @@ from kick.checkpoints.folder import (
     stores_transposed,
     weight_files,
 )
+from kick.checkpoints.gguf import read_converted
 from kick.compression.calibration import Samples
 from kick.compression.folders import copy_others, copy_shards, overwrite, scratch_for
+from kick.compression.keys import recipe_key
 from kick.compression.layers import drop_layers
 from kick.compression.llmcompressor import VERSIONS, calibrate, check_extra
-from kick.compression.methods import recipe_key, validate
 from kick.errors import InputError
 from kick.files import sync
 from kick.progress import Reporter
-from kick.types import Recipe, Record
+from kick.types import Recipe, Record, Step
+from kick.types.methods import validate
+from kick.types.recipes import chain
 
 
 class How(Record):
@@ -51,11 +55,17 @@ class How(Record):
 class Made(Record):
     """`kick.json`: how a folder was made, and what was written."""
 
+    # Every step from the dense checkpoint.
     recipe: Recipe
-    source: str  # fingerprint of the folder that it was made from
-    key: str  # recipe_key(recipe, source, samples)
-    fingerprint: str  # of the folder as written
-    kick: str  # version
+    # The fingerprint of the dense checkpoint that the first step started from.
+    source: str
+    # recipe_key(recipe, source, ...): equal for folders that were made alike.
+    key: str
+    # The fingerprint of the folder as written.
+    fingerprint: str
+    # The version of kick.
+    kick: str
+    # What the last step did.
     how: How = How()
     versions: dict[str, str] = Field(default_factory=dict)  # of the libraries that computed it
     seconds: float | None = None
@@ -70,7 +80,10 @@ def make(
     samples: Samples | None = None,
     reporter: Reporter | None = None,
 ) -> None:
-    """Write the folder `out`: `source` with a recipe applied to the Linears of its decoder blocks, or without layers.
+    """Write the folder `out`: `source` with the last step of a recipe applied to its decoder blocks.
+
+    A step is applied to the Linears, or drops layers. The steps before it are those that `source` was made by: its
+    `kick.json` tells them, and `out` tells the whole chain.
 
     Except for dropped layers the shards keep their names, keys, dtypes, shapes and metadata; config and tokenizer
     files are copied; `kick.json` (a `Made`) says how it was made. `out` appears whole or not at all. Without data,
@@ -78,18 +91,19 @@ def make(
     holds the whole model in float32.
 
     Args:
-        recipe: what to do.
-        source: the folder of a dense checkpoint.
+        recipe: the step to take; with steps before it, they have to be those of `source`.
+        source: the folder of a dense checkpoint, or of one that kick made from it.
         out: the folder to write; it must not exist.
-        samples: of a calibrated method: what `read_samples` gives for the recipe's calibration set.
-        reporter: where the progress of a calibrated method goes (default: stderr).
+        samples: for a calibrated method: the result of `read_samples` for the recipe's calibration set.
+        reporter: the receiver of a calibrated method's progress (default: stderr).
 
     Raises:
-        InputError: the recipe is invalid or does not fit a Linear, the source is no dense checkpoint, `out`
-            exists, another process is making it, or llm-compressor is needed and missing.
+        InputError: the recipe is invalid or does not fit a Linear, the source is not a dense checkpoint or was made
+            by other steps, `out` exists, another process is making it, or llm-compressor is needed and missing.
     """
     validate(recipe)
     started = time.monotonic()
+    origin = _origin(recipe, source)
     if recipe.calibration is not None:
         check_extra(recipe.method)
     linears, transposed = _linears_to_compress(recipe, source)
@@ -103,28 +117,61 @@ def make(
             how = How(settings=settings, samples=samples.sha256)
         else:
             how = _each_linear(recipe, source, scratch, linears, transposed)
-        _finish(recipe, source, scratch, how, started)
+        _finish(recipe, source, scratch, how, started, origin)
 
 
 def read_made(folder: Path) -> Made:
-    """The `kick.json` of a folder that `make` wrote, if the folder is still what was written.
+    """Return the `kick.json` of a folder that `make` wrote, if the folder is still what was written.
 
     Reads every weight once.
 
     Raises:
         InputError: there is no kick.json, or a file has changed since.
     """
+    made = read_provenance(folder)
+    if made is None:
+        raise InputError(f"{folder / 'kick.json'} is missing: kick did not make this folder. Make it again.")
+    if fingerprint(folder) != made.fingerprint:
+        raise InputError(f"{folder} is not what kick wrote there: a file has changed since. Make it again.")
+    return made
+
+
+def read_provenance(folder: Path) -> Made | None:
+    """Return the `kick.json` of a folder as it is, or None if it has none or is a converted GGUF file.
+
+    Its `fingerprint` tells whether the weights are still those that kick wrote.
+
+    Raises:
+        InputError: it is damaged.
+    """
     path = folder / "kick.json"
+    if not path.is_file() or read_converted(folder) is not None:
+        return None
     try:
-        made = Made.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: kick did not make this folder. Make it again.") from None
-    except ValidationError:
+        return Made.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError):
         raise InputError(
             f"{path} is damaged, or of another version of kick. Make the folder again."
         ) from None
-    if fingerprint(folder) != made.fingerprint:
-        raise InputError(f"{folder} is not what kick wrote there: a file has changed since. Make it again.")
+
+
+def same_steps(one: Sequence[Step], other: Sequence[Step]) -> bool:
+    """Return whether two chains are of the same methods and rates; calibration sets are told apart by their key."""
+    bare = [[step.model_copy(update={"calibration": None}) for step in steps] for steps in (one, other)]
+    return bare[0] == bare[1]
+
+
+def _origin(recipe: Recipe, source: Path) -> Made | None:
+    """Return how the source itself was made, after checking that it is by the steps before the last one."""
+    made = read_provenance(source)
+    if made is not None and made.fingerprint != fingerprint(source):
+        made = None
+    steps = made.recipe.steps if made else ()
+    if recipe.before and not same_steps(recipe.before, steps):
+        wanted, given = (", ".join(step.method for step in each) or "none" for each in (recipe.before, steps))
+        raise InputError(
+            f"{source}: the recipe continues other steps ({wanted}) than kick.json tells of this folder ({given})."
+        )
     return made
 
 
@@ -194,15 +241,18 @@ def _as_factors(source: Path, linears: list[StoredTensor], ranks: dict[str, int]
     return stored + sum(ranks[linear.name] * sum(linear.shape) - linear.numel for linear in linears)
 
 
-def _finish(recipe: Recipe, source: Path, scratch: Path, how: How, started: float) -> None:
-    """Copy what is no weight, write kick.json, and sync every file."""
+def _finish(
+    recipe: Recipe, source: Path, scratch: Path, how: How, started: float, origin: Made | None
+) -> None:
+    """Copy the files that are not weights, write kick.json, and sync every file."""
     copy_others(source, scratch)
     libraries = ("torch", "transformers", "safetensors", *(VERSIONS if recipe.calibration else ()))
-    source_fingerprint = fingerprint(source)
+    step = recipe.steps[-1]
+    start = origin.key if origin else fingerprint(source)
     made = Made(
-        recipe=recipe,
-        source=source_fingerprint,
-        key=recipe_key(recipe, source_fingerprint, how.samples),
+        recipe=origin.recipe.then(step) if origin else recipe,
+        source=origin.source if origin else start,
+        key=recipe_key(chain((step,)), start, how.samples),
         fingerprint=fingerprint(scratch),
         kick=version("llm-kick"),
         how=how,

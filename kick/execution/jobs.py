@@ -1,104 +1,159 @@
-"""What a run consists of: a room that its jobs share, the sources of checkpoints, orders for them, and planned jobs."""
+"""The parts of a run: a context that its jobs share, the sources of checkpoints, orders for them, and planned jobs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kick.checkpoints import (
+    converted,
+    fingerprint_as_loaded,
+    read_config,
+    resolve,
+    resolve_adapter,
+    resolve_tokenizer,
+)
+from kick.compression import Samples, step_keys
+from kick.errors import InputError
+from kick.execution.provenance import read_steps
+from kick.harness.bench import Bench, TaskPlan
 from kick.progress import Reporter
 from kick.store import Store, cell_key
 from kick.suite import Suite
-from kick.types import BatchSize, Calibration, CellIdentity, Checkpoint, Tier
+from kick.suite.model_refs import parse_folder, parse_model
+from kick.types import (
+    BatchSize,
+    Calibration,
+    CellIdentity,
+    Checkpoint,
+    LoadingOptions,
+    Recipe,
+    Step,
+    Tier,
+)
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-    from kick.compression import Samples
-    from kick.harness.bench import Bench, TaskPlan
-
-KEPT = "kept"  # the divergence of a reference's cell: its states are kept
+# The divergence of a reference's cell: its states are kept.
+KEPT = "kept"
 
 
 @dataclass(frozen=True)
-class Room:
+class RunContext:
     """What the jobs of a run share."""
 
     suite: Suite
-    bench: "Bench"
+    bench: Bench
     store: Store
-    cache: Path  # made checkpoints are kept below it
+    # Made checkpoints are kept below it.
+    cache: Path
     device: str
     reporter: Reporter
-    hashed: Callable[[Path], str]  # the fingerprint of a folder
-    sampled: "Callable[[Calibration, Path], Samples]"  # the calibration set of a folder's tokenizer
-    keep: int | None  # bytes of made checkpoints to keep; None: all
+    # The fingerprint of a folder.
+    fingerprint: Callable[[Path], str]
+    # The calibration set of a folder's tokenizer.
+    read_samples: Callable[[Calibration, Path], Samples]
+    # Bytes of made checkpoints to keep; None: all.
+    keep: int | None
 
     @property
-    def made(self) -> Path:
+    def checkpoints(self) -> Path:
         """The folder of made checkpoints."""
         return self.cache / "checkpoints"
 
     def source(self, checkpoint: Checkpoint) -> "Source":
-        """What the files of a checkpoint say of it: no model is loaded and none is made."""
-        from kick.checkpoints import (
-            changes_on_loading,
-            converted,
-            fingerprint_as_loaded,
-            read_config,
-            resolve,
-            resolve_adapter,
-            resolve_tokenizer,
-        )
-        from kick.compression import recipe_key
+        """Return what the files of a checkpoint say about it: no model is loaded and none is made.
 
-        origin = resolve(checkpoint)
-        tokenizer = resolve_tokenizer(checkpoint, origin)
+        Raises:
+            InputError: its files, tokenizer or adapter are missing or damaged; the message names the checkpoint.
+        """
+        try:
+            return self._source(checkpoint)
+        except InputError as error:
+            if str(error).startswith("checkpoint '"):
+                raise
+            raise InputError(f"checkpoint '{checkpoint.id}': {error}") from None
+
+    def _source(self, checkpoint: Checkpoint) -> "Source":
+        model = parse_model(checkpoint.model, "model", revision=checkpoint.revision)
+        origin = resolve(model, trust_remote_code=checkpoint.trust_remote_code)
+        words = parse_folder(checkpoint.tokenizer, "tokenizer") if checkpoint.tokenizer else None
+        tokenizer = resolve_tokenizer(words, origin)
         folder = origin if origin.is_dir() else converted(origin, checkpoint.dtype, self.cache)
-        weights = self.hashed(origin)
-        made = weights
+        weights = self.fingerprint(origin)
+        steps = read_steps(origin, weights, self.reporter.say)
+        keys: tuple[str, ...] = ()
+        made = steps.made.recipe if steps.made else None
         if recipe := checkpoint.recipe:
-            drawn = self.sampled(recipe.calibration, folder).sha256 if recipe.calibration else None
-            made = recipe_key(recipe, weights, drawn)
-        adapter = resolve_adapter(checkpoint)
-        changes = changes_on_loading(
-            adapter=adapter,
-            quantizer=checkpoint.quantizer,
-            loader=checkpoint.loader,
-            kv_bits=checkpoint.kv_bits,
+            calibrations = [step.calibration for step in recipe.steps]
+            samples = [self.read_samples(each, folder).sha256 if each else None for each in calibrations]
+            keys = step_keys(recipe, steps.made.key if steps.made else weights, samples)
+            made = recipe if made is None else made.then(*recipe.steps)
+        options = checkpoint.options
+        if options.adapter is not None:
+            adapter = resolve_adapter(parse_folder(options.adapter, "adapter"))
+            options = options.model_copy(update={"adapter": str(adapter)})
+        return Source(
+            checkpoint=checkpoint,
+            origin=origin,
+            folder=folder,
+            origin_fingerprint=weights,
+            tokenizer=tokenizer,
+            keys=keys,
+            fingerprint=fingerprint_as_loaded(keys[-1] if keys else weights, options),
+            options=options,
+            made=made,
+            stated=None if made else steps.stated,
+            config=read_config(folder, trust_remote_code=checkpoint.trust_remote_code),
         )
-        loaded = fingerprint_as_loaded(made, changes)
-        config = read_config(folder, trust_remote_code=checkpoint.trust_remote_code)
-        return Source(checkpoint, origin, folder, weights, tokenizer, made, loaded, adapter, config)
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a checkpoint's files say of it, before anything is loaded."""
+    """What a checkpoint's files say about it, before anything is loaded."""
 
     checkpoint: Checkpoint
-    origin: Path  # what the suite names: a folder, or a GGUF file
-    folder: Path  # of its weights, or of those that it is made from: the origin, or what a GGUF file is converted to
-    folder_fingerprint: str  # of the origin
-    tokenizer: Path  # the folder of its tokenizer
-    made: str  # the fingerprint of the weights, after its recipe
-    fingerprint: str  # of the model as it is loaded
-    adapter: Path | None
+    # The folder or GGUF file that the suite names.
+    origin: Path
+    # The folder of the weights, or of those that the recipe starts from: the origin, or a converted GGUF file.
+    folder: Path
+    origin_fingerprint: str
+    # The folder of its tokenizer.
+    tokenizer: Path
+    # The key of the weights after each step of the suite's recipe; empty if there is none.
+    keys: tuple[str, ...]
+    # The fingerprint of the model as it is loaded.
+    fingerprint: str
+    # The adapter is a local folder.
+    options: LoadingOptions
+    # Every step that kick took, those that the origin's kick.json tells first.
+    made: Recipe | None
+    # What the origin's files say about its compression, if kick did not make it.
+    stated: Step | None
     config: "PretrainedConfig"
 
     @property
+    def step(self) -> Step | None:
+        """The last step of compression; None: unknown."""
+        return self.made or self.checkpoint.declared or self.stated
+
+    @property
     def dtype(self) -> str:
-        stated = self.checkpoint.dtype
-        return stated if stated != "auto" else str(self.config.dtype).removeprefix("torch.")
+        """The dtype to compute in: as the suite says, or as the config states."""
+        dtype = self.checkpoint.dtype
+        return dtype if dtype != "auto" else str(self.config.dtype).removeprefix("torch.")
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is asked of one checkpoint."""
+    """One checkpoint and the tasks to score it on."""
 
     checkpoint: Checkpoint
     tasks: tuple[str, ...]
     batch: BatchSize
-    unlike: BatchSize | None = None  # of a noise floor: the batches that its own must differ from
+    # For a noise floor: the batches that its own must differ from.
+    unlike: BatchSize | None = None
 
 
 @dataclass(frozen=True)
@@ -109,23 +164,27 @@ class Job:
     batch: BatchSize
     tier: Tier
     tokenizer_fingerprint: str
-    plans: Mapping[str, "TaskPlan"]
+    plans: Mapping[str, TaskPlan]
     identities: Mapping[str, CellIdentity]
-    not_diverged: Mapping[str, str]  # task -> why no divergence from the reference is measured
+    # Task -> the reason why no divergence from the reference is measured.
+    not_diverged: Mapping[str, str]
 
     @property
     def checkpoint(self) -> Checkpoint:
+        """The checkpoint, as the suite has it."""
         return self.source.checkpoint
 
     @property
     def keys(self) -> dict[str, str]:
+        """The key of each task's cell."""
         return {task: cell_key(identity) for task, identity in self.identities.items()}
 
     def missing(self, store: Store) -> list[str]:
+        """Return the tasks whose cells the store does not hold."""
         return [task for task, key in self.keys.items() if not store.has(self.checkpoint.id, task, key)]
 
     def without_states(self, store: Store) -> list[str]:
-        """Of a reference: tasks whose states, which candidates' divergence is measured by, are not there (any more)."""
+        """Return a reference's tasks whose states, from which divergence is measured, are not there (any more)."""
         return [
             task
             for task, key in self.keys.items()

@@ -1,43 +1,70 @@
 """A suite becomes cells: plan them, execute those that are missing, store each one whole.
 
-Every checkpoint is an independent job over a results folder that may be shared, so that who executes a job can change
-without changing what it does.
+Every checkpoint is an independent job over a results folder that may be shared, so another executor can take the jobs
+without a change to what they do.
 """
 
+import contextlib
 import functools
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+import torch
 
+from kick.checkpoints import (
+    Loaded,
+    as_loaded,
+    describe,
+    fingerprint,
+    load,
+    read_tokenizer,
+    resolve,
+    resolve_tokenizer,
+    tokenizer_fingerprint,
+)
+from kick.checkpoints.cost import measure_cost
+from kick.compression import check_agreement, read_samples
+from kick.engines.torch.tiers import choose_tier
 from kick.errors import InputError
-from kick.execution.checkpoint_cache import materialise, say_kept, shrink_cache
-from kick.execution.jobs import KEPT, Job, Order, Room, Source
+from kick.execution.checkpoint_cache import checkpoint_folder, report_cache, shrink_cache
+from kick.execution.jobs import KEPT, Job, Order, RunContext, Source
+from kick.harness.bench import Bench, KeptStates
 from kick.progress import Reporter
 from kick.store import Journal, Store, noise_id, tier_key
 from kick.suite import Suite
 from kick.suite.catalog import read_catalog
-from kick.types import BatchSize, Cell, CellIdentity, Checkpoint, CheckpointRecord, Tier
+from kick.suite.model_refs import parse_folder, parse_model
+from kick.types import (
+    Axis,
+    BatchSize,
+    Cell,
+    CellIdentity,
+    Checkpoint,
+    CheckpointRecord,
+    Description,
+    Tier,
+    TierChoice,
+)
 
-if TYPE_CHECKING:
-    from kick.checkpoints import Loaded
-    from kick.harness.bench import KeptStates
-
-GENERATED_ROWS = 16  # completions that are decoded together
-NOISE_DIVISOR = 4  # the noise floor's batches are smaller by this
+# Completions that are decoded together.
+GENERATED_ROWS = 16
+# The noise floor's batches are smaller by this.
+NOISE_DIVISOR = 4
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a run did."""
+    """The results folder of a run, and the number of cells that it scored and found."""
 
     store: Store
-    scored: int  # cells scored now
-    reused: int  # cells that were there already
+    # Cells that were scored now.
+    scored: int
+    # Cells that were there already.
+    reused: int
 
 
 def run(
@@ -78,37 +105,42 @@ def run(
     orders = [order for checkpoint in checkpoints for order in _orders(checkpoint, suite, names, batch)]
     reporter.say(f"{suite.name}: {len(checkpoints)} checkpoints x {len(names)} tasks into {results}")
     reporter.say("loading data")
-    from kick.checkpoints import fingerprint, resolve, resolve_tokenizer
-    from kick.compression import read_samples
-    from kick.harness.bench import Bench
-
     catalog = read_catalog([Path(folder) for folder in suite.include_path])
-    reference = suite.checkpoint(suite.reference)
-    words = resolve_tokenizer(reference, resolve(reference))
-    bench = Bench.load(suite, names, catalog, data_root, words)
+    bench = Bench.load(suite, names, catalog, data_root, _reference_tokenizer(suite))
     store = Store.create(results, suite.dump())
-    room = Room(
-        suite,
-        bench,
-        store,
-        cache or _default_cache(),
-        _device(device),
-        reporter,
-        functools.cache(fingerprint),
-        functools.cache(functools.partial(read_samples, data_root=data_root)),
-        keep,
+    context = RunContext(
+        suite=suite,
+        bench=bench,
+        store=store,
+        cache=cache or _default_cache(),
+        device=_device(device),
+        reporter=reporter,
+        fingerprint=functools.cache(fingerprint),
+        read_samples=functools.cache(functools.partial(read_samples, data_root=data_root)),
+        keep=keep,
     )
-    jobs = _plan_jobs(orders, _tier(room), room)
+    jobs = _plan_jobs(orders, _tier(context), context)
     for job in jobs:
-        with store.lock(job.checkpoint.id):
-            _record(store, job)
-    return _execute_all(jobs, room)
+        with contextlib.suppress(_Locked), _held(job, store):
+            _record(context, job)
+    return _execute_all(jobs, context)
+
+
+def _reference_tokenizer(suite: Suite) -> Path:
+    reference = suite.checkpoint(suite.reference)
+    try:
+        model = parse_model(reference.model, "model", revision=reference.revision)
+        tokenizer = parse_folder(reference.tokenizer, "tokenizer") if reference.tokenizer else None
+        return resolve_tokenizer(tokenizer, resolve(model, trust_remote_code=reference.trust_remote_code))
+    except InputError as error:
+        raise InputError(f"checkpoint '{reference.id}': {error}") from None
 
 
 def _orders(checkpoint: Checkpoint, suite: Suite, names: Sequence[str], batch: BatchSize) -> list[Order]:
-    """A checkpoint's order; for the reference also its noise floor: the same again in batches of another size."""
+    """Return a checkpoint's order, and for the reference also its noise floor: the same in batches of another size."""
     orders = [Order(checkpoint, tuple(names), batch)]
-    again = tuple(name for name in names if name in suite.tasks)  # windows of perplexity go one by one
+    # Windows of perplexity go one by one.
+    again = tuple(name for name in names if name in suite.tasks)
     if suite.noise_floor and checkpoint.id == suite.reference and again:
         noise = checkpoint.model_copy(update={"id": noise_id(checkpoint.id)})
         smaller = BatchSize(tokens=max(1, batch.tokens // NOISE_DIVISOR), rows=batch.rows // NOISE_DIVISOR)
@@ -116,61 +148,89 @@ def _orders(checkpoint: Checkpoint, suite: Suite, names: Sequence[str], batch: B
     return orders
 
 
-def _tier(room: Room) -> Tier:
-    """How all checkpoints are scored: as the suite says, or by what a self-test of its reference finds, once."""
-    if room.suite.tier != "auto":
-        return room.suite.tier
-    source = room.source(room.suite.checkpoint(room.suite.reference))
-    key = tier_key(source.fingerprint, source.dtype, room.device, _versions())
-    choice = room.store.tier(key)
+def _tier(context: RunContext) -> Tier:
+    """Return how all checkpoints are scored: as the suite says, or as a self-test of its reference finds, once."""
+    if context.suite.tier != "auto":
+        return context.suite.tier
+    source = context.source(context.suite.checkpoint(context.suite.reference))
+    key = tier_key(source.fingerprint, source.dtype, context.device, _versions())
+    choice = _stored_tier(key, context)
     if choice is None:
-        from kick.engines.torch.tiers import choose_tier
-
-        choice = choose_tier(_load(source, materialise(source, room), room))
-        room.store.write_tier(key, choice)
+        with checkpoint_folder(source, context) as folder:
+            choice = choose_tier(_load(source, folder, context))
+        context.store.write_tier(key, choice)
     for tier, reason in choice.refused.items():
-        room.reporter.say(f"not scored by the tier '{tier}': {reason}")
+        context.reporter.say(f"not scored by the tier '{tier}': {reason}")
     return choice.tier
 
 
-def _plan_jobs(orders: Sequence[Order], tier: Tier, room: Room) -> list[Job]:
-    """Plan everything before anything is scored, so that what cannot work is known at once."""
+def _stored_tier(key: str, context: RunContext) -> TierChoice | None:
+    try:
+        return context.store.tier(key)
+    except InputError as error:
+        context.reporter.say(f"{error} The self-test is taken again.")
+        return None
+
+
+def _plan_jobs(orders: Sequence[Order], tier: Tier, context: RunContext) -> list[Job]:
+    """Plan everything before anything is scored, so whatever cannot work is known at once."""
     jobs = []
-    with room.reporter.stage("reading checkpoints and planning", len(orders)) as progress:
-        reference = plan_job(_reference_order(orders, room), tier, room) if room.suite.divergence else None
+    with context.reporter.stage("reading checkpoints and planning", len(orders)) as progress:
+        reference = (
+            plan_job(_reference_order(orders, context), tier, context) if context.suite.divergence else None
+        )
         for order in orders:
-            jobs.append(plan_job(order, tier, room, reference))
+            jobs.append(plan_job(order, tier, context, reference))
             progress(1)
-    return sorted(jobs, key=lambda job: job.checkpoint.id != room.suite.reference)
+    _check_series(jobs)
+    return sorted(jobs, key=lambda job: job.checkpoint.id != context.suite.reference)
 
 
-def _reference_order(orders: Sequence[Order], room: Room) -> Order:
-    """What the reference is asked for, so that divergence from it can be measured."""
-    reference = room.suite.checkpoint(room.suite.reference)
+def _check_series(jobs: Sequence[Job]) -> None:
+    """Refuse a point of a series whose rate is unknown, or of another kind than that of the other points."""
+    axes: dict[str, Axis] = {}
+    for job in jobs:
+        checkpoint, step = job.checkpoint, job.source.step
+        if checkpoint.series is None:
+            continue
+        if step is None:
+            raise InputError(
+                f"checkpoint '{checkpoint.id}' is in the series '{checkpoint.series}', and none of its files tells its "
+                "rate. Add it to the checkpoint, as in `declared: {method: wanda, sparsity: 0.5}`, or remove `series`."
+            )
+        axis = axes.setdefault(checkpoint.series, step.axis)
+        if axis != step.axis:
+            raise InputError(
+                f"checkpoint '{checkpoint.id}' is in the series '{checkpoint.series}', whose other points are at rates "
+                f"of {axis}, but it is made by {step.method}, at a rate of {step.axis}. Give it another `series`."
+            )
+
+
+def _reference_order(orders: Sequence[Order], context: RunContext) -> Order:
+    """Return the reference's order for all tasks: divergence is measured from it."""
+    reference = context.suite.checkpoint(context.suite.reference)
     tasks = {task for order in orders for task in order.tasks}
     return Order(reference, tuple(tasks), next(order.batch for order in orders if order.unlike is None))
 
 
-def plan_job(order: Order, tier: Tier, room: Room, reference: Job | None = None) -> Job:
-    """Plans and keys of a checkpoint's cells, from its files alone.
+def plan_job(order: Order, tier: Tier, context: RunContext, reference: Job | None = None) -> Job:
+    """Return the plans and keys of a checkpoint's cells, from its files alone.
 
     Args:
-        order: the checkpoint and what is asked of it.
+        order: the checkpoint and its tasks.
         tier: how all checkpoints of the suite are scored.
-        room: what the jobs of a run share.
-        reference: where divergence is measured: the job of the checkpoint that it is measured from.
+        context: what the jobs of a run share.
+        reference: the job of the checkpoint that divergence is measured from; None: divergence is not measured.
     """
-    from kick.checkpoints import read_tokenizer, tokenizer_fingerprint
-
-    source = room.source(order.checkpoint)
+    source = context.source(order.checkpoint)
     words = tokenizer_fingerprint(source.tokenizer)
-    plans = room.bench.plans(
+    plans = context.bench.plans(
         words,
         source.config,
         lambda: read_tokenizer(source.tokenizer, order.checkpoint.trust_remote_code),
-        room.suite,
+        context.suite,
     )
-    asked = {
+    wanted = {
         name: plan
         for name, plan in plans.items()
         if name in order.tasks and not (order.unlike and plan.batched_alike(order.batch, order.unlike, tier))
@@ -182,25 +242,25 @@ def plan_job(order: Order, tier: Tier, room: Room, reference: Job | None = None)
             task=name,
             plan=plan.info,
             dtype=source.dtype,
-            device=room.device,
+            device=context.device,
             tier=f"{tier}/{order.batch.tokens}x{order.batch.rows}",
             versions=_versions(),
         )
-        for name, plan in asked.items()
+        for name, plan in wanted.items()
     }
-    job = Job(source, order.batch, tier, words, asked, identities, {})
-    return _with_divergence(job, reference, room) if room.suite.divergence else job
+    job = Job(source, order.batch, tier, words, wanted, identities, {})
+    return _with_divergence(job, reference, context) if context.suite.divergence else job
 
 
-def _with_divergence(job: Job, reference: Job | None, room: Room) -> Job:
-    """The same job with what its divergence is measured from, or why it is not."""
+def _with_divergence(job: Job, reference: Job | None, context: RunContext) -> Job:
+    """Return the same job with the origin of its divergence, or the reason why it is not measured."""
     reasons: dict[str, str] = {}
     identities = {}
     for task, identity in job.identities.items():
         origin = KEPT
         if not job.plans[task].has_tokens:
             reasons[task] = "the text is not cut into windows, but scored page by page"
-        elif job.checkpoint.id != room.suite.reference:
+        elif job.checkpoint.id != context.suite.reference:
             assert reference is not None
             theirs = reference.identities.get(task)
             origin = reference.keys.get(task, "")
@@ -218,68 +278,74 @@ def _versions() -> dict[str, str]:
     return {name: version(name) for name in ("llm-kick", "lm_eval", "transformers", "torch")}
 
 
-def _execute_all(jobs: Sequence[Job], room: Room) -> RunSummary:
-    """Execute job after job; one that fails does not keep the others from being scored."""
+def _execute_all(jobs: Sequence[Job], context: RunContext) -> RunSummary:
+    """Execute job after job; one that fails, or that another run holds, does not keep the others from being scored."""
     total = sum(len(job.keys) for job in jobs)
     scored = done = 0
-    failed: list[str] = []
+    failures: list[str] = []
     needed = {
-        task for job in jobs if job.checkpoint.id != room.suite.reference for task in job.missing(room.store)
+        task
+        for job in jobs
+        if job.checkpoint.id != context.suite.reference
+        for task in job.missing(context.store)
     }
     for position, job in enumerate(jobs, start=1):
-        with room.store.lock(job.checkpoint.id):
-            missing = job.missing(room.store)
-            missing += [task for task in job.without_states(room.store) if task in needed - set(missing)]
-            try:
-                execute(job, missing, room, before=done + len(job.keys) - len(missing), total=total)
+        try:
+            with _held(job, context.store):
+                _record(context, job)
+                missing = job.missing(context.store)
+                missing += [
+                    task for task in job.without_states(context.store) if task in needed - set(missing)
+                ]
+                execute(job, missing, context, before=done + len(job.keys) - len(missing), total=total)
                 scored += len(missing)
-            except InputError as error:
-                room.reporter.say(f"{job.checkpoint.id} failed: {error}")
-                failed.append(f"{job.checkpoint.id}: {error}")
+        except (InputError, _Locked) as error:
+            context.reporter.say(f"{job.checkpoint.id} failed: {error}")
+            failures.append(f"{job.checkpoint.id}: {error}")
         done += len(job.keys)
-        shrink_cache(jobs[position:], room)
-    say_kept(room)
-    if failed:
-        raise InputError("not scored: " + "; ".join(failed))
-    return RunSummary(room.store, scored, total - scored)
+        shrink_cache(jobs[position:], context)
+    report_cache(context)
+    if failures:
+        raise InputError("not scored: " + "; ".join(failures))
+    return RunSummary(context.store, scored, total - scored)
 
 
-def execute(job: Job, missing: Sequence[str], room: Room, *, before: int, total: int) -> None:
+class _Locked(Exception):
+    """Another run holds a checkpoint of the results folder."""
+
+
+@contextlib.contextmanager
+def _held(job: Job, store: Store) -> Iterator[None]:
+    """Hold a job's checkpoint against other runs.
+
+    Raises:
+        _Locked: another run holds it.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(store.lock(job.checkpoint.id))
+        except InputError as error:
+            raise _Locked(str(error)) from None
+        yield
+
+
+def execute(job: Job, missing: Sequence[str], context: RunContext, *, before: int, total: int) -> None:
     """Make, load, describe and score a checkpoint, as far as cells are missing."""
-    if not missing:
-        return
-    from kick.checkpoints import as_loaded, describe
-    from kick.checkpoints.cost import measure_cost
-
-    checkpoint = job.checkpoint
-    folder = materialise(job.source, room)
-    record = room.store.checkpoint(checkpoint.id)
+    record = context.store.checkpoint(job.checkpoint.id)
     assert record is not None
-    weights = folder if checkpoint.recipe else job.source.origin
-    again = checkpoint.id == noise_id(room.suite.reference)
-    known = room.store.checkpoint(room.suite.reference) if again else record
-    loaded, cost = measure_cost(
-        lambda: _load(job.source, folder, room), folder, room.device, known.cost if known else None
-    )
-    description = describe(weights, checkpoint.recipe)
-    if checkpoint.quantizer is not None:
-        description = as_loaded(description, loaded.memory, loaded.linears, checkpoint.quantizer)
-    found = {
-        "description": description,
-        "loading": loaded.loading,
-        "simulated": loaded.simulated,
-        "cost": cost,
-    }
-    room.store.write_checkpoint(record.model_copy(update=found))
-    scorer = room.bench.scorer(loaded, job.batch, job.tier)
+    if not missing and record.description is not None:
+        return
+    checkpoint = job.checkpoint
+    loaded = _load_and_describe(job, record, context)
+    scorer = context.bench.scorer(loaded, job.batch, job.tier)
     for offset, task in enumerate(missing, start=1):
         key, plan = job.keys[task], job.plans[task]
         started = time.monotonic()
-        with room.reporter.stage(
+        with context.reporter.stage(
             f"[{before + offset}/{total}] {checkpoint.id} · {task}", plan.steps
         ) as progress:
-            journal = Journal(room.store.journal_path(checkpoint.id, key), key)
-            scored = scorer.score(plan, journal, progress, _states(job, task, room))
+            journal = Journal(context.store.journal_path(checkpoint.id, key), key)
+            scored = scorer.score(plan, journal, progress, _states(job, task, context))
         cell = Cell(
             checkpoint=checkpoint.id,
             task=plan.task,
@@ -295,53 +361,97 @@ def execute(job: Job, missing: Sequence[str], room: Room, *, before: int, total:
             divergence=scored.divergence,
             not_diverged=job.not_diverged.get(task),
         )
-        room.store.write_cell(cell, scored.items)
+        context.store.write_cell(cell, scored.items)
 
 
-def _states(job: Job, task: str, room: Room) -> "KeptStates | None":
-    """The reference's states that divergence is measured by, if it is."""
-    from kick.harness.bench import KeptStates
+def _load_and_describe(job: Job, record: CheckpointRecord, context: RunContext) -> Loaded:
+    """Load a checkpoint, which is made if need be, and add to its record what it is and what loading took."""
+    source, reference = job.source, context.suite.reference
+    again = job.checkpoint.id == noise_id(reference)
+    known = context.store.checkpoint(reference) if again else record
+    with checkpoint_folder(source, context) as folder:
+        loaded, cost = measure_cost(
+            lambda: _load(source, folder, context), folder, context.device, known.cost if known else None
+        )
+        description = _description(source, folder if source.keys else source.origin)
+    if source.options.quantizer is not None:
+        description = as_loaded(description, loaded.memory, loaded.linears, source.options.quantizer)
+    measured = {
+        "description": description,
+        "loading": loaded.loading,
+        "simulated": loaded.simulated,
+        "cost": cost,
+    }
+    context.store.write_checkpoint(record.model_copy(update=measured))
+    return loaded
 
+
+def _description(source: Source, weights: Path) -> Description:
+    """Measure the weights of a checkpoint, and hold those that kick made now against their recipe."""
+    steps = source.made.steps if source.made else (source.step,)
+    pattern = next((step for step in reversed(steps) if step and step.pattern), None)
+    description = describe(weights, pattern)
+    if source.keys and source.made is not None:
+        check_agreement(weights, source.made, description)
+    return description
+
+
+def _states(job: Job, task: str, context: RunContext) -> KeptStates | None:
+    """Return the reference's states that divergence is measured by, if it is measured."""
     origin = job.identities[task].divergence
     if origin is None:
         return None
     own = origin == KEPT
-    return KeptStates(room.store.states_path(job.keys[task] if own else origin), room.suite.reference, own)
+    path = context.store.states_path(job.keys[task] if own else origin)
+    return KeptStates(path, context.suite.reference, own)
 
 
-def _record(store: Store, job: Job) -> None:
+def _record(context: RunContext, job: Job) -> None:
     """Name the current cells of a checkpoint; what an earlier run measured of the same weights stays."""
-    old = store.checkpoint(job.checkpoint.id)
-    same = old is not None and old.fingerprint == job.source.fingerprint
-    store.write_checkpoint(
+    old = _earlier_record(context, job.checkpoint.id)
+    if old is not None and old.fingerprint != job.source.fingerprint:
+        old = None
+    context.store.write_checkpoint(
         CheckpointRecord(
             checkpoint=job.checkpoint,
             fingerprint=job.source.fingerprint,
             tokenizer_fingerprint=job.tokenizer_fingerprint,
-            source_fingerprint=job.source.folder_fingerprint if job.checkpoint.recipe else None,
-            loading=old.loading if old and same else (),
-            simulated=old.simulated if old and same else (),
-            description=old.description if old and same else None,
-            cost=old.cost if old and same else None,
-            cells={**(old.cells if old and same else {}), **job.keys},
+            source_fingerprint=job.source.origin_fingerprint if job.checkpoint.recipe else None,
+            made=job.source.made,
+            stated=job.source.stated,
+            loading=old.loading if old else (),
+            simulated=old.simulated if old else (),
+            description=old.description if old else None,
+            cost=old.cost if old else None,
+            cells={**(old.cells if old else {}), **job.keys},
         )
     )
 
 
-def _load(source: Source, folder: Path, room: Room) -> "Loaded":
-    from kick.checkpoints import load
+def _earlier_record(context: RunContext, checkpoint: str) -> CheckpointRecord | None:
+    """Return the record of an earlier run; a damaged one is moved aside, since its cells can be named again."""
+    try:
+        return context.store.checkpoint(checkpoint)
+    except InputError as error:
+        path = context.store.root / "checkpoints" / f"{checkpoint}.json"
+        aside = path.with_name(f"{path.name}.damaged")
+        path.replace(aside)
+        context.reporter.say(
+            f"{error} It is moved to {aside.name} and written anew; cells of tasks that are not scored now are named "
+            "in it again when they are."
+        )
+        return None
 
-    room.reporter.say(f"loading {source.checkpoint.id}")
+
+def _load(source: Source, folder: Path, context: RunContext) -> Loaded:
+    context.reporter.say(f"loading {source.checkpoint.id}")
     return load(
         folder,
+        source.options,
         dtype=source.dtype,
-        device=room.device,
+        device=context.device,
         trust_remote_code=source.checkpoint.trust_remote_code,
         tokenizer_folder=source.tokenizer,
-        adapter=source.adapter,
-        quantizer=source.checkpoint.quantizer,
-        loader=source.checkpoint.loader,
-        kv_bits=source.checkpoint.kv_bits,
     )
 
 
@@ -349,14 +459,12 @@ def _default_cache() -> Path:
     return Path(os.environ.get("KICK_CACHE") or Path("~/.cache/kick").expanduser())
 
 
-def _device(asked: str) -> str:
-    import torch
-
+def _device(name: str) -> str:
     available = torch.cuda.is_available()
-    if asked == "auto":
+    if name == "auto":
         return "cuda" if available else "cpu"
-    if asked == "cuda" and not available:
+    if name == "cuda" and not available:
         raise InputError(
             "--device cuda: torch sees no CUDA device. Use --device cpu, or install a CUDA build of torch."
         )
-    return asked
+    return name

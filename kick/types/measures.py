@@ -125,6 +125,8 @@ class Declared(Record):
     pattern: str | None = None
     # The file names Linears that are left as they were.
     partly: bool = False
+    # Other steps came after it.
+    followed: bool = False
 
 
 class Speed(Record):

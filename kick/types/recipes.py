@@ -76,14 +76,9 @@ class Recipe(Step):
         own = Step.model_validate({name: getattr(self, name) for name in Step.model_fields})
         return (*self.before, own)
 
-    def then(self, step: Step) -> "Recipe":
-        """Return the chain with one more step at its end."""
-        return chain((*self.steps, step))
-
-    @property
-    def prefix(self) -> "Recipe | None":
-        """The chain without its last step; None if that is the only one."""
-        return chain(self.before) if self.before else None
+    def then(self, *steps: Step) -> "Recipe":
+        """Return the chain with more steps at its end."""
+        return chain((*self.steps, *steps))
 
 
 def chain(steps: tuple[Step, ...]) -> Recipe:

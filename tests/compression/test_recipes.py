@@ -17,7 +17,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, MixtralConfig
 from kick.checkpoints import describe, fingerprint, load, tokenizer_fingerprint
 from kick.checkpoints.folder import decoder_linears, stored_tensors
 from kick.cli import app, main
-from kick.compression import make, methods, read_made, recipe_key, recipes, validate
+from kick.compression import keys as key_rules
+from kick.compression import make, read_made, recipe_key, recipes, validate
 from kick.compression.baselines import magnitude
 from kick.errors import InputError
 from kick.rounding import round_to_nearest
@@ -237,7 +238,7 @@ def test_a_made_folder_that_was_changed_is_not_taken_for_what_was_made(
 def test_the_key_depends_on_source_recipe_and_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [recipe_key(recipe, "a") for recipe in (HALF, TWO_OF_FOUR, FOUR_BITS, ASYMMETRIC)]
     keys += [recipe_key(HALF, "b"), recipe_key(HALF.model_copy(update={"sparsity": 0.6}), "a")]
-    monkeypatch.setattr(methods, "ALGORITHM", methods.ALGORITHM + 1)
+    monkeypatch.setattr(key_rules, "ALGORITHM", key_rules.ALGORITHM + 1)
     keys += [recipe_key(HALF, "a")]
     assert len(set(keys)) == len(keys)
     assert all(len(key) == 64 for key in keys)

@@ -30,7 +30,7 @@ from kick.checkpoints.folder import (
     weight_files,
 )
 from kick.errors import InputError
-from kick.types import Recipe
+from kick.types import Step
 from kick.types.measures import Description, LinearWeights
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _EXPERTS_PER_TOKEN = (
 )
 
 
-def describe(model: Path, recipe: Recipe | None = None) -> Description:
+def describe(model: Path, recipe: Step | None = None) -> Description:
     """Measure a checkpoint's weights, memory-mapped and without building the model.
 
     Packed weights are counted as the weights that they stand for; which of them are zero is not measured.
