@@ -112,7 +112,7 @@ def refusing(what: str) -> Iterator[None]:
         raise InputError(f"{what}: it needs more memory than there is.") from error
     except ImportError as error:
         raise InputError(f"{what}: it needs a package that is not installed: {first_line(error)}") from error
-    except Exception as error:  # noqa: BLE001 - see above
+    except Exception as error:
         raise InputError(f"{what}: {first_line(error)}") from error
     except BaseException as error:
         # Rust libraries raise their panics outside of Exception.
@@ -132,8 +132,8 @@ def _stays(link: Path) -> bool:
     folder, target = link.parent.resolve(), link.resolve()
     if target.is_relative_to(folder):
         return True
-    # CACHE/models--owner--name/snapshots/<commit>/config.json -> CACHE/models--owner--name/blobs/<hash>, which can itself
-    # be a link to CACHE/blobs/<hash>: huggingface_hub shares blobs between repositories.
+    # CACHE/models--owner--name/snapshots/<commit>/config.json -> CACHE/models--owner--name/blobs/<hash>. That can be a
+    # link to CACHE/blobs/<hash>: huggingface_hub shares blobs between repositories.
     repositories = [parent.parent for parent in folder.parents if parent.name == "snapshots"]
     return any(
         target.is_relative_to(place / "blobs")

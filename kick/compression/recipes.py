@@ -27,6 +27,7 @@ from kick.checkpoints.folder import (
     stores_transposed,
     weight_files,
 )
+from kick.checkpoints.untrusted import read_json
 from kick.compression.calibration import Samples
 from kick.compression.folders import copy_others, copy_shards, overwrite, scratch_for
 from kick.compression.layers import drop_layers
@@ -115,10 +116,10 @@ def read_made(folder: Path) -> Made:
         InputError: there is no kick.json, or a file has changed since.
     """
     path = folder / "kick.json"
+    if not path.exists():
+        raise InputError(f"{path} is missing: kick did not make this folder. Make it again.")
     try:
-        made = Made.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing: kick did not make this folder. Make it again.") from None
+        made = Made.model_validate(read_json(path, "Make the folder again."))
     except ValidationError:
         raise InputError(
             f"{path} is damaged, or of another version of kick. Make the folder again."
