@@ -94,8 +94,8 @@ def load(
     config = config_json(folder)
     if (folder / ADAPTER).exists():
         raise InputError(
-            f"{folder} holds {ADAPTER}, which transformers would apply to the model unasked. Give the base as the model "
-            "and the adapter's folder as `adapter`, or remove the file if the adapter is merged."
+            f"{folder} holds {ADAPTER}, which transformers would apply to the model unasked. Give the base as the "
+            "model and the adapter's folder as `adapter`, or remove the file if the adapter is merged."
         )
     if (folder / GENERATION).exists():
         read_json(folder / GENERATION, "Restore the file that belongs to the model, or remove it.")
