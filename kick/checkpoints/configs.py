@@ -45,6 +45,7 @@ _MAY_BE_ZERO = (
     "num_experts_per_tok",
     "moe_intermediate_size",
 )
+_LONGEST_NAME = 200
 _STRINGS = ("model_type", "hidden_act", "activation_function")
 # transformers looks a dtype up among all names of torch.
 _DTYPE = re.compile(r"auto|(torch\.)?(bfloat16|half|float|double|u?int8|float(16|32|64)|float8_\w{1,20})")
@@ -69,8 +70,9 @@ def check_config(path: Path, config: dict[str, Any]) -> None:
         for key, largest in _LARGEST.items():
             _check_integers(path, where + key, part.get(key), largest, 0 if key in _MAY_BE_ZERO else 1)
         for key in _STRINGS:
-            if not isinstance(part.get(key), str | None):
-                raise InputError(_other(path, where + key, part[key], "a string"))
+            value = part.get(key)
+            if not isinstance(value, str | None) or len(value or "") > _LONGEST_NAME:
+                raise InputError(_other(path, where + key, value, "a name"))
         for key in ("dtype", "torch_dtype"):
             if part.get(key) is not None and not _is_dtype(part[key]):
                 raise InputError(_other(path, where + key, part[key], "the name of a dtype"))
@@ -172,7 +174,11 @@ def _is_dtype(value: Any) -> bool:
 
 
 def _is_names(value: Any) -> bool:
-    return value is None or (isinstance(value, list) and all(isinstance(name, str) for name in value))
+    if value is None:
+        return True
+    return isinstance(value, list) and all(
+        isinstance(name, str) and len(name) <= _LONGEST_NAME for name in value
+    )
 
 
 def _other(path: Path, key: str, value: Any, expected: str) -> str:
