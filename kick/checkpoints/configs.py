@@ -31,6 +31,8 @@ _LARGEST = {
     ),
     **dict.fromkeys(("hidden_size", "n_embd", "d_model", "intermediate_size", "n_inner", "ffn_dim"), _MOST),
     **dict.fromkeys(("vocab_size", "head_dim", "max_position_embeddings", "n_positions", "n_ctx"), _MOST),
+    # transformers makes a name for each label.
+    "num_labels": 10**6,
     **dict.fromkeys(("word_embed_proj_dim", "moe_intermediate_size", "state_size"), _MOST),
 }
 # Keys that state how many layers there are, in the dialects of the architectures.
@@ -43,7 +45,10 @@ _MAY_BE_ZERO = (
     "num_experts_per_tok",
     "moe_intermediate_size",
 )
+_LONGEST_NAME = 200
 _STRINGS = ("model_type", "hidden_act", "activation_function")
+# transformers looks a dtype up among all names of torch.
+_DTYPE = re.compile(r"auto|(torch\.)?(bfloat16|half|float|double|u?int8|float(16|32|64)|float8_\w{1,20})")
 _NUMBER = re.compile(r"^.*?(?<![^.])(\d{1,9})\.")
 # Weights in a stored value at most: sixteen of 2 bits in an int32, and code books below that.
 _WEIGHTS_PER_VALUE = 32
@@ -65,8 +70,12 @@ def check_config(path: Path, config: dict[str, Any]) -> None:
         for key, largest in _LARGEST.items():
             _check_integers(path, where + key, part.get(key), largest, 0 if key in _MAY_BE_ZERO else 1)
         for key in _STRINGS:
-            if not isinstance(part.get(key), str | None):
-                raise InputError(_other(path, where + key, part[key], "a string"))
+            value = part.get(key)
+            if not isinstance(value, str | None) or len(value or "") > _LONGEST_NAME:
+                raise InputError(_other(path, where + key, value, "a name"))
+        for key in ("dtype", "torch_dtype"):
+            if part.get(key) is not None and not _is_dtype(part[key]):
+                raise InputError(_other(path, where + key, part[key], "the name of a dtype"))
         if not _is_names(part.get("architectures")):
             raise InputError(_other(path, where + "architectures", part["architectures"], "a list of names"))
     for key in ("quantization_config", "compression_config"):
@@ -160,8 +169,16 @@ def _check_integers(path: Path, key: str, value: Any, largest: int, least: int) 
             raise InputError(_other(path, key, one, f"an integer from {least} to {largest:,}"))
 
 
+def _is_dtype(value: Any) -> bool:
+    return isinstance(value, str) and _DTYPE.fullmatch(value) is not None
+
+
 def _is_names(value: Any) -> bool:
-    return value is None or (isinstance(value, list) and all(isinstance(name, str) for name in value))
+    if value is None:
+        return True
+    return isinstance(value, list) and all(
+        isinstance(name, str) and len(name) <= _LONGEST_NAME for name in value
+    )
 
 
 def _other(path: Path, key: str, value: Any, expected: str) -> str:

@@ -16,6 +16,7 @@ from filelock import FileLock
 from pydantic import ValidationError
 
 from kick.checkpoints.fingerprints import fingerprint
+from kick.checkpoints.untrusted import read_json, refusing
 from kick.errors import InputError
 from kick.files import file_sha256, sync
 from kick.types import Dtype, Record
@@ -83,9 +84,12 @@ def converted(file: Path, dtype: Dtype, cache: Path) -> Path:
 
 def read_converted(folder: Path) -> Converted | None:
     """The `kick.json` of a converted folder, or None for any other folder."""
+    path = folder / "kick.json"
+    if not path.exists():
+        return None
     try:
-        return Converted.model_validate_json((folder / "kick.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValidationError):
+        return Converted.model_validate(read_json(path, "Make the folder again."))
+    except ValidationError:
         return None
 
 
@@ -161,7 +165,7 @@ def _dequantized(file: Path, dtype: Dtype) -> "PreTrainedModel":
     import torch
     from transformers import AutoModelForCausalLM
 
-    try:
+    with refusing(f"{file} cannot be converted by transformers"):
         model, info = AutoModelForCausalLM.from_pretrained(
             file.parent,
             gguf_file=file.name,
@@ -169,9 +173,6 @@ def _dequantized(file: Path, dtype: Dtype) -> "PreTrainedModel":
             local_files_only=True,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError, ImportError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{file} cannot be converted by transformers: {first}") from error
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
         if info[problem]:
             raise InputError(

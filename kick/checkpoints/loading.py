@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kick.checkpoints.adapters import CONFIG as ADAPTER
 from kick.checkpoints.adapters import attach
 from kick.checkpoints.checks import (
     check_code,
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 AS_STORED = LoadingOptions()
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 _FLOAT_DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+GENERATION = "generation_config.json"
+# A text that a tokenizer must take without an error.
+_PROBE = "The answer of 1984 is: yes, it was."
 _SPECIAL = ("bos", "eos", "pad", "unk")
 
 
@@ -89,6 +93,13 @@ def load(
     """
     quantizer, loader = options.quantizer, options.loader
     config = config_json(folder)
+    if (folder / ADAPTER).exists():
+        raise InputError(
+            f"{folder} holds {ADAPTER}, which transformers would apply to the model unasked. Give the base as the "
+            "model and the adapter's folder as `adapter`, or remove the file if the adapter is merged."
+        )
+    if (folder / GENERATION).exists():
+        read_json(folder / GENERATION, "Restore the file that belongs to the model, or remove it.")
     tensors = stored_tensors(folder)
     if loader is None:
         check_layers(folder, config, tensors)
@@ -150,9 +161,11 @@ def read_tokenizer(folder: Path, trust_remote_code: bool = False) -> "PreTrained
     with refusing(
         f"{folder}: the tokenizer cannot be loaded (copy the tokenizer files of the original model)"
     ):
-        return AutoTokenizer.from_pretrained(
+        tokenizer = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=trust_remote_code, local_files_only=True
         )
+        tokenizer.decode(tokenizer(_PROBE)["input_ids"])
+    return tokenizer
 
 
 def read_config(folder: Path, trust_remote_code: bool = False) -> "PretrainedConfig":

@@ -132,8 +132,8 @@ def _stays(link: Path) -> bool:
     folder, target = link.parent.resolve(), link.resolve()
     if target.is_relative_to(folder):
         return True
-    # CACHE/models--owner--name/snapshots/<commit>/config.json -> CACHE/models--owner--name/blobs/<hash>, which can itself
-    # be a link to CACHE/blobs/<hash>: huggingface_hub shares blobs between repositories.
+    # CACHE/models--owner--name/snapshots/<commit>/config.json -> CACHE/models--owner--name/blobs/<hash>. That can be a
+    # link to CACHE/blobs/<hash>: huggingface_hub shares blobs between repositories.
     repositories = [parent.parent for parent in folder.parents if parent.name == "snapshots"]
     return any(
         target.is_relative_to(place / "blobs")

@@ -67,6 +67,8 @@ def _summary(found: "Inspection", pattern: str | None) -> "Table":
 def _rows(found: "Inspection", pattern: str | None) -> Iterator[tuple[str, str]]:
     measured = found.description
     yield "architecture", measured.architecture
+    if found.made_by is not None:
+        yield "made by", found.made_by
     yield "parameters", f"{measured.parameters:,}"
     yield "non-zero", f"{measured.nonzero:,}"
     if measured.packed:
@@ -92,7 +94,10 @@ def _rows(found: "Inspection", pattern: str | None) -> Iterator[tuple[str, str]]
         f"{measured.tensor_bytes:,} (in memory before the first forward, where kept as stored)",
     )
     if found.ideal_bytes < measured.bytes_on_disk:
-        yield "ideal size without the zeros", f"{found.ideal_bytes:,} (a bound: no file has it)"
+        yield (
+            "ideal size",
+            f"{found.ideal_bytes:,} bytes, {found.ideal_bits:.3f} bits per parameter (a bound: no file has it)",
+        )
     if found.ratio is not None:
         ideal = (
             f", {found.ratio.ideal:.2f} at the ideal size"

@@ -29,6 +29,7 @@ from kick.checkpoints.folder import (
     weight_files,
 )
 from kick.checkpoints.gguf import read_converted
+from kick.checkpoints.untrusted import read_json
 from kick.compression.calibration import Samples
 from kick.compression.folders import copy_others, copy_shards, overwrite, scratch_for
 from kick.compression.keys import recipe_key
@@ -145,11 +146,11 @@ def read_provenance(folder: Path) -> Made | None:
         InputError: it is damaged.
     """
     path = folder / "kick.json"
-    if not path.is_file() or read_converted(folder) is not None:
+    if not path.exists() or read_converted(folder) is not None:
         return None
     try:
-        return Made.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError):
+        return Made.model_validate(read_json(path, "Make the folder again."))
+    except ValidationError:
         raise InputError(
             f"{path} is damaged, or of another version of kick. Make the folder again."
         ) from None

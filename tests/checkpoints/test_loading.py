@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from kick.checkpoints import load, read_config, read_tokenizer
+from kick.checkpoints import attention_implementation, load, read_config, read_tokenizer
 from kick.checkpoints.loading import simulated
 from kick.errors import InputError
 from tests.checkpoints.broken import REFUSALS, bring_code, enlarge_tokenizer, remove_weights, write
@@ -28,6 +28,41 @@ def test_a_loaded_model_answers_as_plain_transformers_does(architecture: str, tm
     assert not loaded.model.training
     assert not any(parameter.requires_grad for parameter in loaded.model.parameters())
     assert (loaded.dtype, loaded.device, loaded.simulated) == ("float32", "cpu", ())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"_attn_implementation": "eager"},
+        {"attn_implementation": "eager"},
+        {"attn_implementation": "someone/kernels-from-a-hub"},
+        {"output_attentions": True},
+    ],
+)
+def test_attention_is_not_computed_as_the_config_of_a_candidate_asks(
+    changes: dict[str, object], folder: Path, tiny_llama: Path
+) -> None:
+    edit_json(folder / "config.json", **changes)
+    candidate, reference = (load(each, dtype="bfloat16", device="cpu") for each in (folder, tiny_llama))
+    assert candidate.attention == reference.attention == "sdpa"
+    assert candidate.model.config._attn_implementation == "sdpa"
+    tokens = candidate.tokenizer("the answer to the question", return_tensors="pt")
+    assert torch.equal(candidate.model(**tokens).logits, reference.model(**tokens).logits)
+
+
+def test_attention_of_a_plug_in_is_pinned_too(folder: Path) -> None:
+    edit_json(folder / "config.json", attn_implementation="eager")
+    assert load(folder, dtype="auto", device="cpu", loader="per-layer-llama").attention == "sdpa"
+
+
+@pytest.mark.parametrize("architecture", ["llama", "mamba", "gemma3", "gpt2"])
+def test_the_attention_implementation_is_known_before_a_model_is_loaded(
+    architecture: str, tmp_path: Path
+) -> None:
+    folder = save_model(tmp_path, architecture)
+    planned = attention_implementation(read_config(folder))
+    assert planned == ("eager" if architecture == "mamba" else "sdpa")
+    assert load(folder, dtype="auto", device="cpu").attention == planned
 
 
 def test_auto_is_the_dtype_that_the_config_states(folder: Path) -> None:

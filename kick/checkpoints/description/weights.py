@@ -9,6 +9,7 @@ import numpy as np
 
 from kick.checkpoints.checks import quant_method
 from kick.checkpoints.description.gguf_file import describe_gguf, is_gguf
+from kick.checkpoints.description.made import read_making
 from kick.checkpoints.description.packed import (
     holds_packed,
     layout,
@@ -54,11 +55,14 @@ def describe(model: Path, recipe: Step | None = None) -> Description:
 
     Args:
         model: a Hugging Face folder with safetensors, or a .gguf file.
-        recipe: how it is said to be made; with a pattern, the share of groups that break it is measured.
+        recipe: how it is said to be made (default: as the folder's kick.json says). If it has a pattern, the share of
+            groups that break it is measured.
 
     Raises:
         InputError: there is no checkpoint, or it has no decoder blocks.
     """
+    made = read_making(model) if recipe is None else None
+    recipe = made.recipe if made else recipe
     return measure(model, recipe.pattern if recipe else None)[0]
 
 

@@ -5,10 +5,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from kick.checkpoints import describe
 from kick.checkpoints.description.inspection import inspect, tightest_pattern
 from kick.cli import app
 from kick.compression import make
-from kick.types import Recipe
+from kick.reports.tables.sizes import size
+from kick.types import Checkpoint, CheckpointRecord, Recipe
 from tests.checkpoints.edits import edit_json, edit_weights
 
 SYMMETRIC_4 = {"weights": {"num_bits": 4, "group_size": 128, "symmetric": True}, "targets": ["Linear"]}
@@ -98,9 +100,48 @@ def test_declared_zeros_that_are_not_there_are_told(folder: Path) -> None:
     edit_weights(folder, prune)
     recipe = {"method": "wanda", "sparsity": 0.5, "pattern": "2:4"}
     (folder / "kick.json").write_text(json.dumps({"recipe": recipe}))
-    zeros, pattern = inspect(folder).warnings
+    _, zeros, pattern = inspect(folder).warnings
     assert zeros == "kick.json declares 50.0% zeros, but 12.5% were measured."
     assert pattern == "kick.json declares the pattern 2:4, but 87.50% of the groups break it."
+
+
+def test_a_made_checkpoint_has_the_size_and_the_making_of_the_point_of_a_series(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    """A folder that `kick compress` made and a suite lists, beside the same recipe as a suite's own series."""
+    recipe = Recipe(method="rtn", bits=4, group_size=16)
+    make(recipe, tiny_llama, tmp_path / "made")
+    found = inspect(tmp_path / "made", reference=tiny_llama)
+    record = CheckpointRecord(
+        checkpoint=Checkpoint(id="rtn-4", model=str(tiny_llama), recipe=recipe),
+        fingerprint="",
+        tokenizer_fingerprint="",
+        description=describe(tmp_path / "made", recipe),
+    )
+    point = size(record)
+    assert point is not None
+    assert found.ideal_bytes == point.smallest < 0.7 * found.description.bytes_on_disk
+    assert found.ideal_bits == point.bits
+    assert found.ratio is not None
+    assert found.ratio.ideal == pytest.approx(describe(tiny_llama).bytes_on_disk / point.smallest)
+    assert found.made_by == "rtn, 4 bits, groups of 16, symmetric"
+
+
+def test_a_pattern_is_known_from_kick_json(tiny_llama: Path, tmp_path: Path) -> None:
+    make(Recipe(method="magnitude", sparsity=0.5, pattern="2:4"), tiny_llama, tmp_path / "pruned")
+    assert describe(tmp_path / "pruned").nm_violations == 0
+    assert describe(tiny_llama).nm_violations is None
+
+
+def test_a_kick_json_about_other_weights_is_not_believed(tiny_llama: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "made"
+    make(Recipe(method="magnitude", sparsity=0.5), tiny_llama, folder)
+    edit_weights(folder, lambda tensors: tensors.update({"lm_head.weight": torch.rand(384, 32)}))
+    found = inspect(folder)
+    assert found.made_by is None
+    assert found.warnings == (
+        "kick.json is about other files than these: one has changed since kick wrote them, so it is not believed.",
+    )
 
 
 def test_rounded_weights_in_a_wide_type_are_told(tiny_llama: Path, tmp_path: Path) -> None:
