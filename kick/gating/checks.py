@@ -55,27 +55,27 @@ class Question:
         """
         draft, (margin, tolerated) = self.draft, self.amounts
         outcome = outcome_of(draft.p_within, p_loss, policy.alpha)
+        # The stronger statement is one of as many (Bonferroni).
+        corrected = 1 if policy.correction == "none" else tests
+        beyond = min(1.0, corrected * self.p_beyond_margin)
         needed = None
         if outcome == "pass" and self.worthless:
             outcome, reason = "inconclusive", self.worthless
             few = draft.candidate_score.n < policy.minimum_items
             needed = policy.minimum_items if few else None
         elif outcome == "pass":
-            reason = f"less than {margin} (p = {draft.p_within:.2g})"
+            reason = f"less than {margin} ({_p(draft.p_within)})"
         elif outcome == "regression" and draft.changed is not None and draft.changed < self.minimum_changed:
             outcome = "inconclusive"
             reason = f"only {draft.changed} items changed, and the policy rests a regression on {self.minimum_changed}"
-        elif outcome == "regression" and self.p_beyond_margin <= policy.alpha:
-            reason = f"more than {margin} (p = {self.p_beyond_margin:.2g})"
+        elif outcome == "regression" and beyond <= policy.alpha:
+            reason = f"more than {margin} ({_p(beyond)})"
         elif outcome == "regression":
-            reason = f"more than {tolerated} (p = {p_loss:.2g}), and not shown to be less than {margin}"
+            reason = f"more than {tolerated} ({_p(p_loss)}), and not shown to be less than {margin}"
         else:
             needed = self._items_needed(policy.alpha, tests)
-            reason = f"neither less than {margin} is shown (p = {draft.p_within:.2g})"
-            if tolerated != margin:
-                reason += f", nor more than {tolerated} (p = {p_loss:.2g}, corrected)"
-            else:
-                reason += f", nor more (p = {p_loss:.2g}, corrected)"
+            reason = f"neither less than {margin} is shown ({_p(draft.p_within)}), nor more"
+            reason += f" than {tolerated} ({_p(p_loss)}, corrected)"
             if needed is not None:
                 reason += f"; about {max(needed - draft.candidate_score.n, 1):,} more items would decide"
         update = {"outcome": outcome, "reason": reason, "p_loss": p_loss, "items_needed": needed}
@@ -330,6 +330,11 @@ def _bracketed(tests: LossTests, loss: float, n: int, alpha: float) -> Estimate:
 def _estimate(loss: float, low: float, high: float, n: int, alpha: float) -> Estimate:
     method = f"the losses that the tests do not reject, {100 * (1 - 2 * alpha):g} %"
     return Estimate(value=loss, low=low, high=high, n=n, method=method)
+
+
+def _p(value: float) -> str:
+    """Return a p-value as text; below the precision of its computation only that it is."""
+    return f"p = {value:.2g}" if value >= 1e-15 else "p < 1e-15"
 
 
 def _amount(bound: float, word: str, relative: bool) -> str:
