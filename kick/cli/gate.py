@@ -59,7 +59,7 @@ def gate(
     if as_json:
         print(_document(result))
     else:
-        _print(result, verbose=verbose)
+        print_result(result, verbose=verbose)
     raise typer.Exit(result.exit_code)
 
 
@@ -90,7 +90,8 @@ def _document(result: "GateResult") -> str:
 COLOURS = {"pass": "green", "regression": "red", "inconclusive": "yellow"}
 
 
-def _print(result: "GateResult", *, verbose: bool) -> None:
+def print_result(result: "GateResult", *, verbose: bool = False) -> None:
+    """Print a line per candidate, the checks that do not pass (or all), and the next command."""
     from kick.cli.output import plain_text, table_console
     from kick.gating.rendering import HEADING, summary_line
 
