@@ -29,7 +29,7 @@ def test_compare_prints_flips_and_writes_them(
 def test_compare_and_gate_give_one_verdict(
     kick: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    damage = {"dense": 0, "rtn-8": 0, "w4a16": 0.04, "rtn-3": 0.4}
+    damage = {"dense": 0, "rtn-8": 0, "magnitude-0.1": 0.01, "rtn-3": 0.4}
     make_results(tmp_path / "r", items=400, windows=20, damage=damage)
     kick("gate", tmp_path / "r", "--json")
     gated = {verdict["candidate"]: verdict for verdict in json.loads(capsys.readouterr().out)["verdicts"]}
