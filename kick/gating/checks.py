@@ -1,7 +1,7 @@
 """The checks of a policy for one candidate: each limit becomes a `Question`, which is answered once all are known."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, inf, isfinite, log1p
 from statistics import NormalDist
 from typing import Any
@@ -10,9 +10,10 @@ import numpy as np
 
 from kick.comparison.families import TaskMean, compare_family
 from kick.comparison.flips import count_flips
+from kick.comparison.matching import margin_tests
 from kick.comparison.paired import loss_test
 from kick.comparison.pairing import Pairs
-from kick.comparison.sample import PairedSample, score_estimate
+from kick.comparison.sample import PairedSample
 from kick.comparison.statistics.moments import Moments
 from kick.comparison.statistics.power import items_needed
 from kick.errors import InputError
@@ -165,7 +166,7 @@ def _family_question(policy: Policy, family: Family, members: Sequence[Pairs]) -
     mean = TaskMean(members)
     comparison = compare_family(family, members, policy.margin)
     return _question(
-        _score_limits(policy, rule, mean, mean.moments, 1 - mean.evidence_above(delta=0.0)),
+        _score_limits(policy, rule, mean, mean.moments, margin_tests(mean, drop=0.0)[1]),
         _worthless(policy, rule, comparison.reference_score, None),
         policy.minimum_changed,
         kind="family",
@@ -217,10 +218,12 @@ def _divergence_question(policy: Policy, pairs: Pairs) -> Question:
     assert policy.kl is not None
     maximum = policy.kl.maximum
     values = pairs.candidate_items["kl"].to_numpy(np.float64)
-    groups, weights = pairs.sample.groups, pairs.sample.weights
-    sample = PairedSample(np.zeros_like(values), values, groups, weights, higher_is_better=False)
+    # The reference does not diverge from itself.
+    sample = replace(
+        pairs.sample, a=np.zeros_like(values), b=values, perplexity=False, higher_is_better=False
+    )
     tests = LossTests(sample, relative=False)
-    score = score_estimate(values, groups, weights)
+    score = sample.candidate_score
     # A model that gives no probability diverges without bounds, which no variance can show.
     within, beyond = (tests.p_within(maximum), tests.p_beyond(maximum)) if sample.finite else (1.0, 0.0)
     limits = _Limits(
