@@ -1,6 +1,6 @@
 """`kick compare`: a candidate against its reference, item by item."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,10 +12,12 @@ if TYPE_CHECKING:
 
     from kick.comparison import Pairs
     from kick.comparison.records import CategoryLoss, ReplicateComparison
-    from kick.types import Comparison, Estimate, Record
+    from kick.store import Store
+    from kick.types import Comparison, Estimate, Record, Verdict
 
 RESAMPLES = 2_000
-SHOWN = 20  # rows of a long table
+# Rows of a long table that are shown.
+SHOWN = 20
 
 
 def compare(
@@ -24,6 +26,9 @@ def compare(
     candidate: Annotated[str, typer.Argument(help="Id of the candidate checkpoint.")],
     task: Annotated[str | None, typer.Option(help="One task. Default: all that both were scored on.")] = None,
     metric: Annotated[str | None, typer.Option(help="A metric of --task. Default: its own.")] = None,
+    policy: Annotated[
+        str, typer.Option(help="The policy of the verdict: a file, or the name of a packaged one.")
+    ] = "regression",
     items: Annotated[bool, typer.Option("--items", help="Show the items that flipped.")] = False,
     by: Annotated[
         str | None, typer.Option(help="Show what was lost by category: `group`, or a column of the items.")
@@ -35,10 +40,14 @@ def compare(
             help="A further candidate that differs only in seed or calibration set; may be repeated."
         ),
     ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show every interval and test, the bootstrap among them.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Paired differences with 95 % intervals, flips and tests; the items that flipped, and what each
-    category lost.
+    """Paired differences with 95 % intervals, and the verdict of `kick gate` on each task.
+
+    On request also the items that flipped, and what each category lost.
     """
     import json
 
@@ -58,9 +67,11 @@ def compare(
     store = Store(results)
     tasks = [task] if task else task_names(store)
     pairs = [load_pairs(store, reference, candidate, name, metric) for name in tasks]
+    resamples = RESAMPLES if verbose or as_json else 0
     comparisons = adjusted(
-        [compare_pairs(part, noise_floor=noise_floor(store, part), resamples=RESAMPLES) for part in pairs]
+        [compare_pairs(part, noise_floor=noise_floor(store, part), resamples=resamples) for part in pairs]
     )
+    verdict = _verdict(store, policy, reference, candidate)
     replicates = [
         compare_replicates(
             [part, *(load_pairs(store, reference, other, part.task, metric) for other in replicate)]
@@ -77,6 +88,7 @@ def compare(
     if as_json:
         document: dict[str, object] = {
             "comparisons": _plain(comparisons),
+            "verdict": None if verdict is None else _judged(verdict),
             "replicates": _plain(replicates),
             "categories": {name: _plain(records) for name, records in categories.items()},
         }
@@ -85,7 +97,7 @@ def compare(
         print(json.dumps(document))
         return
     console = table_console()
-    _print_comparisons(console, comparisons)
+    _print_comparisons(console, comparisons, verdict, verbose=verbose)
     _print_replicates(console, replicates)
     for name, records in categories.items():
         _print_categories(console, name, by or "", records)
@@ -93,59 +105,105 @@ def compare(
         _print_items(console, changed)
 
 
+def _verdict(store: "Store", policy: str, reference: str, candidate: str) -> "Verdict | None":
+    """Return what `kick gate` says of the candidate; None for a checkpoint that is not judged.
+
+    All candidates of the folder are judged, since tests are corrected over them.
+    """
+    from kick.comparison.grid import candidate_ids
+    from kick.gating import verdicts
+
+    if candidate not in candidate_ids(store, reference):
+        return None
+    return verdicts(store, policy, reference=reference).verdict(candidate)
+
+
+def _judged(verdict: "Verdict") -> object:
+    """Return a verdict as JSON has it, with its outcome."""
+    (document,) = _plain([verdict])
+    assert isinstance(document, dict)
+    return {**document, "outcome": verdict.outcome}
+
+
 def _plain(records: "Sequence[Record]") -> list[object]:
-    """Records as JSON has them: infinities become strings."""
+    """Return records as JSON has them: infinities become strings."""
     import json
 
     return [json.loads(record.model_dump_json()) for record in records]
 
 
 def _has_categories(pairs: "Pairs", by: str, task: str | None) -> bool:
-    """With all tasks asked for, those without the column are passed over; a task asked for by name is not."""
+    """Return whether a task has the column of categories; a task that was named must have it."""
     frame = pairs.reference_items
     return task is not None or (
         by in frame and bool(frame[by].notna().any()) and frame[by].nunique() < len(frame)
     )
 
 
-def _print_comparisons(console: "Console", comparisons: "list[Comparison]") -> None:
-    from rich.markup import escape
+def _print_comparisons(
+    console: "Console", comparisons: "list[Comparison]", verdict: "Verdict | None", *, verbose: bool
+) -> None:
     from rich.table import Table
 
+    from kick.cli.output import plain_text
+    from kick.gating.rendering import summary_line
+
     first = comparisons[0]
-    table = Table(title=f"{escape(first.candidate)} against {escape(first.reference)}", title_justify="left")
-    table.add_column("task", no_wrap=True)  # a name that is cut is no name
-    for name in ("n", "score", "change (95 %)", "bootstrap", "ratio (95 %)", "noise floor"):
-        table.add_column(name, justify="right")
-    for name in ("lost / gained / other wrong", "knowledge loss", "p (Holm)"):
-        table.add_column(name, justify="right")
-    table.add_column("within 5 %")
-    for row in comparisons:
-        flips = row.flips
-        table.add_row(
-            escape(f"{row.task}\n{row.metric}"),
-            f"{row.n:,}" + (f" in {row.groups} groups" if row.groups else ""),
-            f"{row.reference_score.value:.3g} -> {row.candidate_score.value:.3g}",
-            _interval(row.delta, "+"),
-            _bounds(row.delta_bootstrap),
-            _interval(row.ratio),
-            f"{row.noise_floor.delta.value:+.4g}" if row.noise_floor else "not measured",
-            f"{flips.lost} / {flips.gained} / {flips.other_wrong}" if flips else "",
-            _interval(row.knowledge_loss),
-            "" if row.p_holm is None else f"{row.p_holm:.3g}",
-            row.matching.outcome if row.matching else "the reference is 0",
-        )
+    if verdict is not None:
+        console.print(plain_text(summary_line(verdict)), soft_wrap=True)
+    title = f"{first.candidate} against {first.reference}"
+    table = Table(title=plain_text(title), title_justify="left")
+    rows = [_columns(row, verdict, verbose=verbose) for row in comparisons]
+    for name in rows[0]:
+        left = name in ("task", "verdict")
+        # A task is asked for by its name, so the name is not broken.
+        table.add_column(name, justify="left" if left else "right", no_wrap=name == "task")
+    for row in rows:
+        table.add_row(*map(plain_text, row.values()))
     console.print(table)
     for caveat in dict.fromkeys(f"{row.task}: {caveat}" for row in comparisons for caveat in row.caveats):
-        console.print(escape(caveat))
+        console.print(plain_text(caveat))
+
+
+def _columns(row: "Comparison", verdict: "Verdict | None", *, verbose: bool) -> Mapping[str, str]:
+    """Return a comparison as a row of the table, by the names of its columns."""
+    flips = row.flips
+    columns = {
+        "task": f"{row.task}\n{row.metric}, n = {row.n:,}"
+        + (f"\nin {row.groups} groups" if row.groups else ""),
+        "score": f"{row.reference_score.value:.3g} -> {row.candidate_score.value:.3g}",
+        "change (95 %)": _interval(row.delta, "+"),
+        "lost / gained / other wrong": f"{flips.lost} / {flips.gained} / {flips.other_wrong}"
+        if flips
+        else "",
+    }
+    if verbose:
+        columns |= {
+            "bootstrap": _bounds(row.delta_bootstrap),
+            "ratio (95 %)": _interval(row.ratio),
+            "noise floor": f"{row.noise_floor.delta.value:+.4g}" if row.noise_floor else "not measured",
+            "knowledge loss": _interval(row.knowledge_loss),
+            "p (Holm)": "" if row.p_holm is None else f"{row.p_holm:.3g}",
+        }
+    return columns | {"verdict": _mark(row, verdict)}
+
+
+def _mark(row: "Comparison", verdict: "Verdict | None") -> str:
+    """Return the mark of the gate with the loss and the bracket that it rests on."""
+    from kick.gating import in_words, mark
+
+    check = verdict.check(row.task) if verdict else None
+    if check is None or check.metric != row.metric:
+        return "not judged"
+    return f"{mark(check)} {in_words(check)}"
 
 
 def _print_replicates(console: "Console", replicates: "list[ReplicateComparison]") -> None:
-    from rich.markup import escape
+    from kick.cli.output import plain_text
 
     for record in replicates:
         console.print(
-            escape(
+            plain_text(
                 f"{record.task}, mean of {', '.join(record.candidates)}: {_interval(record.delta, '+')}; "
                 f"standard deviation between them {record.spread:.4g}"
             )
@@ -153,16 +211,17 @@ def _print_replicates(console: "Console", replicates: "list[ReplicateComparison]
 
 
 def _print_categories(console: "Console", task: str, by: str, records: "list[CategoryLoss]") -> None:
-    from rich.markup import escape
     from rich.table import Table
 
-    title = f"{escape(task)} by {escape(by)}: the {min(SHOWN, len(records))} largest losses of {len(records)}"
+    from kick.cli.output import plain_text
+
+    title = f"{plain_text(task)} by {plain_text(by)}: the {min(SHOWN, len(records))} largest losses of {len(records)}"
     table = Table(title=title, title_justify="left")
     for name in ("category", "n", "change (95 %)", "knowledge loss", "p", "p (false discovery rate)"):
         table.add_column(name, justify="left" if name == "category" else "right")
     for record in records[:SHOWN]:
         table.add_row(
-            escape(record.category),
+            plain_text(record.category),
             str(record.n),
             _interval(record.delta, "+"),
             _interval(record.knowledge_loss),
@@ -173,25 +232,24 @@ def _print_categories(console: "Console", task: str, by: str, records: "list[Cat
 
 
 def _print_items(console: "Console", changed: "pd.DataFrame") -> None:
-    from rich.markup import escape
     from rich.table import Table
 
-    shown = changed.head(SHOWN)
-    title = (
-        f"{len(changed)} items became another answer; {len(shown)} are shown, all with --parquet or --json"
-    )
+    from kick.cli.output import plain_text
+
+    head = changed.head(SHOWN)
+    title = f"{len(changed)} items became another answer; {len(head)} are shown, all with --parquet or --json"
     table = Table(title=title, title_justify="left")
     for name in ("task", "change", "group", "prompt (end)", "target", "reference", "candidate"):
         table.add_column(name)
-    for row in shown.to_dict("records"):
-        said = [_said(row, side) for side in ("reference", "candidate")]
-        cells = (row["task"], row["change"], row["group"], str(row["prompt"])[-80:], row["target"], *said)
-        table.add_row(*(escape("" if cell is None else str(cell)) for cell in cells))
+    for row in head.to_dict("records"):
+        answers = [_answer(row, side) for side in ("reference", "candidate")]
+        cells = (row["task"], row["change"], row["group"], str(row["prompt"])[-80:], row["target"], *answers)
+        table.add_row(*map(plain_text, cells))
     console.print(table)
 
 
-def _said(row: "dict[Hashable, Any]", side: str) -> str:
-    """The response, or for likelihood tasks the score and how far the choice was ahead."""
+def _answer(row: "dict[Hashable, Any]", side: str) -> str:
+    """Return the response, or for likelihood tasks the score and how far the choice was ahead."""
     margin = row[f"{side}_margin"]
     ahead = "" if margin != margin else f", ahead by {margin:.2f} nats"
     return str(row[f"{side}_response"]) or f"score {row[f'{side}_score']:.3g}{ahead}"

@@ -59,7 +59,7 @@ def gate(
     if as_json:
         print(_document(result))
     else:
-        _print(result, verbose=verbose)
+        print_result(result, verbose=verbose)
     raise typer.Exit(result.exit_code)
 
 
@@ -90,7 +90,8 @@ def _document(result: "GateResult") -> str:
 COLOURS = {"pass": "green", "regression": "red", "inconclusive": "yellow"}
 
 
-def _print(result: "GateResult", *, verbose: bool) -> None:
+def print_result(result: "GateResult", *, verbose: bool = False) -> None:
+    """Print a line per candidate, the checks that do not pass (or all), and the next command."""
     from kick.cli.output import plain_text, table_console
     from kick.gating.rendering import HEADING, summary_line
 
@@ -101,35 +102,22 @@ def _print(result: "GateResult", *, verbose: bool) -> None:
         line = plain_text(summary_line(verdict))
         console.print(f"  [{COLOURS[verdict.outcome]}]{line}[/]", soft_wrap=True)
     for verdict in result.verdicts:
-        print_checks(verdict, result.reference, verbose=verbose)
+        _print_checks(verdict, result.reference, verbose=verbose)
     if result.next_command:
         console.print("\nTo decide what is inconclusive:")
         console.print(f"  {plain_text(result.next_command)}", soft_wrap=True)
 
 
-def print_checks(verdict: "Verdict", reference: str, *, verbose: bool) -> None:
-    """Print the checks of a candidate as a table: those that do not pass, or all of them."""
-    from rich.table import Table
-
+def _print_checks(verdict: "Verdict", reference: str, *, verbose: bool) -> None:
+    """Print the checks of a candidate, two lines each: those that do not pass, or all of them."""
     from kick.cli.output import plain_text, table_console
-    from kick.gating.rendering import COLUMNS, columns
+    from kick.gating.rendering import numbers
 
     chosen = [check for check in verdict.checks if verbose or check.outcome != "pass"]
     if not chosen:
         return
-    # The noise floor is a detail where the width is scarce.
-    shown = [name for name in COLUMNS if verbose or name != "noise floor"]
-    title = f"{verdict.candidate} against {reference}"
-    table = Table(title=plain_text(title), title_justify="left")
-    for name in shown:
-        if name == "verdict":
-            table.add_column(name, ratio=1, min_width=24)
-        else:
-            table.add_column(name, justify="left" if name == "check" else "right", overflow="fold")
-    for check in chosen:
-        cells = dict(zip(COLUMNS, map(plain_text, columns(check)), strict=True))
-        cells["verdict"] = f"[{COLOURS[check.outcome]}]{cells['verdict']}[/]"
-        table.add_row(*(cells[name] for name in shown))
     console = table_console()
-    console.print()
-    console.print(table)
+    console.print(plain_text(f"\n{verdict.candidate} against {reference}"), soft_wrap=True)
+    for check in chosen:
+        console.print(f"  [{COLOURS[check.outcome]}]{plain_text(numbers(check))}[/]", soft_wrap=True)
+        console.print(f"      {plain_text(f'{check.outcome}: {check.reason}')}", soft_wrap=True)

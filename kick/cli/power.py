@@ -1,4 +1,4 @@
-"""`kick power`: how many items decide, given how much the checkpoints were seen to differ."""
+"""`kick power`: how many items decide, given how much the checkpoints differ."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +16,7 @@ def power(
     candidate: Annotated[str | None, typer.Option(help="One checkpoint. Default: all.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Items needed to show a match within the margin, and the loss that the items at hand can show.
+    """Show how many items a match within the margin needs, and the loss that the items at hand can show.
 
     One-sided tests at 5 %, with a power of 80 %.
     """
@@ -30,7 +30,7 @@ def power(
     from kick.store import Store
 
     if not 0 < margin < 1:
-        raise InputError(f"--margin: {margin} is no share. Give a number between 0 and 1, such as 0.05.")
+        raise InputError(f"--margin: {margin} is not a share. Give a number between 0 and 1, such as 0.05.")
     store = Store(results)
     reference = reference_id(store, reference)
     known = candidate_ids(store, reference)
@@ -52,28 +52,31 @@ def power(
 
 
 def _print(rows: "list[Power]", margin: float) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
-    from kick.cli.output import table_console
+    from kick.cli.output import plain_text, table_console
 
     table = Table(
         title=f"Margin {100 * margin:g} %, tests at 5 % one-sided, power 80 %", title_justify="left"
     )
-    table.add_column("candidate")
-    table.add_column("task")
+    # A checkpoint and a task are asked for by their names, so these are not broken.
+    table.add_column("candidate", no_wrap=True)
+    table.add_column("task", no_wrap=True)
     for name in ("n", "items that flip", "items to match", "items to decide", "detectable loss"):
         table.add_column(name, justify="right")
     for row in rows:
         table.add_row(
-            escape(row.candidate),
-            escape(f"{row.task} ({row.metric})"),
+            plain_text(row.candidate),
+            plain_text(f"{row.task} ({row.metric})"),
             f"{row.n:,}",
             "" if row.discordance is None else f"{row.discordance:.1%}",
-            "none seen to differ" if row.items_to_match is None else f"{row.items_to_match:,}",
+            "no item differs" if row.items_to_match is None else f"{row.items_to_match:,}",
             "" if row.items_to_decide is None else f"{row.items_to_decide:,}",
             f"{row.detectable_loss:.4g}",
         )
     console = table_console()
     console.print(table)
-    console.print("items to match: to show a match, were nothing lost; to decide: were the loss as measured.")
+    console.print(
+        "items to match: to show a match if nothing is lost; items to decide: if the loss is as measured.",
+        soft_wrap=True,
+    )

@@ -1,7 +1,7 @@
 """The checks of a policy for one candidate: each limit becomes a `Question`, which is answered once all are known."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, inf, isfinite, log1p
 from statistics import NormalDist
 from typing import Any
@@ -10,9 +10,10 @@ import numpy as np
 
 from kick.comparison.families import TaskMean, compare_family
 from kick.comparison.flips import count_flips
+from kick.comparison.matching import margin_tests
 from kick.comparison.paired import loss_test
 from kick.comparison.pairing import Pairs
-from kick.comparison.sample import PairedSample, score_estimate
+from kick.comparison.sample import PairedSample
 from kick.comparison.statistics.moments import Moments
 from kick.comparison.statistics.power import items_needed
 from kick.errors import InputError
@@ -55,27 +56,27 @@ class Question:
         """
         draft, (margin, tolerated) = self.draft, self.amounts
         outcome = outcome_of(draft.p_within, p_loss, policy.alpha)
+        # The stronger statement is one of as many (Bonferroni).
+        corrected = 1 if policy.correction == "none" else tests
+        beyond = min(1.0, corrected * self.p_beyond_margin)
         needed = None
         if outcome == "pass" and self.worthless:
             outcome, reason = "inconclusive", self.worthless
             few = draft.candidate_score.n < policy.minimum_items
             needed = policy.minimum_items if few else None
         elif outcome == "pass":
-            reason = f"less than {margin} (p = {draft.p_within:.2g})"
+            reason = f"less than {margin} ({_p(draft.p_within)})"
         elif outcome == "regression" and draft.changed is not None and draft.changed < self.minimum_changed:
             outcome = "inconclusive"
             reason = f"only {draft.changed} items changed, and the policy rests a regression on {self.minimum_changed}"
-        elif outcome == "regression" and self.p_beyond_margin <= policy.alpha:
-            reason = f"more than {margin} (p = {self.p_beyond_margin:.2g})"
+        elif outcome == "regression" and beyond <= policy.alpha:
+            reason = f"more than {margin} ({_p(beyond)})"
         elif outcome == "regression":
-            reason = f"more than {tolerated} (p = {p_loss:.2g}), and not shown to be less than {margin}"
+            reason = f"more than {tolerated} ({_p(p_loss)}), and not shown to be less than {margin}"
         else:
             needed = self._items_needed(policy.alpha, tests)
-            reason = f"neither less than {margin} is shown (p = {draft.p_within:.2g})"
-            if tolerated != margin:
-                reason += f", nor more than {tolerated} (p = {p_loss:.2g}, corrected)"
-            else:
-                reason += f", nor more (p = {p_loss:.2g}, corrected)"
+            reason = f"neither less than {margin} is shown ({_p(draft.p_within)}), nor more"
+            reason += f" than {tolerated} ({_p(p_loss)}, corrected)"
             if needed is not None:
                 reason += f"; about {max(needed - draft.candidate_score.n, 1):,} more items would decide"
         update = {"outcome": outcome, "reason": reason, "p_loss": p_loss, "items_needed": needed}
@@ -165,7 +166,7 @@ def _family_question(policy: Policy, family: Family, members: Sequence[Pairs]) -
     mean = TaskMean(members)
     comparison = compare_family(family, members, policy.margin)
     return _question(
-        _score_limits(policy, rule, mean, mean.moments, 1 - mean.evidence_above(delta=0.0)),
+        _score_limits(policy, rule, mean, mean.moments, margin_tests(mean, drop=0.0)[1]),
         _worthless(policy, rule, comparison.reference_score, None),
         policy.minimum_changed,
         kind="family",
@@ -217,10 +218,12 @@ def _divergence_question(policy: Policy, pairs: Pairs) -> Question:
     assert policy.kl is not None
     maximum = policy.kl.maximum
     values = pairs.candidate_items["kl"].to_numpy(np.float64)
-    groups, weights = pairs.sample.groups, pairs.sample.weights
-    sample = PairedSample(np.zeros_like(values), values, groups, weights, higher_is_better=False)
+    # The reference does not diverge from itself.
+    sample = replace(
+        pairs.sample, a=np.zeros_like(values), b=values, perplexity=False, higher_is_better=False
+    )
     tests = LossTests(sample, relative=False)
-    score = score_estimate(values, groups, weights)
+    score = sample.candidate_score
     # A model that gives no probability diverges without bounds, which no variance can show.
     within, beyond = (tests.p_within(maximum), tests.p_beyond(maximum)) if sample.finite else (1.0, 0.0)
     limits = _Limits(
@@ -330,6 +333,11 @@ def _bracketed(tests: LossTests, loss: float, n: int, alpha: float) -> Estimate:
 def _estimate(loss: float, low: float, high: float, n: int, alpha: float) -> Estimate:
     method = f"the losses that the tests do not reject, {100 * (1 - 2 * alpha):g} %"
     return Estimate(value=loss, low=low, high=high, n=n, method=method)
+
+
+def _p(value: float) -> str:
+    """Return a p-value as text; below the precision of its computation only that it is."""
+    return f"p = {value:.2g}" if value >= 1e-15 else "p < 1e-15"
 
 
 def _amount(bound: float, word: str, relative: bool) -> str:

@@ -92,6 +92,20 @@ def columns(check: Check) -> list[str]:
     ]
 
 
+def numbers(check: Check) -> str:
+    """Return a check as one line: `✗ kick_squad (f1): 11 % lost [8, 13]; 0.73 -> 0.652; n = 400; noise floor 0`."""
+    reference, flips, noise = check.reference_score, check.flips, check.noise_floor
+    before = f"{reference.value:.4g} -> " if reference else ""
+    parts = [
+        f"{MARKS[check.outcome]} {check.name} ({check.metric}): {in_words(check)}",
+        f"{before}{check.candidate_score.value:.4g}",
+        f"{flips.lost} lost / {flips.gained} gained" if flips else "",
+        f"n = {check.candidate_score.n:,}",
+        f"noise floor {noise.delta.value:+.4g}" if noise else "noise floor not measured",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
 def describe(check: Check) -> str:
     """Return a check as lines of text."""
     pairs = [(name, text) for name, text in zip(COLUMNS, columns(check), strict=True) if text]

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from tests.cli.conftest import TASKS
-from tests.results import make_results
+from tests.results import make_results, write_scores
 
 
 def test_compare_prints_flips_and_writes_them(
@@ -24,6 +24,44 @@ def test_compare_prints_flips_and_writes_them(
         len([item for item in document["items"] if item["change"] == "lost"]) == comparison["flips"]["lost"]
     )
     assert comparison["delta_bootstrap"]["low"] < comparison["delta"]["value"]
+
+
+def test_compare_and_gate_give_one_verdict(
+    kick: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    damage = {"dense": 0, "rtn-8": 0, "magnitude-0.1": 0.01, "rtn-3": 0.4}
+    make_results(tmp_path / "r", items=400, windows=20, damage=damage)
+    kick("gate", tmp_path / "r", "--json")
+    gated = {verdict["candidate"]: verdict for verdict in json.loads(capsys.readouterr().out)["verdicts"]}
+    assert {verdict["outcome"] for verdict in gated.values()} == {"pass", "inconclusive", "regression"}
+    for candidate, verdict in gated.items():
+        kick("compare", tmp_path / "r", "dense", candidate, "--json")
+        compared = json.loads(capsys.readouterr().out)["verdict"]
+        assert compared == verdict
+        kick("gate", tmp_path / "r", "--candidate", candidate, "--json")
+        (alone,) = json.loads(capsys.readouterr().out)["verdicts"]
+        assert alone == verdict
+
+
+def test_a_metric_that_the_policy_does_not_judge_has_no_verdict(
+    results: Path, kick: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    kick("compare", results, "dense", "rtn-3", "--task", TASKS[0], "--metric", "f1")
+    assert "not judged" in capsys.readouterr().out
+
+
+def test_responses_cannot_control_the_terminal(
+    kick: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    store = make_results(tmp_path / "r", items=50, tasks=TASKS[:1], damage={"dense": 0, "rtn-3": 0.4})
+    cell = store.cell("rtn-3", TASKS[0])
+    assert cell is not None
+    evil = "\x1b]0;title\x07\x1b[2J[bold]\r\x9b31m\u202e"
+    write_scores(store, "rtn-3", cell.task, store.items(cell).assign(response=evil))
+    assert kick("compare", tmp_path / "r", "dense", "rtn-3", "--items") == 0
+    printed = capsys.readouterr().out
+    assert "[bold]" in printed
+    assert not set(printed) & set("\x1b\x07\r\x9b\u202e")
 
 
 def test_compare_shows_what_replicates_have_in_common(

@@ -64,6 +64,31 @@ def test_bad_input_is_one_message_and_exit_code_2(arguments: list[str], message:
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("debug", [False, True])
+def test_an_error_inside_kick_is_one_line_and_no_verdict(
+    debug: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A module that raises when the command imports it stands for any mistake in kick.
+    broken = "import sys; sys.modules['kick.store'] = None; from kick.cli import main; main()"
+    if debug:
+        monkeypatch.setenv("KICK_DEBUG", "1")
+    command = [sys.executable, "-c", broken, "verify", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 70
+    message = done.stderr.splitlines()[-1]
+    assert message.startswith("internal error: ModuleNotFoundError: ")
+    assert "no verdict" in message
+    assert "report it" in message
+    assert ("Traceback" in done.stderr) is debug
+    assert done.stdout == ""
+
+
+def test_a_message_cannot_control_the_terminal(tmp_path: Path) -> None:
+    done = _kick("verify", "no\x1b[31mwhere", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no\\x1b[31mwhere is not a results folder" in done.stderr
+
+
 def test_ctrl_c_says_how_to_go_on(tiny_llama: Path, tmp_path: Path) -> None:
     arguments = ["run", "--reference", tiny_llama, "--candidate", tiny_llama, "--tasks", "kick_squad"]
     command = [sys.executable, "-c", "from kick.cli import main; main()", *map(str, arguments)]

@@ -46,9 +46,8 @@ def test_the_summary_shows_every_check_with_interval_n_and_noise_floor(tmp_path:
 
 def test_names_cannot_break_the_table_or_add_markup(tmp_path: Path) -> None:
     answers = np.ones(200)
-    store = write_pair(
-        tmp_path, answers, answers, binary_task(metric="a|b <img src=x>", metrics=("a|b <img src=x>",))
-    )
+    hostile = "a|b <img src=x>"
+    store = write_pair(tmp_path, answers, answers, binary_task(metric=hostile, metrics=(hostile,)))
     text = markdown(gate(store, "regression"))
     assert "a\\|b &lt;img src=x>" in text
     assert "<img" not in text
