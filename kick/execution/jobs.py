@@ -1,6 +1,6 @@
 """What a run consists of: a room that its jobs share, the sources of checkpoints, orders for them, and planned jobs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
     from kick.compression import Samples
-    from kick.harness.bench import Bench, TaskPlan
+    from kick.engines.torch.memory import Memory
+    from kick.harness.suite_tasks import SuiteTasks
+    from kick.harness.work import Work
 
 KEPT = "kept"  # the divergence of a reference's cell: its states are kept
 
@@ -24,7 +26,7 @@ class Room:
     """What the jobs of a run share."""
 
     suite: Suite
-    bench: "Bench"
+    tasks: "SuiteTasks"
     store: Store
     cache: Path  # made checkpoints are kept below it
     device: str
@@ -32,6 +34,7 @@ class Room:
     hashed: Callable[[Path], str]  # the fingerprint of a folder
     sampled: "Callable[[Calibration, Path], Samples]"  # the calibration set of a folder's tokenizer
     keep: int | None  # bytes of made checkpoints to keep; None: all
+    memory: "Memory"  # the sizes of batches that are known to fit
 
     @property
     def made(self) -> Path:
@@ -109,7 +112,7 @@ class Job:
     batch: BatchSize
     tier: Tier
     tokenizer_fingerprint: str
-    plans: Mapping[str, "TaskPlan"]
+    work: Mapping[str, "Work"]
     identities: Mapping[str, CellIdentity]
     not_diverged: Mapping[str, str]  # task -> why no divergence from the reference is measured
 
@@ -124,11 +127,9 @@ class Job:
     def missing(self, store: Store) -> list[str]:
         return [task for task, key in self.keys.items() if not store.has(self.checkpoint.id, task, key)]
 
-    def without_states(self, store: Store) -> list[str]:
-        """Of a reference: tasks whose states, which candidates' divergence is measured by, are not there (any more)."""
-        return [
-            task
-            for task, key in self.keys.items()
-            if self.identities[task].divergence == KEPT
-            and not store.states_path(key).with_suffix(".json").is_file()
-        ]
+    def without_states(self, store: Store, tasks: Collection[str]) -> list[str]:
+        """Return those of a reference's tasks whose states, which candidates need, are missing or damaged."""
+        from kick.engines.torch.states import are_whole
+
+        kept = {task for task, identity in self.identities.items() if identity.divergence == KEPT}
+        return [task for task in tasks if task in kept and not are_whole(store.states_path(self.keys[task]))]

@@ -175,11 +175,14 @@ def _items(
     columns["prompt"] = [str(_first_argument(row)) for row in rows]
     columns["target"] = [str(row.get("target", "")) for row in rows]
     columns["response"] = [_response(row) for row in rows]
+    # lm-eval does not say whether a response was ended by its budget.
+    columns["cut"] = False
     columns["choice_logprobs"] = [_logprobs(row) for row in rows]
     if numbers:
         better = settings.get("higher_is_better", {}).get(task, {})
         info = TaskInfo(
             name=full,
+            kind="choice" if any(columns["choice_logprobs"]) else "generation",
             family="other",
             metric=numbers[0],
             metrics=tuple(numbers),
@@ -190,11 +193,16 @@ def _items(
         columns |= {name: [float(row[name]) for row in rows] for name in numbers}
     elif likelihoods:
         info = TaskInfo(
-            name=full, family="perplexity", metric="nll", metrics=("nll",), higher_is_better=False
+            name=full,
+            kind="text",
+            family="perplexity",
+            metric="nll",
+            metrics=("nll",),
+            higher_is_better=False,
         )
         pairs = [row[likelihoods[0]] for row in rows]
         columns["nll"] = [-float(total) / float(weight) for total, weight in pairs]
-        columns["tokens"] = [float(weight) for _, weight in pairs]
+        columns["units"] = [float(weight) for _, weight in pairs]
     else:
         return None
     return info, pd.DataFrame(columns).sort_values("doc_id", kind="stable", ignore_index=True)

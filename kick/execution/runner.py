@@ -25,7 +25,7 @@ from kick.types import BatchSize, Cell, CellIdentity, Checkpoint, CheckpointReco
 
 if TYPE_CHECKING:
     from kick.checkpoints import Loaded
-    from kick.harness.bench import KeptStates
+    from kick.harness.work import KeptStates
 
 GENERATED_ROWS = 16  # completions that are decoded together
 NOISE_DIVISOR = 4  # the noise floor's batches are smaller by this
@@ -80,16 +80,17 @@ def run(
     reporter.say("loading data")
     from kick.checkpoints import fingerprint, resolve, resolve_tokenizer
     from kick.compression import read_samples
-    from kick.harness.bench import Bench
+    from kick.engines.torch.memory import Memory
+    from kick.harness.suite_tasks import SuiteTasks
 
     catalog = read_catalog([Path(folder) for folder in suite.include_path])
     reference = suite.checkpoint(suite.reference)
     words = resolve_tokenizer(reference, resolve(reference))
-    bench = Bench.load(suite, names, catalog, data_root, words)
+    suite_tasks = SuiteTasks.load(suite, names, catalog, data_root, words)
     store = Store.create(results, suite.dump())
     room = Room(
         suite,
-        bench,
+        suite_tasks,
         store,
         cache or _default_cache(),
         _device(device),
@@ -97,6 +98,7 @@ def run(
         functools.cache(fingerprint),
         functools.cache(functools.partial(read_samples, data_root=data_root)),
         keep,
+        Memory(),
     )
     jobs = _plan_jobs(orders, _tier(room), room)
     for job in jobs:
@@ -164,11 +166,10 @@ def plan_job(order: Order, tier: Tier, room: Room, reference: Job | None = None)
 
     source = room.source(order.checkpoint)
     words = tokenizer_fingerprint(source.tokenizer)
-    plans = room.bench.plans(
+    plans = room.tasks.work(
         words,
         source.config,
         lambda: read_tokenizer(source.tokenizer, order.checkpoint.trust_remote_code),
-        room.suite,
     )
     asked = {
         name: plan
@@ -198,8 +199,8 @@ def _with_divergence(job: Job, reference: Job | None, room: Room) -> Job:
     identities = {}
     for task, identity in job.identities.items():
         origin = KEPT
-        if not job.plans[task].has_tokens:
-            reasons[task] = "the text is not cut into windows, but scored page by page"
+        if (reason := job.work[task].undiverged) is not None:
+            reasons[task] = reason
         elif job.checkpoint.id != room.suite.reference:
             assert reference is not None
             theirs = reference.identities.get(task)
@@ -229,7 +230,8 @@ def _execute_all(jobs: Sequence[Job], room: Room) -> RunSummary:
     for position, job in enumerate(jobs, start=1):
         with room.store.lock(job.checkpoint.id):
             missing = job.missing(room.store)
-            missing += [task for task in job.without_states(room.store) if task in needed - set(missing)]
+            scored_before = [task for task in job.keys if task in needed and task not in missing]
+            missing += job.without_states(room.store, scored_before)
             try:
                 execute(job, missing, room, before=done + len(job.keys) - len(missing), total=total)
                 scored += len(missing)
@@ -250,6 +252,8 @@ def execute(job: Job, missing: Sequence[str], room: Room, *, before: int, total:
         return
     from kick.checkpoints import as_loaded, describe
     from kick.checkpoints.cost import measure_cost
+    from kick.engines.torch import TorchEngine
+    from kick.harness.work import Journals, score_cell
 
     checkpoint = job.checkpoint
     folder = materialise(job.source, room)
@@ -271,24 +275,27 @@ def execute(job: Job, missing: Sequence[str], room: Room, *, before: int, total:
         "cost": cost,
     }
     room.store.write_checkpoint(record.model_copy(update=found))
-    scorer = room.bench.scorer(loaded, job.batch, job.tier)
+    engine = TorchEngine.tested(loaded, job.batch, job.tier, room.memory)
     for offset, task in enumerate(missing, start=1):
-        key, plan = job.keys[task], job.plans[task]
+        key, work = job.keys[task], job.work[task]
         started = time.monotonic()
         with room.reporter.stage(
-            f"[{before + offset}/{total}] {checkpoint.id} · {task}", plan.steps
+            f"[{before + offset}/{total}] {checkpoint.id} · {task}", work.steps
         ) as progress:
-            journal = Journal(room.store.journal_path(checkpoint.id, key))
-            scored = scorer.score(plan, journal, progress, _states(job, task, room))
+            journals = Journals(
+                Journal(room.store.journal_path(checkpoint.id, key), key),
+                Journal(room.store.journal_path(checkpoint.id, key, "tokens"), key),
+            )
+            scored = score_cell(engine, work, journals, progress, _states(job, task, room))
         cell = Cell(
             checkpoint=checkpoint.id,
-            task=plan.task,
+            task=work.task,
             key=key,
             identity=job.identities[task],
-            scores=scorer.scores(plan, scored.items),
+            scores=work.scores(scored.items),
             items=len(scored.items),
-            skipped=plan.skipped,
-            notes=plan.notes,
+            skipped=work.skipped,
+            notes=work.notes,
             seconds=round(time.monotonic() - started, 3),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             items_sha256="",
@@ -300,7 +307,7 @@ def execute(job: Job, missing: Sequence[str], room: Room, *, before: int, total:
 
 def _states(job: Job, task: str, room: Room) -> "KeptStates | None":
     """The reference's states that divergence is measured by, if it is."""
-    from kick.harness.bench import KeptStates
+    from kick.harness.work import KeptStates
 
     origin = job.identities[task].divergence
     if origin is None:

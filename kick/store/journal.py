@@ -15,8 +15,8 @@ class Journal:
     which keeps them when the process is killed; waiting for the disk would cost more than a small model's batch.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, key: str) -> None:
+        self.path, self.key = path, key
 
     def read(self) -> dict[int, Any]:
         """Request position -> response, up to the first line that is torn or damaged; cuts the rest off the file."""

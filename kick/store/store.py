@@ -6,7 +6,7 @@ Everything that compares or reports reads results through this module and throug
     DIR/suite.yaml                                   the suite as run
     DIR/checkpoints/<id>.json                        a CheckpointRecord
     DIR/cells/<checkpoint>/<task>/<key>/cell.json    a Cell, beside items.parquet: one row an item
-    DIR/journal/<checkpoint>-<key>.jsonl               responses of a cell that is not finished
+    DIR/journal/<checkpoint>-<key>.<kind>.jsonl      responses or token scores of a cell that is not finished
     DIR/states/<key>.bin, .json, .head.safetensors   what divergence from a reference's cell is measured by; a cache
     DIR/tiers/<key>.json                             a TierChoice: how the suite's checkpoints are scored
 """
@@ -18,7 +18,7 @@ import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -30,8 +30,8 @@ from kick.errors import InputError
 from kick.files import file_sha256, sync
 from kick.types import Cell, CellIdentity, CheckpointRecord, Record, TierChoice
 
-# Columns of items.parquet beside one column a metric. `response` is empty for likelihood tasks and
-# `choice_logprobs` (natural log, float64, one a choice) for generated ones.
+# Columns of items.parquet beside one column per metric. `response` is empty for likelihood tasks, and `choice_logprobs`
+# (natural log, float64, one per choice) for generated ones. `cut` (bool): the response was ended by its budget.
 ITEM_COLUMNS = (
     "doc_id",
     "doc_hash",
@@ -41,8 +41,11 @@ ITEM_COLUMNS = (
     "prompt",
     "target",
     "response",
+    "cut",
     "choice_logprobs",
 )
+
+JournalKind = Literal["responses", "tokens"]
 
 R = TypeVar("R", bound=Record)
 
@@ -211,14 +214,16 @@ class Store:
             shutil.rmtree(final)
         scratch.rename(final)
         sync(final.parent)
-        self.journal_path(cell.checkpoint, cell.key).unlink(missing_ok=True)
+        for kind in get_args(JournalKind):
+            self.journal_path(cell.checkpoint, cell.key, kind).unlink(missing_ok=True)
         return cell
 
     def states_path(self, key: str) -> Path:
         return self.root / "states" / f"{key}.bin"
 
-    def journal_path(self, checkpoint: str, key: str) -> Path:
-        return self.root / "journal" / f"{checkpoint}-{key}.jsonl"
+    def journal_path(self, checkpoint: str, key: str, kind: JournalKind = "responses") -> Path:
+        """Return the journal of a cell's responses, or of the scores of its tokens."""
+        return self.root / "journal" / f"{checkpoint}-{key}.{kind}.jsonl"
 
     def damage(self, checkpoint: str | None = None) -> list[str]:
         """What is wrong with the stored cells of a checkpoint, or of all of them, one sentence each."""

@@ -25,6 +25,8 @@ Family = Literal[
     "perplexity",
     "other",
 ]
+# What a task asks of a model: to write text, to choose, to find one continuation likely, or to predict a running text.
+TaskKind = Literal["generation", "choice", "likelihood", "text"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Tier = Literal[
     "tree", "prefix", "plain"
@@ -80,9 +82,10 @@ class TaskInfo(Record):
     """What a reader of scores has to know of a task."""
 
     name: str
+    kind: TaskKind
     family: Family
     metric: str  # the metric that stands for the task in tables and curves
-    metrics: tuple[str, ...]  # every metric column of its items
+    metrics: tuple[str, ...]  # every metric column of its items; that of a further filter is `<metric>,<filter>`
     higher_is_better: bool = True
     chance: float | None = None  # the score of blind guessing, in the units of `metric`
     shots: int = 0

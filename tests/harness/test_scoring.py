@@ -8,11 +8,11 @@ import lm_eval
 import pandas as pd
 import pytest
 import torch
+from kick.harness.model import KickLM
 from lm_eval.models.huggingface import HFLM
 from transformers import AutoTokenizer
 
 from kick.checkpoints import load
-from kick.harness.model import KickLM
 from kick.harness.plan import make_plan
 from kick.harness.scoring import mean_scores, score_task
 from kick.harness.tasks import LoadedTask, load_tasks
