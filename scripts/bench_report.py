@@ -36,24 +36,35 @@ from kick.types import (
 )
 
 KINDS = (
-    TaskInfo(name="facts", family="factoid_qa", metric="em", metrics=("em",)),
+    TaskInfo(name="facts", kind="generation", family="factoid_qa", metric="em", metrics=("em",)),
     TaskInfo(
         name="choice",
+        kind="choice",
         family="multiple_choice",
         metric="acc",
         metrics=("acc",),
         chance=0.25,
         group_by="subject",
     ),
-    TaskInfo(name="passages", family="incontext_qa", metric="f1", metrics=("f1",), group_by="title"),
-    TaskInfo(name="hops", family="multihop_reasoning", metric="em", metrics=("em",)),
-    TaskInfo(name="summaries", family="summarization", metric="rougeL", metrics=("rougeL",)),
+    TaskInfo(
+        name="passages",
+        kind="generation",
+        family="incontext_qa",
+        metric="f1",
+        metrics=("f1",),
+        group_by="title",
+    ),
+    TaskInfo(name="hops", kind="generation", family="multihop_reasoning", metric="em", metrics=("em",)),
+    TaskInfo(
+        name="summaries", kind="generation", family="summarization", metric="rougeL", metrics=("rougeL",)
+    ),
 )
 TEXT = TaskInfo(
     name="perplexity_text",
+    kind="text",
     family="perplexity",
     metric="nll",
-    metrics=("nll", "tokens"),
+    metrics=("nll", "units"),
     higher_is_better=False,
 )
 WINDOWS = 140
@@ -116,7 +127,7 @@ def items(task: TaskInfo, index: int, checkpoint: Checkpoint, count: int) -> pd.
     }
     if task.family == "perplexity":
         nll = shared.normal(3, 0.2, count) + 2 * damage(checkpoint) + 0.002 * own.normal(size=count)
-        frame |= {"nll": nll, "tokens": np.full(count, 2047.0), "response": [""] * count}
+        frame |= {"nll": nll, "units": np.full(count, 2047.0), "response": [""] * count}
     elif task.family == "multiple_choice":
         logprobs = own.normal(-4, 0.5, (count, 4))
         logprobs[np.arange(count), np.where(right, gold, (gold + 1) % 4)] = -1

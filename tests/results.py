@@ -29,23 +29,43 @@ from kick.types import (
 )
 
 PERPLEXITY = TaskInfo(
-    name="perplexity_wikitext2", family="perplexity", metric="nll", metrics=("nll",), higher_is_better=False
+    name="perplexity_wikitext2",
+    kind="text",
+    family="perplexity",
+    metric="nll",
+    metrics=("nll",),
+    higher_is_better=False,
 )
 TASKS = {
     "kick_freebaseqa": TaskInfo(
-        name="kick_freebaseqa", family="factoid_qa", metric="em", metrics=("em", "f1")
+        name="kick_freebaseqa", kind="generation", family="factoid_qa", metric="em", metrics=("em", "f1")
     ),
     "kick_hotpotqa": TaskInfo(
-        name="kick_hotpotqa", family="multihop_reasoning", metric="em", metrics=("em", "f1"), shots=2
+        name="kick_hotpotqa",
+        kind="generation",
+        family="multihop_reasoning",
+        metric="em",
+        metrics=("em", "f1"),
+        shots=2,
     ),
     "kick_squad": TaskInfo(
-        name="kick_squad", family="incontext_qa", metric="f1", metrics=("em", "f1"), group_by="title"
+        name="kick_squad",
+        kind="generation",
+        family="incontext_qa",
+        metric="f1",
+        metrics=("em", "f1"),
+        group_by="title",
     ),
     "kick_cnn_dailymail": TaskInfo(
-        name="kick_cnn_dailymail", family="summarization", metric="rougeL", metrics=("rougeL",)
+        name="kick_cnn_dailymail",
+        kind="generation",
+        family="summarization",
+        metric="rougeL",
+        metrics=("rougeL",),
     ),
     "kick_mmlu": TaskInfo(
         name="kick_mmlu",
+        kind="choice",
         family="multiple_choice",
         metric="acc",
         metrics=("acc",),
@@ -132,7 +152,7 @@ def write_scores(
     ).model_copy(update=identity)
     scores = {metric: float(frame[metric].mean()) for metric in task.metrics}
     if task.family == "perplexity":
-        scores["perplexity"] = float(np.exp(np.average(frame["nll"], weights=frame["tokens"])))
+        scores["perplexity"] = float(np.exp(np.average(frame["nll"], weights=frame["units"])))
     cell = store.write_cell(
         Cell(
             checkpoint=checkpoint,
@@ -178,7 +198,9 @@ def diverged_from(kl: Sequence[float], reference: str = "dense") -> Divergence:
 def binary_task(name: str = "facts", **changes: Any) -> TaskInfo:
     """A task with one metric, `em`, that is 0 or 1."""
     family: Family = "factoid_qa"
-    return TaskInfo(name=name, family=family, metric="em", metrics=("em",)).model_copy(update=changes)
+    return TaskInfo(name=name, kind="generation", family=family, metric="em", metrics=("em",)).model_copy(
+        update=changes
+    )
 
 
 def write_pair(
@@ -263,7 +285,7 @@ def _frame(
         # What damage costs grows faster than linearly and differs from window to window.
         text = shared.normal(3.0, 0.25, windows)
         cost = 2.0 * damage**1.5 * shared.uniform(0.7, 1.3, windows) + 0.002 * own.normal(size=windows)
-        return pd.DataFrame({"nll": text + cost, "tokens": np.full(windows, 2047)})
+        return pd.DataFrame({"nll": text + cost, "units": np.full(windows, 2047)})
     groups = max(items // 8, 2)
     group = shared.integers(0, groups, items)
     ability = shared.normal(0.4, 1.0, items) + 0.5 * shared.normal(size=groups)[group]
@@ -305,6 +327,7 @@ def _with_item_columns(frame: pd.DataFrame, task: TaskInfo) -> pd.DataFrame:
         "prompt": [f"Question {index}?" for index in documents],
         "target": [""] * n,
         "response": [""] * n,
+        "cut": [False] * n,
         "choice_logprobs": [np.array([])] * n,
     }
     return pd.DataFrame({**{name: values for name, values in blank.items() if name not in frame}, **frame})

@@ -39,7 +39,7 @@ def score(cell: Cell, items: pd.DataFrame, metric: str | None = None) -> Estimat
     """
     perplexity = cell.task.family == "perplexity"
     values = scores(cell, items, metric or cell.task.metric)
-    weights = items["tokens"].to_numpy(np.float64) if perplexity else None
+    weights = items["units"].to_numpy(np.float64) if perplexity else None
     return score_estimate(values, group_codes(cell, items), weights, perplexity=perplexity)
 
 

@@ -116,7 +116,7 @@ def pair(
         a,
         b,
         groups=group_codes(reference, left),
-        weights=left["tokens"].to_numpy(float) if perplexity else None,
+        weights=left["units"].to_numpy(float) if perplexity else None,
         perplexity=perplexity,
         higher_is_better=reference.task.higher_is_better and not perplexity,
     )

@@ -1,1 +1,1 @@
-"""What executes a plan: token-id requests in, responses out."""
+"""Engines answer requests in token ids; `base` is what they share, and each engine is a package of its own."""

@@ -1,6 +1,6 @@
 """The parts of a run: a context that its jobs share, the sources of checkpoints, orders for them, and planned jobs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +14,12 @@ from kick.checkpoints import (
     resolve_tokenizer,
 )
 from kick.compression import Samples, step_keys
+from kick.engines.torch.memory import Memory
+from kick.engines.torch.states import are_whole
 from kick.errors import InputError
 from kick.execution.provenance import read_steps
-from kick.harness.bench import Bench, TaskPlan
+from kick.harness.suite_tasks import SuiteTasks
+from kick.harness.work import Work
 from kick.progress import Reporter
 from kick.store import Store, cell_key
 from kick.suite import Suite
@@ -44,7 +47,7 @@ class RunContext:
     """What the jobs of a run share."""
 
     suite: Suite
-    bench: Bench
+    tasks: SuiteTasks
     store: Store
     # Made checkpoints are kept below it.
     cache: Path
@@ -56,6 +59,8 @@ class RunContext:
     read_samples: Callable[[Calibration, Path], Samples]
     # Bytes of made checkpoints to keep; None: all.
     keep: int | None
+    # The sizes of batches that are known to fit.
+    memory: Memory
 
     @property
     def checkpoints(self) -> Path:
@@ -164,7 +169,7 @@ class Job:
     batch: BatchSize
     tier: Tier
     tokenizer_fingerprint: str
-    plans: Mapping[str, TaskPlan]
+    work: Mapping[str, Work]
     identities: Mapping[str, CellIdentity]
     # Task -> the reason why no divergence from the reference is measured.
     not_diverged: Mapping[str, str]
@@ -183,11 +188,7 @@ class Job:
         """Return the tasks whose cells the store does not hold."""
         return [task for task, key in self.keys.items() if not store.has(self.checkpoint.id, task, key)]
 
-    def without_states(self, store: Store) -> list[str]:
-        """Return a reference's tasks whose states, from which divergence is measured, are not there (any more)."""
-        return [
-            task
-            for task, key in self.keys.items()
-            if self.identities[task].divergence == KEPT
-            and not store.states_path(key).with_suffix(".json").is_file()
-        ]
+    def without_states(self, store: Store, tasks: Collection[str]) -> list[str]:
+        """Return those of a reference's tasks whose states, which candidates need, are missing or damaged."""
+        kept = {task for task, identity in self.identities.items() if identity.divergence == KEPT}
+        return [task for task in tasks if task in kept and not are_whole(store.states_path(self.keys[task]))]

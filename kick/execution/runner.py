@@ -28,11 +28,14 @@ from kick.checkpoints import (
 )
 from kick.checkpoints.cost import measure_cost
 from kick.compression import check_agreement, read_samples
+from kick.engines.torch import TorchEngine
+from kick.engines.torch.memory import Memory
 from kick.engines.torch.tiers import choose_tier
 from kick.errors import InputError
 from kick.execution.checkpoint_cache import checkpoint_folder, report_cache, shrink_cache
 from kick.execution.jobs import KEPT, Job, Order, RunContext, Source
-from kick.harness.bench import Bench, KeptStates
+from kick.harness.suite_tasks import SuiteTasks
+from kick.harness.work import Journals, KeptStates, score_cell
 from kick.progress import Reporter
 from kick.store import Journal, Store, noise_id, tier_key
 from kick.suite import Suite
@@ -106,11 +109,11 @@ def run(
     reporter.say(f"{suite.name}: {len(checkpoints)} checkpoints x {len(names)} tasks into {results}")
     reporter.say("loading data")
     catalog = read_catalog([Path(folder) for folder in suite.include_path])
-    bench = Bench.load(suite, names, catalog, data_root, _reference_tokenizer(suite))
+    suite_tasks = SuiteTasks.load(suite, names, catalog, data_root, _reference_tokenizer(suite))
     store = Store.create(results, suite.dump())
     context = RunContext(
         suite=suite,
-        bench=bench,
+        tasks=suite_tasks,
         store=store,
         cache=cache or _default_cache(),
         device=_device(device),
@@ -118,6 +121,7 @@ def run(
         fingerprint=functools.cache(fingerprint),
         read_samples=functools.cache(functools.partial(read_samples, data_root=data_root)),
         keep=keep,
+        memory=Memory(),
     )
     jobs = _plan_jobs(orders, _tier(context), context)
     for job in jobs:
@@ -224,29 +228,28 @@ def plan_job(order: Order, tier: Tier, context: RunContext, reference: Job | Non
     """
     source = context.source(order.checkpoint)
     words = tokenizer_fingerprint(source.tokenizer)
-    plans = context.bench.plans(
+    work = context.tasks.work(
         words,
         source.config,
         lambda: read_tokenizer(source.tokenizer, order.checkpoint.trust_remote_code),
-        context.suite,
     )
     wanted = {
-        name: plan
-        for name, plan in plans.items()
-        if name in order.tasks and not (order.unlike and plan.batched_alike(order.batch, order.unlike, tier))
+        name: cell
+        for name, cell in work.items()
+        if name in order.tasks and not (order.unlike and cell.batched_alike(order.batch, order.unlike, tier))
     }
     identities = {
         name: CellIdentity(
             checkpoint=source.fingerprint,
             tokenizer=words,
             task=name,
-            plan=plan.info,
+            plan=cell.info,
             dtype=source.dtype,
             device=context.device,
             tier=f"{tier}/{order.batch.tokens}x{order.batch.rows}",
             versions=_versions(),
         )
-        for name, plan in wanted.items()
+        for name, cell in wanted.items()
     }
     job = Job(source, order.batch, tier, words, wanted, identities, {})
     return _with_divergence(job, reference, context) if context.suite.divergence else job
@@ -258,8 +261,8 @@ def _with_divergence(job: Job, reference: Job | None, context: RunContext) -> Jo
     identities = {}
     for task, identity in job.identities.items():
         origin = KEPT
-        if not job.plans[task].has_tokens:
-            reasons[task] = "the text is not cut into windows, but scored page by page"
+        if (reason := job.work[task].undiverged) is not None:
+            reasons[task] = reason
         elif job.checkpoint.id != context.suite.reference:
             assert reference is not None
             theirs = reference.identities.get(task)
@@ -294,9 +297,8 @@ def _execute_all(jobs: Sequence[Job], context: RunContext) -> RunSummary:
             with _held(job, context.store):
                 _record(context, job)
                 missing = job.missing(context.store)
-                missing += [
-                    task for task in job.without_states(context.store) if task in needed - set(missing)
-                ]
+                scored_before = [task for task in job.keys if task in needed and task not in missing]
+                missing += job.without_states(context.store, scored_before)
                 execute(job, missing, context, before=done + len(job.keys) - len(missing), total=total)
                 scored += len(missing)
         except (InputError, _Locked) as error:
@@ -337,24 +339,27 @@ def execute(job: Job, missing: Sequence[str], context: RunContext, *, before: in
         return
     checkpoint = job.checkpoint
     loaded = _load_and_describe(job, record, context)
-    scorer = context.bench.scorer(loaded, job.batch, job.tier)
+    engine = TorchEngine.tested(loaded, job.batch, job.tier, context.memory)
     for offset, task in enumerate(missing, start=1):
-        key, plan = job.keys[task], job.plans[task]
+        key, work = job.keys[task], job.work[task]
         started = time.monotonic()
         with context.reporter.stage(
-            f"[{before + offset}/{total}] {checkpoint.id} · {task}", plan.steps
+            f"[{before + offset}/{total}] {checkpoint.id} · {task}", work.steps
         ) as progress:
-            journal = Journal(context.store.journal_path(checkpoint.id, key), key)
-            scored = scorer.score(plan, journal, progress, _states(job, task, context))
+            journals = Journals(
+                Journal(context.store.journal_path(checkpoint.id, key), key),
+                Journal(context.store.journal_path(checkpoint.id, key, "tokens"), key),
+            )
+            scored = score_cell(engine, work, journals, progress, _states(job, task, context))
         cell = Cell(
             checkpoint=checkpoint.id,
-            task=plan.task,
+            task=work.task,
             key=key,
             identity=job.identities[task],
-            scores=scorer.scores(plan, scored.items),
+            scores=work.scores(scored.items),
             items=len(scored.items),
-            skipped=plan.skipped,
-            notes=plan.notes,
+            skipped=work.skipped,
+            notes=work.notes,
             seconds=round(time.monotonic() - started, 3),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             items_sha256="",

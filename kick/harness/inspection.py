@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kick.checkpoints import read_config, read_tokenizer
+from kick.engines.torch.window import context_window
 from kick.harness.checks import TaskCheck, check_task, rendered
-from kick.harness.plan import build_requests, context_window, make_plan
+from kick.harness.encoding import Encoder
+from kick.harness.plan import make_plan, render
 from kick.harness.tasks import load_tasks
 from kick.suite.catalog import Catalog
 
@@ -34,10 +36,9 @@ def inspect(
         InputError: the data are not there, no item fits the window, or the task cannot be rendered without a tokenizer.
     """
     loaded = load_tasks([name], catalog, include=include, data_root=data_root, tokenizer=model)[0]
-    total = len(loaded.task.eval_docs)
+    task = render(loaded, limit=None, seed=SEED)
+    items = rendered(loaded, task.instances, task.doc_ids)
     if model is None:
-        return check_task(loaded, rendered(loaded, build_requests(loaded, range(total), SEED), range(total)))
-    plan = make_plan(
-        loaded, read_tokenizer(model), window=context_window(read_config(model)), limit=None, seed=SEED
-    )
-    return check_task(loaded, rendered(loaded, loaded.task.instances, range(total)), plan.skipped)
+        return check_task(loaded, items)
+    plan = make_plan(task, Encoder(read_tokenizer(model)), window=context_window(read_config(model)))
+    return check_task(loaded, items, plan.skipped)

@@ -1,49 +1,77 @@
-"""Perplexity by the protocol of GPTQ, SparseGPT and Wanda: one tokenizer call, non-overlapping windows.
+"""The work of a text: perplexity by the protocol of GPTQ, SparseGPT and Wanda, over non-overlapping windows.
 
 The text is joined, encoded once (one BOS at most), cut into `n // window` windows and the tail dropped. A window's
-loss is the mean cross-entropy of its `window - 1` shifted tokens; perplexity is exp of the mean over windows.
+loss is the mean cross-entropy of its `window - 1` shifted tokens; perplexity is exp of the mean over windows. Each
+window is run by a forward of its own tokens, whatever the tier.
 """
 
-import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 from transformers import PreTrainedTokenizerBase
 
 from kick.data.corpora import Corpus
-from kick.engines.torch.batching import straight
-from kick.engines.torch.forward import Forward
-from kick.engines.torch.head import token_losses
-from kick.engines.torch.memory import Memory
+from kick.engines.base import Engine, LogLikelihood, Progress, Response, Score
+from kick.engines.torch import batches
 from kick.errors import InputError
+from kick.harness.digests import digest, token_hash
+from kick.harness.work import RightAnswers
 from kick.store import Journal
-from kick.types import BatchSize, PlanInfo, TaskInfo
+from kick.types import BatchSize, PlanInfo, Skipped, TaskInfo, Tier
 
 
 @dataclass(frozen=True)
-class PerplexityPlan:
-    """The windows of a corpus for one tokenizer."""
+class WindowsWork:
+    """The windows of a text for one tokenizer."""
 
-    info: PlanInfo
     task: TaskInfo
-    windows: tuple[tuple[int, ...], ...]
-    bytes_per_token: float  # of the whole text, UTF-8: bits per byte = nll / ln 2 / bytes_per_token
+    info: PlanInfo
+    requests: tuple[Score, ...]
+    """One request per window: all of its tokens after the first."""
 
-    def together(self, size: BatchSize) -> int:
-        """How many windows go through in one forward: as many as fit the budget of tokens, and one at least."""
-        return min(len(self.windows), max(1, size.tokens // max(map(len, self.windows))))
+    bytes_per_token: float
+    """UTF-8 bytes of the whole text by its tokens: bits per byte = nll / ln 2 / bytes_per_token."""
 
-    def batches(self, size: BatchSize) -> Iterator[tuple[int, ...]]:
-        """Windows that go through together, by number; cut from all windows, whatever has been answered already."""
-        for start in range(0, len(self.windows), self.together(size)):
-            yield tuple(range(start, min(start + self.together(size), len(self.windows))))
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+    undiverged: str | None = None
+
+    @property
+    def steps(self) -> int:
+        """The number of windows."""
+        return len(self.requests)
+
+    def answer(self, engine: Engine, journal: Journal | None, progress: Progress | None) -> list[Response]:
+        """Let an engine score all windows."""
+        return engine.answer(self.requests, journal, progress, alone=True)
+
+    def score(self, responses: Sequence[Response]) -> pd.DataFrame:
+        """Return one row per window: `nll` in nats per token, `units` its predicted tokens, and `bytes_per_unit`.
+
+        A loss that is not finite is kept as it is: it is what the model says.
+        """
+        counts = [len(request.continuation) for request in self.requests]
+        losses = [loss / count for loss, count in zip(loss_of(responses), counts, strict=True)]
+        hashes = [token_hash((*request.context, *request.continuation)) for request in self.requests]
+        return text_items(hashes, losses, counts, self.bytes_per_token)
+
+    def scores(self, items: pd.DataFrame) -> dict[str, float]:
+        """Return mean loss, perplexity and bits per byte."""
+        return perplexity_scores(items)
+
+    def right_answers(self) -> RightAnswers:
+        """Return the windows: the scores of their tokens are the responses, too."""
+        return RightAnswers(self.requests, alone=True, are_all=True)
+
+    def batched_alike(self, one: BatchSize, other: BatchSize, tier: Tier) -> bool:
+        """Return whether two sizes cut the windows into the same batches."""
+        return [*batches(self.requests, one, "plain")] == [*batches(self.requests, other, "plain")]
 
 
-def make_perplexity_plan(
+def plan_windows(
     corpus: Corpus,
     tokenizer: PreTrainedTokenizerBase,
     *,
@@ -51,16 +79,21 @@ def make_perplexity_plan(
     windows: int | None,
     fits: int | None,
     seed: int,
-) -> PerplexityPlan:
+) -> WindowsWork:
     """Cut a corpus into windows of `window` tokens and keep the first `windows`.
 
+    Args:
+        corpus: the text.
+        tokenizer: the checkpoint's.
+        window: the number of tokens of a window.
+        windows: the number of windows (None: all).
+        fits: the number of tokens that fit the model (None: any).
+        seed: the suite's seed, which is noted with the plan.
+
     Raises:
-        InputError: the text is shorter than one window, or the model's window (`fits`) is.
+        InputError: the text is shorter than one window, or the model's window is.
     """
-    if fits is not None and window > fits:
-        raise InputError(
-            f"perplexity.window: {window} tokens do not fit the model's window of {fits}. Give a smaller one."
-        )
+    refuse_long(window, fits)
     tokens = tokenizer(corpus.text, verbose=False)["input_ids"]
     whole = len(tokens) // window
     if whole == 0:
@@ -69,23 +102,37 @@ def make_perplexity_plan(
         )
     count = min(whole, windows or whole, corpus.most or whole)
     cut = tuple(tuple(tokens[start * window : (start + 1) * window]) for start in range(count))
-    settings = f"{corpus.name} window={window} windows={count}"
+    settings = f"{corpus.name} window={window} windows={count} alone"
     info = PlanInfo(
-        hash=digest(settings, repr(cut)),
-        task_config=digest(settings),
-        documents=digest(corpus.text),
+        hash=digest([settings, repr(cut)]),
+        task_config=digest([settings]),
+        documents=digest([corpus.text]),
         shots=0,
         limit=windows,
         seed=seed,
         items=count,
     )
-    return PerplexityPlan(info, text_task(corpus), cut, len(corpus.text.encode()) / len(tokens))
+    requests = tuple(Score(part[:1], part[1:]) for part in cut)
+    return WindowsWork(text_task(corpus), info, requests, len(corpus.text.encode()) / len(tokens))
+
+
+def refuse_long(window: int, fits: int | None) -> None:
+    """Refuse windows that do not fit the model.
+
+    Raises:
+        InputError: `window` is longer than the model's window, `fits`.
+    """
+    if fits is not None and window > fits:
+        raise InputError(
+            f"perplexity.window: {window} tokens do not fit the model's window of {fits}. Give a smaller one."
+        )
 
 
 def text_task(corpus: Corpus) -> TaskInfo:
-    """What a reader of the scores of a text has to know."""
+    """Return what a reader of the scores of a text has to know."""
     return TaskInfo(
         name=f"perplexity_{corpus.name}",
+        kind="text",
         family="perplexity",
         metric="nll",
         metrics=("nll",),
@@ -94,139 +141,48 @@ def text_task(corpus: Corpus) -> TaskInfo:
     )
 
 
-@dataclass(frozen=True)
-class Stretch:
-    """Tokens, the last `scored` of which are predicted from those before them (all but the first if None)."""
-
-    tokens: Sequence[int]
-    scored: int | None = None
-
-    @property
-    def counted(self) -> int:
-        return len(self.tokens) - 1 if self.scored is None else self.scored
+def loss_of(responses: Sequence[Response]) -> list[float]:
+    """Return the summed negative log-likelihood (nats) of each response."""
+    return [-response.value for response in responses if isinstance(response, LogLikelihood)]
 
 
-@dataclass(frozen=True)
-class TextScorer:
-    """Predicts stretches of text, several in one forward.
+def text_items(
+    hashes: Sequence[str], nll: Sequence[float], units: Sequence[int], bytes_per_unit: float
+) -> pd.DataFrame:
+    """Return parts of a text as items.
 
     Args:
-        forward: of the model.
-        size: how many tokens go through together.
-        memory: what is known of how much fits.
+        hashes: what identifies the tokens of each part.
+        nll: the mean loss of each part per unit, in nats.
+        units: the number of units of each part: tokens of a window, words of a page.
+        bytes_per_unit: UTF-8 bytes of the text per unit.
     """
-
-    forward: Forward
-    size: BatchSize
-    memory: Memory = field(default_factory=Memory)
-
-    @torch.inference_mode()
-    def losses(self, stretches: Sequence[Stretch]) -> list[float]:
-        """Summed negative log-likelihood (nats; log-probabilities in float32, sums in float64) of each.
-
-        They are run together, or in as few parts as fit. Logits are held for a few positions at a time.
-        """
-        found: dict[int, float] = self.memory.run(
-            [*enumerate(stretches)],
-            size=lambda part: len(part) * max(len(stretch.tokens) for _, stretch in part),
-            work=self._run,
-        )
-        return [found[place] for place in range(len(stretches))]
-
-    def mean_loss(self, tokens: Sequence[int], scored: int | None = None) -> float:
-        """Mean negative log-likelihood (nats) of the last `scored` tokens, all but the first if None."""
-        stretch = Stretch(tokens, scored)
-        return self.losses([stretch])[0] / stretch.counted
-
-    def _run(self, stretches: Sequence[tuple[int, Stretch]]) -> dict[int, float]:
-        states = self.forward.states([straight(stretch.tokens[:-1]) for _, stretch in stretches])
-        needed: list[torch.Tensor] = []
-        targets: list[int] = []
-        for row, (_, stretch) in zip(states, stretches, strict=True):
-            end = len(stretch.tokens) - 1
-            needed.append(row[end - stretch.counted : end])
-            targets += stretch.tokens[-stretch.counted :]
-        wanted = torch.tensor(targets, device=states.device)
-        parts = [
-            token_losses(logits, wanted[part])
-            for part, logits in self.forward.head.in_chunks(torch.cat(needed))
-        ]
-        losses = torch.cat(parts).double()
-        counts = [stretch.counted for _, stretch in stretches]
-        sums = [part.sum().item() for part in torch.split(losses, counts)]
-        return {place: total for (place, _), total in zip(stretches, sums, strict=True)}
-
-
-def score_windows(
-    scorer: TextScorer, plan: PerplexityPlan, journal: Journal, progress: Callable[[int], None]
-) -> pd.DataFrame:
-    """The loss of every window: one row each, with `nll` (nats a token), `tokens` and `bytes_per_token`.
-
-    A loss that is not finite is kept as it is: it is what the model says.
-    """
-    counted = [len(tokens) - 1 for tokens in plan.windows]
-
-    def mean_losses(batch: Sequence[int]) -> list[float]:
-        sums = scorer.losses([Stretch(plan.windows[place]) for place in batch])
-        return [total / counted[place] for total, place in zip(sums, batch, strict=True)]
-
-    losses = journaled_losses(plan.batches(scorer.size), journal, progress, mean_losses)
-    return text_items(plan, losses, counted)
-
-
-def journaled_losses(
-    batches: Iterable[Sequence[int]],
-    journal: Journal,
-    progress: Callable[[int], None],
-    losses: Callable[[Sequence[int]], list[float]],
-) -> list[float]:
-    """The loss of every window: batches that the journal holds from there, the others computed and kept in it."""
-    batches = [*batches]
-    answered = journal.read()
-    progress(sum(place in answered for batch in batches for place in batch))
-    for batch in batches:
-        if not all(place in answered for place in batch):
-            fresh = losses(batch)
-            journal.append(batch, fresh)
-            progress(sum(place not in answered for place in batch))
-            answered.update(zip(batch, fresh, strict=True))
-    return [float(answered[place]) for batch in batches for place in batch]
-
-
-def text_items(plan: PerplexityPlan, nll: Sequence[float], counted: Sequence[int]) -> pd.DataFrame:
-    """The windows as items: the mean loss of each (`nll`) and what it is the mean of (`counted`: tokens or words)."""
-    rows = []
-    for index, tokens in enumerate(plan.windows):
-        hashed = digest(repr(tokens))
-        rows.append(
-            {
-                "doc_id": index,
-                "doc_hash": hashed,
-                "prompt_hash": hashed,
-                "target_hash": hashed,
-                "group": str(index),
-                "prompt": "",
-                "target": "",
-                "response": "",
-                "choice_logprobs": [],
-                "nll": nll[index],
-                "tokens": counted[index],
-                "bytes_per_token": plan.bytes_per_token,
-            }
-        )
+    rows = [
+        {
+            "doc_id": index,
+            "doc_hash": hashed,
+            "prompt_hash": hashed,
+            "target_hash": hashed,
+            "group": str(index),
+            "prompt": "",
+            "target": "",
+            "response": "",
+            "cut": False,
+            "choice_logprobs": [],
+            "nll": loss,
+            "units": count,
+            "bytes_per_unit": bytes_per_unit,
+        }
+        for index, (hashed, loss, count) in enumerate(zip(hashes, nll, units, strict=True))
+    ]
     return pd.DataFrame(rows)
 
 
 def perplexity_scores(items: pd.DataFrame) -> dict[str, float]:
-    """Mean loss, perplexity (infinite where it overflows) and bits per byte over the windows, weighted by `tokens`."""
-    nll = float(np.average(items["nll"], weights=items["tokens"]))
+    """Return mean loss, perplexity (infinite if it overflows) and bits per byte over parts of a text, by `units`."""
+    nll = float(np.average(items["nll"], weights=items["units"]))
     return {
         "nll": nll,
         "perplexity": math.exp(nll) if nll < 700 else (nll if math.isnan(nll) else math.inf),
-        "bits_per_byte": nll / math.log(2) / float(items["bytes_per_token"].iloc[0]),
+        "bits_per_byte": nll / math.log(2) / float(items["bytes_per_unit"].iloc[0]),
     }
-
-
-def digest(*parts: str) -> str:
-    """16 hex digits of a SHA-256 over the parts."""
-    return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:16]

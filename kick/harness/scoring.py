@@ -1,80 +1,201 @@
-"""One task on one checkpoint, through `lm_eval.evaluator.evaluate`: its items and scores."""
+"""The work of a task: the lm-eval task renders and scores, an engine answers in between.
 
+This is the loop of `lm_eval.evaluate` for one task: responses are put beside the requests that they answer, the task's
+own filters and its own `process_results` make scores of them. Every filter gives all metrics; those of the first keep
+their names, those of a further one are called `<metric>,<filter>`, as in lm-eval's results.
+"""
+
+import copy
+import dataclasses
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
-from lm_eval.evaluator import evaluate
+from lm_eval.api.instance import Instance
+from lm_eval.utils import handle_non_serializable, hash_string
 
+from kick.engines.base import Completion, Engine, LogLikelihood, Progress, Request, Response, Score
+from kick.engines.torch import batches
 from kick.errors import InputError
-from kick.harness.model import KickLM, Progress
-from kick.harness.plan import Plan
+from kick.harness.encoding import Encoder
+from kick.harness.plan import Plan, PlannedItem
 from kick.harness.tasks import LoadedTask
+from kick.harness.work import RightAnswers
 from kick.store import Journal
-from kick.types import TaskInfo
+from kick.types import BatchSize, PlanInfo, Skipped, TaskInfo, Tier
 
 
-def score_task(
-    lm: KickLM, loaded: LoadedTask, plan: Plan, journal: Journal, progress: Progress
-) -> pd.DataFrame:
-    """Score the items of a plan.
+@dataclass(frozen=True)
+class TaskWork:
+    """A task of lm-eval, planned for one tokenizer."""
 
-    Returns:
-        One row an item, with the columns of `kick.store.ITEM_COLUMNS` and one a metric.
+    loaded: LoadedTask
+    plan: Plan
+    encoder: Encoder
 
-    An item with a log-likelihood that is not a number scores 0 in every metric: it answers nothing.
-    """
-    lm.follow(plan, journal, progress)
-    loaded.task.set_fewshot_seed(plan.info.seed)
-    name = loaded.info.name
-    results = evaluate(
-        lm=lm,
-        task_dict={"tasks": {name: loaded.task}},
-        samples={name: list(plan.doc_ids)},
-        bootstrap_iters=0,
-        log_samples=True,
-        cache_requests=False,
-        apply_chat_template=False,
-        fewshot_as_multiturn=False,
-        system_instruction=None,
-    )
-    samples = results["samples"][name]
-    if len(samples) != len(plan.doc_ids):
-        raise InputError(
-            f"{name}: its filter_list makes several scores an item. kick scores tasks with one filter."
-        )
-    return pd.DataFrame([_item(loaded, sample) for sample in samples])
+    window: int | None
+    """The number of tokens that fit the model; None if any do."""
+
+    notes: tuple[str, ...] = ()
+    undiverged: str | None = None
+
+    @property
+    def task(self) -> TaskInfo:
+        """The task."""
+        return self.loaded.info
+
+    @property
+    def info(self) -> PlanInfo:
+        """What makes its scores comparable."""
+        return self.plan.info
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """The items that do not fit the model's window."""
+        return self.plan.skipped
+
+    @property
+    def steps(self) -> int:
+        """The number of requests."""
+        return len(self._requests)
+
+    @cached_property
+    def _requests(self) -> tuple[Request, ...]:
+        return self.plan.requests
+
+    def answer(self, engine: Engine, journal: Journal | None, progress: Progress | None) -> list[Response]:
+        """Let an engine answer all requests."""
+        return engine.answer(self._requests, journal, progress)
+
+    def score(self, responses: Sequence[Response]) -> pd.DataFrame:
+        """Return one row per item.
+
+        An item with a log-likelihood that is not a number scores 0 in every metric: it answers nothing.
+
+        Raises:
+            InputError: `process_results` does not give a metric of the task's `metric_list`.
+        """
+        answered = [*_answered(self.plan.items, responses)]
+        task = self.loaded.task
+        task._instances = [instance for item in answered for instance in item.instances]
+        task.apply_filters()
+        return pd.DataFrame([self._row(item) for item in answered])
+
+    def scores(self, items: pd.DataFrame) -> dict[str, float]:
+        """Return the mean of every metric over the items."""
+        return {metric: float(items[metric].mean()) for metric in self.task.metrics}
+
+    def right_answers(self) -> RightAnswers:
+        """Return the right answer of every item after its prompt: the first one if there are several.
+
+        Raises:
+            InputError: the task's answers are not texts.
+        """
+        return RightAnswers(self._right_answers, alone=False, are_all=False)
+
+    def batched_alike(self, one: BatchSize, other: BatchSize, tier: Tier) -> bool:
+        """Return whether two sizes cut the requests into the same batches."""
+        return [*batches(self._requests, one, tier)] == [*batches(self._requests, other, tier)]
+
+    @cached_property
+    def _right_answers(self) -> tuple[Score, ...]:
+        return tuple(self._right_answer(item) for item in self.plan.items)
+
+    def _right_answer(self, item: PlannedItem) -> Score:
+        first, task = item.instances[0], self.loaded.task
+        target = task.doc_to_target(first.doc)
+        if first.request_type != "generate_until":
+            text = item.instances[target if len(item.instances) > 1 else 0].args[1]
+        else:
+            answer = target[0] if isinstance(target, list) and target else target
+            if not isinstance(answer, str):
+                raise InputError(
+                    f"{self.task.name}: its answers are not texts, so there are no tokens to predict. "
+                    "Leave the task out, or set divergence: false."
+                )
+            text = f"{task.config.target_delimiter}{answer}"
+        score = self.encoder.score(first.args[0], text)
+        most = len(score.continuation)
+        if self.window is not None:
+            most = max(1, self.window - len(score.context))
+        return Score(score.context, score.continuation[:most])
+
+    def _row(self, item: "_AnsweredItem") -> dict[str, Any]:
+        doc, task, group_by = item.instances[0].doc, self.loaded.task, self.task.group_by
+        target = task.doc_to_target(doc)
+        completions = [response for response in item.responses if isinstance(response, Completion)]
+        values = [response.value for response in item.responses if isinstance(response, LogLikelihood)]
+        metrics = self._metrics(item)
+        if any(math.isnan(value) for value in values):
+            metrics = dict.fromkeys(metrics, 0.0)
+        document = json.dumps(doc, indent=2, default=handle_non_serializable, ensure_ascii=False)
+        return {
+            "doc_id": item.doc_id,
+            "doc_hash": hash_string(document),
+            "prompt_hash": hash_string(item.instances[0].arguments[0]),
+            "target_hash": hash_string(str(target)),
+            "group": str(doc[group_by]) if group_by else str(item.doc_id),
+            "prompt": item.instances[0].args[0],
+            "target": self._target(doc, target),
+            "response": completions[0].text if completions else "",
+            "cut": any(completion.cut for completion in completions),
+            "choice_logprobs": values,
+            **metrics,
+        }
+
+    def _metrics(self, item: "_AnsweredItem") -> dict[str, float]:
+        """Return the value of every metric by every filter."""
+        instances = sorted(item.instances, key=lambda instance: instance.idx)
+        metrics: dict[str, float] = {}
+        for place, name in enumerate(instances[0].filtered_resps):
+            results = [instance.filtered_resps[name] for instance in instances]
+            values = self.loaded.task.process_results(instances[0].doc, results)
+            suffix = f",{name}" if place else ""
+            metrics |= {f"{metric}{suffix}": value for metric, value in values.items()}
+        missing = [metric for metric in self.task.metrics if metric not in metrics]
+        if missing:
+            raise InputError(
+                f"{self.task.name}: metric_list names {missing}, but its process_results gives {sorted(metrics)}. "
+                "Name metrics that it gives."
+            )
+        return {metric: float(metrics[metric]) for metric in self.task.metrics}
+
+    def _target(self, doc: Mapping[str, Any], target: object) -> str:
+        """Return the expected answer as a reader wants to see it; alternatives are separated by ` | `."""
+        task = self.loaded.task
+        if task.config.doc_to_choice is not None and isinstance(target, int):
+            return str(task.doc_to_choice(doc)[target])
+        return " | ".join(str(part) for part in target) if isinstance(target, list) else str(target)
 
 
-def mean_scores(task: TaskInfo, items: pd.DataFrame) -> dict[str, float]:
-    """The mean of every metric over the items."""
-    return {metric: float(items[metric].mean()) for metric in task.metrics}
+@dataclass(frozen=True)
+class _AnsweredItem:
+    """An item with its responses, which are in its instances, too."""
+
+    doc_id: int
+    instances: tuple[Instance, ...]
+    responses: tuple[Response, ...]
 
 
-def _item(loaded: LoadedTask, sample: Mapping[str, Any]) -> dict[str, Any]:
-    generated = loaded.task.OUTPUT_TYPE == "generate_until"
-    responses = sample["filtered_resps"]
-    log_likelihoods = [] if generated else [float(response[0]) for response in responses]
-    answered = all(not math.isnan(value) for value in log_likelihoods)
-    group_by = loaded.info.group_by
-    return {
-        "doc_id": sample["doc_id"],
-        "doc_hash": sample["doc_hash"],
-        "prompt_hash": sample["prompt_hash"],
-        "target_hash": sample["target_hash"],
-        "group": str(sample["doc"][group_by]) if group_by else str(sample["doc_id"]),
-        "prompt": sample["arguments"][0][0],
-        "target": _target(loaded, sample),
-        "response": responses[0] if generated else "",
-        "choice_logprobs": log_likelihoods,
-        **{metric: float(sample[metric]) if answered else 0.0 for metric in loaded.info.metrics},
-    }
+def _answered(items: Sequence[PlannedItem], responses: Sequence[Response]) -> Iterator[_AnsweredItem]:
+    """Put responses into copies of the instances that they answer: a plan serves many checkpoints."""
+    waiting = iter(responses)
+    for item in items:
+        own = [next(waiting) for _ in item.requests]
+        given = iter(own)
+        instances = []
+        for planned in item.instances:
+            instance = copy.copy(planned)
+            instance.resps = [_as_lm_eval(next(given)) for _ in range(planned.repeats or 1)]
+            instance.filtered_resps = {}
+            instances.append(instance)
+        yield _AnsweredItem(item.doc_id, tuple(instances), tuple(own))
 
 
-def _target(loaded: LoadedTask, sample: Mapping[str, Any]) -> str:
-    """The expected answer as a reader wants to see it; alternatives are separated by ` | `."""
-    target = sample["target"]
-    if loaded.task.config.doc_to_choice is not None and isinstance(target, int):
-        return str(loaded.task.doc_to_choice(sample["doc"])[target])
-    return " | ".join(str(part) for part in target) if isinstance(target, list) else str(target)
+def _as_lm_eval(response: Response) -> tuple[float, bool] | str:
+    """Return a response as lm-eval's model classes give it."""
+    return response.text if isinstance(response, Completion) else dataclasses.astuple(response)

@@ -1,12 +1,12 @@
-"""Word perplexity as lm-eval's task `wikitext` has it: the log-likelihood of every page, by its words and bytes.
+"""The work of the pages of a text: word perplexity as lm-eval's task `wikitext` has it, by words and bytes of a page.
 
 A page is encoded whole, windows roll over it, and every token is predicted once. The loss is shared out among the
-words of the page as it is stored, so that models with different tokenizers can be compared; it is another number than
-the perplexity of `kick.harness.perplexity`, and stands under another name.
+words of the page as it is stored, so models with different tokenizers can be compared; it is another number than the
+perplexity of `kick.harness.perplexity`, and has another name.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -15,36 +15,74 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from transformers import PreTrainedTokenizerBase
 
 from kick.data.corpora import Corpus
-from kick.errors import InputError
-from kick.harness.perplexity import (
-    PerplexityPlan,
-    Stretch,
-    TextScorer,
-    digest,
-    journaled_losses,
-    text_items,
-    text_task,
-)
-from kick.harness.plan import Encoder
+from kick.engines.base import Engine, Progress, Response, Score
+from kick.engines.torch import batches
+from kick.harness.digests import digest, token_hash
+from kick.harness.encoding import Encoder
+from kick.harness.perplexity import loss_of, perplexity_scores, refuse_long, text_items, text_task
+from kick.harness.work import RightAnswers
 from kick.store import Journal
-from kick.types import BatchSize, PlanInfo
+from kick.types import BatchSize, PlanInfo, Skipped, TaskInfo, Tier
 
 
 @dataclass(frozen=True)
-class RollingPlan(PerplexityPlan):
-    """The pages of a corpus for one tokenizer: `windows` are the tokens of each, `bytes_per_token` is bytes a word."""
+class Page:
+    """A page of a text for one tokenizer."""
 
-    words: tuple[int, ...]  # of each page
-    prefix: int  # the token before a page
-    window: int  # tokens that a page is rolled over by
-
-    def together(self, size: BatchSize) -> int:
-        """How many windows of a page go through in one forward."""
-        most = -(-max(map(len, self.windows)) // self.window)
-        return min(most, max(1, size.tokens // self.window))
+    hash: str
+    words: int
+    requests: tuple[Score, ...]
+    """The windows that roll over the page; together they predict each of its tokens once."""
 
 
-def make_rolling_plan(
+@dataclass(frozen=True)
+class PagesWork:
+    """The pages of a text for one tokenizer."""
+
+    task: TaskInfo
+    info: PlanInfo
+    pages: tuple[Page, ...]
+    bytes_per_word: float
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+    undiverged: str | None = "the text is not cut into windows, but scored page by page"
+
+    @property
+    def requests(self) -> tuple[Score, ...]:
+        """The requests of all pages."""
+        return tuple(request for page in self.pages for request in page.requests)
+
+    @property
+    def steps(self) -> int:
+        """The number of windows that roll over the pages."""
+        return len(self.requests)
+
+    def answer(self, engine: Engine, journal: Journal | None, progress: Progress | None) -> list[Response]:
+        """Let an engine score all pages."""
+        return engine.answer(self.requests, journal, progress, alone=True)
+
+    def score(self, responses: Sequence[Response]) -> pd.DataFrame:
+        """Return one row per page: `nll` in nats per word, `units` its words, and `bytes_per_unit`."""
+        losses = iter(loss_of(responses))
+        by_page = [sum(next(losses) for _ in page.requests) for page in self.pages]
+        words = [page.words for page in self.pages]
+        by_word = [loss / count for loss, count in zip(by_page, words, strict=True)]
+        return text_items([page.hash for page in self.pages], by_word, words, self.bytes_per_word)
+
+    def scores(self, items: pd.DataFrame) -> dict[str, float]:
+        """Return mean loss per word, word perplexity and bits per byte."""
+        return perplexity_scores(items)
+
+    def right_answers(self) -> RightAnswers:
+        """Return nothing: divergence is not measured on pages (see `undiverged`)."""
+        return RightAnswers((), alone=True, are_all=False)
+
+    def batched_alike(self, one: BatchSize, other: BatchSize, tier: Tier) -> bool:
+        """Return whether two sizes cut the windows of the pages into the same batches."""
+        return [*batches(self.requests, one, "plain")] == [*batches(self.requests, other, "plain")]
+
+
+def plan_pages(
     corpus: Corpus,
     tokenizer: PreTrainedTokenizerBase,
     *,
@@ -52,56 +90,56 @@ def make_rolling_plan(
     windows: int | None,
     fits: int | None,
     seed: int,
-) -> RollingPlan:
+) -> PagesWork:
     """Encode the first `windows` pages of a corpus (all if None), detokenised as lm-eval does.
 
+    Args:
+        corpus: the text, which has pages.
+        tokenizer: the checkpoint's.
+        window: the number of tokens that roll over a page together.
+        windows: the number of pages (None: all).
+        fits: the number of tokens that fit the model (None: any).
+        seed: the suite's seed, which is noted with the plan.
+
     Raises:
-        InputError: the model's window (`fits`) is shorter than `window`.
+        InputError: the model's window is shorter than `window`.
     """
-    if fits is not None and window > fits:
-        raise InputError(
-            f"perplexity.window: {window} tokens do not fit the model's window of {fits}. Give a smaller one."
-        )
+    refuse_long(window, fits)
     encoder = Encoder(tokenizer)
-    pages = corpus.pages[:windows]
-    encoded = tuple(encoder.encode(wikitext_detokenizer({"page": page})) for page in pages)
-    words = tuple(len(re.split(r"\s+", page)) for page in pages)
-    settings = f"{corpus.name} rolling window={window} pages={len(pages)} prefix={encoder.prefix_token}"
+    texts = corpus.pages[:windows]
+    encoded = [encoder.encode(wikitext_detokenizer({"page": text})) for text in texts]
+    pages = tuple(
+        Page(
+            token_hash(tokens),
+            len(re.split(r"\s+", text)),
+            rolling_requests(tokens, encoder.prefix_token, window),
+        )
+        for text, tokens in zip(texts, encoded, strict=True)
+    )
+    settings = f"{corpus.name} rolling window={window} pages={len(pages)} prefix={encoder.prefix_token} alone"
     info = PlanInfo(
-        hash=digest(settings, repr(encoded)),
-        task_config=digest(settings),
-        documents=digest(*pages),
+        hash=digest([settings, repr(encoded)]),
+        task_config=digest([settings]),
+        documents=digest(texts),
         shots=0,
         limit=windows,
         seed=seed,
         items=len(pages),
     )
-    size = sum(len(page.encode()) for page in pages)
-    return RollingPlan(
-        info, text_task(corpus), encoded, size / sum(words), words, encoder.prefix_token, window
+    size = sum(len(text.encode()) for text in texts)
+    return PagesWork(text_task(corpus), info, pages, size / sum(page.words for page in pages))
+
+
+def rolling_requests(tokens: Sequence[int], prefix_token: int, window: int) -> tuple[Score, ...]:
+    """Return the requests that predict each token of a text once, by lm-eval's rolling windows.
+
+    Args:
+        tokens: the token ids of the text.
+        prefix_token: the token before the first one.
+        window: the number of tokens in a forward.
+    """
+    rolled = get_rolling_token_windows([*tokens], prefix_token, window, context_len=1)
+    return tuple(
+        Score(tuple(context), tuple(continuation))
+        for context, continuation in map(make_disjoint_window, rolled)
     )
-
-
-def score_pages(
-    scorer: TextScorer, plan: RollingPlan, journal: Journal, progress: Callable[[int], None]
-) -> pd.DataFrame:
-    """The loss of every page: one row each, with `nll` in nats a word, `tokens` its words, and `bytes_per_token`."""
-    losses = journaled_losses(
-        ((page,) for page in range(len(plan.windows))),
-        journal,
-        progress,
-        lambda batch: [page_nll(scorer, plan.windows[page], plan) for page in batch],
-    )
-    by_word = [loss / words for loss, words in zip(losses, plan.words, strict=True)]
-    return text_items(plan, by_word, plan.words)
-
-
-def page_nll(scorer: TextScorer, tokens: tuple[int, ...], plan: RollingPlan) -> float:
-    """Negative log-likelihood of a page (nats), each of its tokens predicted once."""
-    stretches = []
-    for rolled in get_rolling_token_windows(list(tokens), plan.prefix, plan.window, context_len=1):
-        context, continuation = make_disjoint_window(rolled)
-        stretches.append(Stretch([*context, *continuation], len(continuation)))
-    together = plan.together(scorer.size)
-    parts = [stretches[start : start + together] for start in range(0, len(stretches), together)]
-    return sum(loss for part in parts for loss in scorer.losses(part))

@@ -288,5 +288,8 @@ def _tasks(store: Store, scored: Sequence[TaskInfo]) -> tuple[TaskInfo, ...]:
     if not any(task.family == "perplexity" for task in scored):
         datasets = (store.suite().get("perplexity") or {}).get("datasets", [])
         names += [f"perplexity_{dataset}" for dataset in datasets]
-    tasks = [known.get(name) or TaskInfo(name=name, family="other", metric="", metrics=()) for name in names]
+    tasks = [
+        known.get(name) or TaskInfo(name=name, kind="generation", family="other", metric="", metrics=())
+        for name in names
+    ]
     return tuple(sorted(tasks, key=lambda task: task.family == "perplexity"))

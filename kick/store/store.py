@@ -35,7 +35,7 @@ from kick.store.verification import inspect
 from kick.types import Cell, CheckpointRecord, TierChoice
 
 # Columns of items.parquet beside one column per metric. `response` is empty for likelihood tasks, and `choice_logprobs`
-# (natural log, float64, one per choice) for generated ones.
+# (natural log, float64, one per choice) for generated ones. `cut` (bool): the response was ended by its budget.
 ITEM_COLUMNS = (
     "doc_id",
     "doc_hash",
@@ -45,6 +45,7 @@ ITEM_COLUMNS = (
     "prompt",
     "target",
     "response",
+    "cut",
     "choice_logprobs",
 )
 

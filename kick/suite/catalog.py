@@ -9,8 +9,16 @@ from typing import Any, get_args
 import yaml
 
 from kick.errors import InputError, nearest
-from kick.types import Family, TaskInfo
+from kick.types import Family, TaskInfo, TaskKind
 from kick.yaml_files import FastLoader, check_bounds
+
+# The kind of a task by lm-eval's `output_type`.
+KINDS: Mapping[str, TaskKind] = {
+    "generate_until": "generation",
+    "multiple_choice": "choice",
+    "loglikelihood": "likelihood",
+    "loglikelihood_rolling": "text",
+}
 
 # The metrics of lm-eval that are computed from all items at once.
 CORPUS_METRICS = frozenset(
@@ -136,10 +144,16 @@ def _task_info(path: Path, config: Mapping[str, Any]) -> TaskInfo:
         )
     if not metric_list:
         raise InputError(f"{path}: metric_list: name at least one metric.")
+    metrics = _metrics(metric_list, config.get("filter_list") or [])
     metric = metadata.get("metric", metric_list[0])
-    if metric not in metric_list:
+    if metric not in metrics:
         raise InputError(
-            f"{path}: metadata.metric: '{metric}' is not in metric_list. {nearest(metric, metric_list)}"
+            f"{path}: metadata.metric: '{metric}' is not in metric_list. {nearest(metric, metrics)}"
+        )
+    output_type = config.get("output_type", "generate_until")
+    if output_type not in KINDS:
+        raise InputError(
+            f"{path}: output_type: '{output_type}' is unknown to kick. {nearest(output_type, [*KINDS])}"
         )
     for entry in config["metric_list"]:
         if entry.get("aggregation", "mean") != "mean":
@@ -154,15 +168,22 @@ def _task_info(path: Path, config: Mapping[str, Any]) -> TaskInfo:
     better = {entry["metric"]: entry.get("higher_is_better", True) for entry in config["metric_list"]}
     return TaskInfo(
         name=config["task"],
+        kind=KINDS[output_type],
         family=family,
         metric=metric,
-        metrics=tuple(metric_list),
-        higher_is_better=better[metric],
+        metrics=metrics,
+        higher_is_better=better[metric.partition(",")[0]],
         chance=metadata.get("chance"),
         shots=metadata.get("shots", config.get("num_fewshot") or 0),
         group_by=metadata.get("group_by"),
         version=str(metadata.get("version", "0")),
     )
+
+
+def _metrics(names: Sequence[str], filters: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the metric columns of a task: by its first filter as they are, by others as `<metric>,<filter>`."""
+    further = [f"{name},{entry['name']}" for entry in filters[1:] for name in names]
+    return (*names, *further)
 
 
 class FunctionName(str):

@@ -34,7 +34,7 @@ def write_series(path: Path, costs: dict[str, float], right: dict[str, float]) -
     store = make_results(path, items=10, windows=9, tasks=BOTH, damage=dict.fromkeys(costs, 0.0))
     nll = np.random.default_rng(0).normal(3, 0.1, 30)
     for checkpoint, cost in costs.items():
-        frame = pd.DataFrame({"nll": nll + cost, "tokens": np.full(30, 2047)})
+        frame = pd.DataFrame({"nll": nll + cost, "units": np.full(30, 2047)})
         write_scores(store, checkpoint, PERPLEXITY, frame)
         answers = (np.arange(2000) < round(2000 * right[checkpoint])).astype(float)
         write_scores(store, checkpoint, TASKS[FACTS], pd.DataFrame({"em": answers, "f1": answers}))
@@ -79,7 +79,7 @@ def test_candidates_that_perplexity_orders_wrongly_are_named(tmp_path: Path) -> 
     task: TaskInfo = TASKS[FACTS]
     nll = np.random.default_rng(0).normal(3, 0.1, 9)
     for place, checkpoint in enumerate(DAMAGE):
-        frame = pd.DataFrame({"nll": nll + place / 100, "tokens": np.full(9, 2047)})
+        frame = pd.DataFrame({"nll": nll + place / 100, "units": np.full(9, 2047)})
         write_scores(store, checkpoint, PERPLEXITY, frame)
         right = 0.3 if checkpoint == "rtn-8" else 0.8 - place / 10
         answers = (np.arange(500) < round(500 * right)).astype(float)

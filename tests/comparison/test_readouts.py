@@ -11,20 +11,25 @@ from tests.results import checkpoint_record, write_scores
 
 OPEN = TaskInfo(
     name="kick_freebaseqa",
+    kind="generation",
     family="factoid_qa",
     metric="contains",
     metrics=("contains", "gold_in_question"),
 )
 LIKELIHOOD = TaskInfo(
     name="kick_freebaseqa_likelihood",
+    kind="choice",
     family="factoid_qa",
     metric="acc_norm",
     metrics=("acc_norm",),
     chance=0.25,
 )
-LETTER = TaskInfo(name="kick_mmlu", family="multiple_choice", metric="acc", metrics=("acc",), chance=0.25)
+LETTER = TaskInfo(
+    name="kick_mmlu", kind="choice", family="multiple_choice", metric="acc", metrics=("acc",), chance=0.25
+)
 GENERATED = TaskInfo(
     name="kick_mmlu_generated",
+    kind="generation",
     family="multiple_choice",
     metric="acc",
     metrics=("acc", "format_failure"),

@@ -188,7 +188,7 @@ def test_divergence_is_limited_where_it_was_measured(tmp_path: Path) -> None:
         gate(store, policy)
     for level, expected in ((0.01, "pass"), (0.2, "regression")):
         kl = level * np.random.default_rng(1).uniform(0.5, 1.5, 30)
-        write_scores(store, "small", PERPLEXITY, pd.DataFrame({"nll": nll, "tokens": [2047] * 30, "kl": kl}))
+        write_scores(store, "small", PERPLEXITY, pd.DataFrame({"nll": nll, "units": [2047] * 30, "kl": kl}))
         assert gate(store, policy).outcome == expected
 
 

@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 from lm_eval.models.huggingface import HFLM
 from transformers import AutoConfig, AutoTokenizer, MambaConfig, PreTrainedTokenizerBase
 
+from kick.engines.base import Generate, Score
+from kick.engines.torch.window import context_window
 from kick.errors import InputError
-from kick.harness.plan import Encoder, Generate, Score, context_window, draw, make_plan
+from kick.harness.encoding import Encoder
+from kick.harness.plan import Plan, draw, make_plan, render
 from kick.harness.tasks import LoadedTask, load_tasks
 from kick.suite.catalog import read_catalog
 from tests.data_root import make_data_root
@@ -24,6 +27,17 @@ def tokenizer(tiny_llama: Path) -> PreTrainedTokenizerBase:
 def squad(tmp_path_factory: pytest.TempPathFactory) -> LoadedTask:
     root = make_data_root(tmp_path_factory.mktemp("data"))
     return load_tasks(["kick_squad"], read_catalog(), data_root=root)[0]
+
+
+def plan(
+    loaded: LoadedTask,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    limit: int | None,
+    seed: int,
+    window: int | None = None,
+) -> Plan:
+    return make_plan(render(loaded, limit, seed), Encoder(tokenizer), window=window)
 
 
 @given(st.integers(1, 200), st.integers(1, 200), st.integers(1, 200), st.integers())
@@ -97,8 +111,9 @@ def test_prompts_draw_with_seeds_of_their_own(tokenizer: PreTrainedTokenizerBase
 
 
 def test_the_same_settings_give_the_same_hash(squad: LoadedTask, tokenizer: PreTrainedTokenizerBase) -> None:
-    first, second = (make_plan(squad, tokenizer, window=None, limit=3, seed=1) for _ in range(2))
-    assert first == second
+    first, second = (plan(squad, tokenizer, limit=3, seed=1) for _ in range(2))
+    assert first.info == second.info
+    assert first.requests == second.requests
 
 
 @pytest.mark.parametrize("change", [{"limit": 2}, {"seed": 2}])
@@ -106,31 +121,32 @@ def test_the_hash_follows_limit_and_seed(
     squad: LoadedTask, tokenizer: PreTrainedTokenizerBase, change: dict[str, int]
 ) -> None:
     settings = {"limit": 3, "seed": 1}
-    before = make_plan(squad, tokenizer, window=None, **settings)
-    after = make_plan(squad, tokenizer, window=None, **{**settings, **change})
+    before = plan(squad, tokenizer, **settings)
+    after = plan(squad, tokenizer, **{**settings, **change})
     assert before.info.hash != after.info.hash
 
 
 def test_items_that_do_not_fit_are_left_out_and_listed(
     squad: LoadedTask, tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    spans = [
-        request.span for request in make_plan(squad, tokenizer, window=None, limit=None, seed=1).requests
-    ]
+    whole = plan(squad, tokenizer, limit=None, seed=1)
+    spans = [request.span for request in whole.requests]
     window = sorted(spans)[-2]
-    plan = make_plan(squad, tokenizer, window=window, limit=None, seed=1)
+    fitting = plan(squad, tokenizer, limit=None, seed=1, window=window)
     dropped = [index for index, span in enumerate(spans) if span > window]
-    assert [skipped.doc_id for skipped in plan.skipped] == dropped
-    assert set(plan.doc_ids).isdisjoint(dropped)
-    assert plan.info.items == len(plan.doc_ids) == len(spans) - len(dropped)
-    assert f"window is {window}" in plan.skipped[0].reason
+    assert [skipped.doc_id for skipped in fitting.skipped] == dropped
+    assert set(fitting.doc_ids).isdisjoint(dropped)
+    assert fitting.info.items == len(fitting.doc_ids) == len(spans) - len(dropped)
+    assert f"window is {window}" in fitting.skipped[0].reason
+    kept = [request for request in whole.requests if request.span <= window]
+    assert [*fitting.requests] == kept
 
 
 def test_a_task_of_which_nothing_fits_is_refused(
     squad: LoadedTask, tokenizer: PreTrainedTokenizerBase
 ) -> None:
     with pytest.raises(InputError, match="none of 6 items fits the model's window of 8 tokens"):
-        make_plan(squad, tokenizer, window=8, limit=None, seed=1)
+        plan(squad, tokenizer, limit=None, seed=1, window=8)
 
 
 def test_the_window_is_read_from_the_config(tiny_llama: Path) -> None:

@@ -5,7 +5,10 @@ from pathlib import Path
 import lm_eval
 import pytest
 import torch
+from lm_eval.api.instance import Instance
+from lm_eval.api.registry import get_model
 from lm_eval.models.huggingface import HFLM
+from transformers import AutoTokenizer
 
 import kick.harness.registered  # noqa: F401
 from kick.errors import InputError
@@ -28,17 +31,38 @@ def test_lm_eval_finds_the_model_by_its_name_and_scores_as_with_its_own(
     theirs = lm_eval.simple_evaluate(model=own, **settings)
     for name in names:
         ours_by_item, theirs_by_item = (
-            {s["doc_id"]: s for s in found["samples"][name]} for found in (ours, theirs)
+            {s["doc_id"]: s for s in results["samples"][name]} for results in (ours, theirs)
         )
         assert ours_by_item.keys() == theirs_by_item.keys()
         for item, sample in theirs_by_item.items():
             if name == "kick_squad":
-                assert ours_by_item[item]["filtered_resps"] == sample["filtered_resps"]
+                stripped = [text.lstrip() for text in sample["filtered_resps"]]
+                assert ours_by_item[item]["filtered_resps"] == stripped
             else:
-                found = [value for value, _ in ours_by_item[item]["filtered_resps"]]
-                assert found == pytest.approx([value for value, _ in sample["filtered_resps"]], abs=1e-4)
+                values = [value for value, _ in ours_by_item[item]["filtered_resps"]]
+                assert values == pytest.approx([value for value, _ in sample["filtered_resps"]], abs=1e-4)
 
 
 def test_an_unknown_tier_is_an_error(tiny_llama: Path) -> None:
     with pytest.raises(InputError, match="tier 'fast' is unknown"):
-        lm_eval.api.registry.get_model("kick")(pretrained=str(tiny_llama), tier="fast")
+        get_model("kick")(pretrained=str(tiny_llama), tier="fast")
+
+
+def test_a_text_is_scored_by_rolling_windows_as_by_lm_eval(tiny_llama: Path) -> None:
+    texts = ["the answer to the question is in the text. " * 300, "Lake Odde"]
+    requests = [Instance("loglikelihood_rolling", {}, (text,), 0) for text in texts]
+    ours = get_model("kick")(pretrained=str(tiny_llama), dtype="float32")
+    theirs = HFLM(pretrained=str(tiny_llama), device="cpu", dtype="float32")
+    assert ours.loglikelihood_rolling(requests) == pytest.approx(
+        theirs.loglikelihood_rolling(requests, disable_tqdm=True), rel=1e-5
+    )
+
+
+def test_a_chat_is_rendered_by_the_checkpoint_s_own_template(folder: Path) -> None:
+    template = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}<assistant>"
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+    lm = get_model("kick")(pretrained=str(folder), tier="plain")
+    assert lm.apply_chat_template([{"role": "user", "content": "Who?"}]) == "<user>Who?<assistant>"
+    assert lm.chat_template(True) == template

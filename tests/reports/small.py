@@ -9,16 +9,25 @@ from kick.store import Store
 from kick.types import TaskInfo
 from tests.results import checkpoint_record, diverged_from, write_scores
 
-FACTS = TaskInfo(name="kick_freebaseqa", family="factoid_qa", metric="em", metrics=("em",))
+FACTS = TaskInfo(name="kick_freebaseqa", kind="generation", family="factoid_qa", metric="em", metrics=("em",))
 CHOICE = TaskInfo(
-    name="kick_mmlu", family="multiple_choice", metric="acc", metrics=("acc",), chance=0.25, shots=5
+    name="kick_mmlu",
+    kind="choice",
+    family="multiple_choice",
+    metric="acc",
+    metrics=("acc",),
+    chance=0.25,
+    shots=5,
 )
-SUMMARY = TaskInfo(name="kick_cnn_dailymail", family="summarization", metric="rougeL", metrics=("rougeL",))
+SUMMARY = TaskInfo(
+    name="kick_cnn_dailymail", kind="generation", family="summarization", metric="rougeL", metrics=("rougeL",)
+)
 TEXT = TaskInfo(
     name="perplexity_wikitext2",
+    kind="text",
     family="perplexity",
     metric="nll",
-    metrics=("nll", "tokens"),
+    metrics=("nll", "units"),
     higher_is_better=False,
 )
 # Of 24 items, those that each checkpoint gets wrong.
@@ -59,7 +68,7 @@ def small_results(path: Path, responses: tuple[str, ...] = ("guess",)) -> Store:
             write_diverged(store, "dense@noise", FACTS, pd.DataFrame(facts))
         write_scores(store, checkpoint, CHOICE, pd.DataFrame({"acc": right, "choice_logprobs": margins}))
         write_scores(store, checkpoint, SUMMARY, pd.DataFrame({"rougeL": rouge, "response": answers}))
-        write_diverged(store, checkpoint, TEXT, pd.DataFrame({"nll": nll, "tokens": [2047.0] * 10}))
+        write_diverged(store, checkpoint, TEXT, pd.DataFrame({"nll": nll, "units": [2047.0] * 10}))
     return store
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from kick import text
 from kick.types import Estimate, TaskInfo
 
-ACCURACY = TaskInfo(name="facts", family="factoid_qa", metric="em", metrics=("em",))
+ACCURACY = TaskInfo(name="facts", kind="generation", family="factoid_qa", metric="em", metrics=("em",))
 PERPLEXITY = TaskInfo(
-    name="wiki", family="perplexity", metric="nll", metrics=("nll",), higher_is_better=False
+    name="wiki", kind="text", family="perplexity", metric="nll", metrics=("nll",), higher_is_better=False
 )
 
 

@@ -11,7 +11,7 @@ from kick.errors import InputError
 from kick.store import ITEM_COLUMNS, Store, cell_key
 from kick.types import Cell, CellIdentity, Checkpoint, CheckpointRecord, PlanInfo, TaskInfo
 
-TASK = TaskInfo(name="facts", family="factoid_qa", metric="acc", metrics=("acc",))
+TASK = TaskInfo(name="facts", kind="generation", family="factoid_qa", metric="acc", metrics=("acc",))
 PLAN = PlanInfo(hash="p", task_config="c", documents="d", shots=0, limit=2, seed=1, items=2)
 IDENTITY = CellIdentity(
     checkpoint="w",

@@ -1,1 +1,5 @@
-"""kick's own scorer, on torch and transformers alone."""
+"""kick's own engine, on torch and transformers alone."""
+
+from kick.engines.torch.engine import TorchEngine, batches
+
+__all__ = ["TorchEngine", "batches"]

@@ -14,23 +14,29 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from kick.harness.plan import Score
+from kick.engines.base import Score
 from kick.types import BatchSize, Tier
 
-WIDTH = 320  # tokens of a row of small trees side by side: the wider, the more attention is wasted
-SLACK = 0.25  # a row may be wider by this share where less is padded then
-TOGETHER = 256  # small trees that are packed together: trying rows for all of a long task would take a minute
-MIN_SHARED = 32  # tokens that are worth a forward of their own
-PREFIX_WEIGHT = 4  # a position of a prefix takes this much less of a batch's budget than a token
+# Tokens in a row of small trees side by side: the wider, the more attention is wasted.
+WIDTH = 320
+# A row may be wider by this share if less is padded then.
+SLACK = 0.25
+# Small trees that are packed together: trying rows for all of a long task would take a minute.
+TOGETHER = 256
+# Shared tokens that are worth a forward of their own.
+MIN_SHARED = 32
+# A position of a prefix takes this much less of a batch's budget than a token.
+PREFIX_WEIGHT = 4
 
 Counts = NDArray[np.int64]
 Paths = Sequence["_Path"]
-Run = tuple[int, int]  # consecutive paths, from the first to before the last
+# Consecutive paths, from the first to before the last.
+Run = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Branch:
-    """Consecutive tokens of a row: they begin at `start` and follow the token at `parent`, or the prefix (-1)."""
+    """Consecutive tokens of a row, which begin at `start` and follow the token at `parent`, or the prefix (-1)."""
 
     start: int
     parent: int
@@ -38,9 +44,11 @@ class Branch:
 
 @dataclass(frozen=True)
 class Answer:
-    """Where a request's log-probabilities are: the logits at `nodes` of the row predict its continuation."""
+    """The place of a request in a row: the logits at `nodes` predict its continuation."""
 
-    position: int  # of the request in the plan
+    position: int
+    """The position of the request in the plan."""
+
     nodes: tuple[int, ...]
 
 
@@ -49,7 +57,9 @@ class Row:
     """A tree of tokens, one branch after the other."""
 
     tokens: tuple[int, ...]
-    depths: tuple[int, ...]  # of each token, 0 right after the prefix
+    depths: tuple[int, ...]
+    """The depth of each token, 0 right after the prefix."""
+
     branches: tuple[Branch, ...]
     answers: tuple[Answer, ...]
 
@@ -63,6 +73,7 @@ class ScoreBatch:
 
     @property
     def positions(self) -> list[int]:
+        """The positions of all requests in the plan."""
         return [answer.position for row in self.rows for answer in row.answers]
 
 
@@ -71,11 +82,12 @@ class _Path:
     """One input of the model: a context with a continuation but its last token."""
 
     tokens: tuple[int, ...]
-    requests: tuple[tuple[int, Score], ...]  # by position in the plan
+    requests: tuple[tuple[int, Score], ...]
+    """The requests that have this input, each with its position in the plan."""
 
     @property
     def context(self) -> int:
-        """Tokens before the first one whose logits are needed."""
+        """The number of tokens before the first one whose logits are needed."""
         return min(len(request.context) for _, request in self.requests) - 1
 
 
@@ -85,10 +97,10 @@ def score_batches(
     """Cut requests, given by their position in the plan, into batches, longest first.
 
     Args:
-        requests: what to score. Those with the same input take one path: equal ones, and choices of one token.
+        requests: what to score. Requests with the same input take one path: equal ones, and choices of one token.
         size: the budget of a batch in padded tokens; at least one row goes through, however long it is.
         tier: `tree` shares whatever is shared, `prefix` shares prefixes alone, `plain` nothing but equal inputs.
-        width: about how many tokens a row has in which small trees stand side by side.
+        width: about how many tokens a row of small trees has.
     """
     if not requests:
         return
@@ -113,7 +125,7 @@ def score_batches(
 
 
 def shared_prefixes(prompts: Sequence[tuple[int, ...]]) -> list[int]:
-    """How many tokens at the beginning of each prompt are worth computing once, for all prompts that share them."""
+    """Return the number of first tokens of each prompt that are worth computing once for all that share them."""
     paths = _paths({index: Score(prompt, (0,)) for index, prompt in enumerate(prompts)})
     lengths = [0] * len(prompts)
     for prefix, runs in _groups(paths, _shared(paths), width=0).items():
@@ -124,16 +136,17 @@ def shared_prefixes(prompts: Sequence[tuple[int, ...]]) -> list[int]:
 
 
 def straight(tokens: Sequence[int]) -> Row:
-    """A row of one branch, of which nothing is asked."""
+    """Return a row of one branch without requests."""
     return Row(tuple(tokens), tuple(range(len(tokens))), (Branch(0, -1),), ())
 
 
 def padded_tokens(rows: Sequence[Row]) -> int:
+    """Return the number of tokens of some rows with their padding."""
     return len(rows) * max(len(row.tokens) for row in rows)
 
 
 def _paths(requests: Mapping[int, Score]) -> list[_Path]:
-    """The distinct inputs, in the order of their tokens, so that those that share a beginning are neighbours."""
+    """Return the distinct inputs in the order of their tokens: those that share a beginning are neighbours."""
     inputs: dict[tuple[int, ...], list[tuple[int, Score]]] = {}
     for position, request in requests.items():
         inputs.setdefault((*request.context, *request.continuation[:-1]), []).append((position, request))
@@ -141,12 +154,12 @@ def _paths(requests: Mapping[int, Score]) -> list[_Path]:
 
 
 def _shared(paths: Paths) -> Counts:
-    """How many tokens each path begins with like the one before it."""
+    """Return the number of tokens with which each path begins like the one before it."""
     return np.array([0] + [_common(a.tokens, b.tokens) for a, b in pairwise(paths)])
 
 
 def _common(one: tuple[int, ...], other: tuple[int, ...]) -> int:
-    """How many tokens two sequences begin with alike."""
+    """Return the number of first tokens that two sequences have in common."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2
@@ -158,16 +171,16 @@ def _common(one: tuple[int, ...], other: tuple[int, ...]) -> int:
 
 
 def _groups(paths: Paths, shared: Counts, width: int) -> dict[tuple[int, ...], list[Run]]:
-    """Prefixes that are worth computing apart, each with the runs of paths that stand behind it.
+    """Return the prefixes that are worth computing apart, each with the runs of paths behind it.
 
-    A run goes through as one tree. It is split where its paths part until what lies below its common beginning fits
-    `width` tokens (0: one path a run); the beginning becomes a prefix where more tokens are saved than it costs.
+    A run goes through as one tree. It is split where its paths part until what follows its common beginning fits
+    `width` tokens (0: one path per run); the beginning becomes a prefix where more tokens are saved than it costs.
     """
-    own = (
-        np.array([len(path.tokens) for path in paths]) - shared
-    )  # tokens that a path adds to those before it
+    # The tokens that each path adds to those before it.
+    own = np.array([len(path.tokens) for path in paths]) - shared
     groups: dict[tuple[int, ...], list[Run]] = {}
-    waiting = [(0, len(paths), 0)]  # first path, the one after the last, length of their prefix
+    # The first path, the one after the last, and the length of their prefix.
+    waiting = [(0, len(paths), 0)]
     while waiting:
         first, last, depth = waiting.pop()
         prefix = paths[first].tokens[:depth]
@@ -192,7 +205,7 @@ def _groups(paths: Paths, shared: Counts, width: int) -> dict[tuple[int, ...], l
 def _rows(
     paths: Paths, shared: Counts, runs: Sequence[Run], depth: int, width: int, widest: int
 ) -> list[Row]:
-    """Runs as rows, longest first; small ones share a row of about `width` tokens, and `widest` at most."""
+    """Return runs as rows, the longest first; small ones share a row of about `width` tokens, `widest` at most."""
     sizes = {
         run: len(paths[run[0]].tokens)
         - depth
@@ -204,7 +217,7 @@ def _rows(
 
 
 def _packed(sizes: Mapping[Run, int], width: int, widest: int) -> list[list[Run]]:
-    """Runs in rows of about `width` tokens: so many rows that little is padded, since all become equally long."""
+    """Return runs in rows of about `width` tokens: so many rows that all become equally long, and little is padded."""
     order = sorted(sizes, key=lambda run: (-sizes[run], run))
     alone = [[run] for run in order if sizes[run] >= width]
     small = order[len(alone) :]
@@ -213,8 +226,9 @@ def _packed(sizes: Mapping[Run, int], width: int, widest: int) -> list[list[Run]
 
 
 def _least_padded(sizes: Mapping[Run, int], runs: Sequence[Run], width: int, widest: int) -> list[list[Run]]:
-    """Runs in the number of rows that pads least."""
-    best: tuple[int, list[list[Run]]] | None = None  # its padded tokens, and the rows
+    """Return runs in the number of rows that pads least."""
+    # The padded tokens of the best rows, and the rows.
+    best: tuple[int, list[list[Run]]] | None = None
     for count in range(-(-sum(sizes[run] for run in runs) // widest), len(runs) + 1):
         rows, longest = _balanced(sizes, runs, count)
         if longest <= widest and (best is None or count * longest < best[0]):
@@ -226,8 +240,9 @@ def _least_padded(sizes: Mapping[Run, int], runs: Sequence[Run], width: int, wid
 
 
 def _balanced(sizes: Mapping[Run, int], order: Sequence[Run], count: int) -> tuple[list[list[Run]], int]:
-    """Runs in `count` rows, each in the row that is shortest so far, and the length of the longest row."""
-    rows: list[tuple[int, int, list[Run]]] = [(0, row, []) for row in range(count)]  # a heap, by length
+    """Return runs in `count` rows, each in the row that is shortest so far, and the length of the longest row."""
+    # A heap, by length.
+    rows: list[tuple[int, int, list[Run]]] = [(0, row, []) for row in range(count)]
     for run in order:
         length, row, runs = rows[0]
         heapreplace(rows, (length + sizes[run], row, [*runs, run]))
@@ -240,7 +255,8 @@ def _row(paths: Paths, shared: Counts, runs: Sequence[Run], depth: int) -> Row:
     branches: list[Branch] = []
     answers: list[Answer] = []
     for first, last in runs:
-        trail: list[int] = []  # the node of each token of the current path behind the prefix
+        # The node of each token of the current path behind the prefix.
+        trail: list[int] = []
         for index in range(first, last):
             path = paths[index]
             kept = int(shared[index]) - depth if index > first else 0

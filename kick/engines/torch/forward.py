@@ -24,7 +24,7 @@ class UnsupportedTierError(Exception):
 
 @dataclass(frozen=True)
 class Prefix:
-    """Keys and values of a prefix, a pair of tensors [1, heads, tokens, d] a layer."""
+    """Keys and values of a prefix: a pair of tensors [1, heads, tokens, d] per layer."""
 
     tokens: int
     layers: tuple[KeysAndValues, ...]
@@ -34,7 +34,7 @@ NOTHING = Prefix(0, ())
 
 
 class _Layer(CacheLayerMixin):  # type: ignore[misc]
-    """What one layer's attention finds before the tokens that it is given: `length` keys and values."""
+    """The `length` keys and values that one layer's attention has before the tokens that it is given."""
 
     is_sliding = False
 
@@ -56,7 +56,7 @@ class _Layer(CacheLayerMixin):  # type: ignore[misc]
 
 
 class _BehindPrefix(_Layer):
-    """Puts the keys and values of a prefix before those of every row, and keeps the latter apart as `fresh`."""
+    """Put the keys and values of a prefix before those of every row, and keep the latter apart as `fresh`."""
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor, keep: bool) -> None:
         super().__init__(keys, values, keys.shape[-2])
@@ -76,7 +76,7 @@ class _BehindPrefix(_Layer):
 
 
 class _SlotLayer(_Layer):
-    """Writes the keys and values of one new token of each row at the row's own position, in place."""
+    """Write the keys and values of one new token of each row at the row's own position, in place."""
 
     def __init__(
         self, keys: torch.Tensor, values: torch.Tensor, positions: torch.Tensor, length: int
@@ -112,17 +112,18 @@ class Slots:
                 buffer[slot, :, prefix.tokens : end] = fresh[layer][which][row, :, :tokens]
 
     def move(self, source: int, target: int) -> None:
+        """Copy what one slot holds into another."""
         for pair in self.layers:
             for buffer in pair:
                 buffer[target] = buffer[source]
 
     def _buffer(self, like: torch.Tensor) -> torch.Tensor:
-        """Zeros: what is not yet written must be finite, since masked values are multiplied by 0."""
+        """Return zeros: what is not yet written must be finite, since masked values are multiplied by 0."""
         return like.new_zeros(self.count, like.shape[1], self.columns, like.shape[3])
 
 
 class Masks:
-    """Attention masks as a model's layers take them: which keys a query may see, by their positions.
+    """Attention masks as a model's layers take them: the keys that a query may see, by their positions.
 
     Raises:
         UnsupportedTierError: layers attend in another way than to all that precedes or to a window of it.
@@ -143,7 +144,7 @@ class Masks:
         self.dtype = model.dtype
 
     def __call__(self, seen: torch.Tensor, queries: torch.Tensor, keys: torch.Tensor) -> Mask:
-        """Masks from `seen` [rows, queries, keys] (bool) and the positions of queries and keys [rows, n]."""
+        """Return masks for `seen` [rows, queries, keys] (bool) and the positions of queries and keys [rows, n]."""
         masks = {}
         for kind, window in self.windows.items():
             near = seen
@@ -163,7 +164,7 @@ class Masks:
 class Forward:
     """Runs packed rows through a model by one tier.
 
-    `head` turns the states that it gives into logits.
+    `head` turns the states that it returns into logits.
 
     Raises:
         UnsupportedTierError: the model's attention cannot be driven as `tree` needs.
@@ -177,7 +178,7 @@ class Forward:
         self._takes_positions = "position_ids" in inspect.signature(model.base_model.forward).parameters
 
     def prefix(self, tokens: Sequence[int]) -> Prefix:
-        """Keys and values of a prefix; those of the last one are kept.
+        """Return the keys and values of a prefix; those of the last one are kept.
 
         Raises:
             UnsupportedTierError: the model keeps no keys and values, or takes no positions.
@@ -190,14 +191,14 @@ class Forward:
         return self._last[1]
 
     def states(self, rows: Sequence[Row], prefix: Prefix = NOTHING) -> torch.Tensor:
-        """Final states [rows, tokens of the longest row, d]; those behind a row's end mean nothing."""
+        """Return the final states [rows, tokens of the longest row, d]; those behind a row's end mean nothing."""
         layers = [_BehindPrefix(*layer, keep=False) for layer in prefix.layers]
         return self._run(rows, prefix.tokens, Cache(layers=layers) if layers else None)
 
     def prefill(
         self, rows: Sequence[Row], prefix: Prefix = NOTHING
     ) -> tuple[torch.Tensor, tuple[KeysAndValues, ...]]:
-        """The same, with the keys and values [rows, heads, tokens of the longest row, d] of the rows for each layer."""
+        """Return the same, and the keys and values [rows, heads, tokens of the longest row, d] per layer."""
         if prefix.tokens:
             layers = [_BehindPrefix(*layer, keep=True) for layer in prefix.layers]
             states = self._run(rows, prefix.tokens, Cache(layers=layers))
@@ -211,12 +212,12 @@ class Forward:
     def step(
         self, tokens: Sequence[int], positions: Sequence[int], slots: Sequence[KeysAndValues]
     ) -> torch.Tensor:
-        """Final states [rows, d] of one further token for each row, whose keys and values are written into its slot.
+        """Return the final states [rows, d] of one further token per row, and write its keys and values into its slot.
 
         Args:
-            tokens: one for each row.
-            positions: of the tokens; the keys and values of row i stand in slot i, column by position.
-            slots: a pair of buffers [slots, heads, columns, d] for each layer.
+            tokens: one token per row.
+            positions: the positions of the tokens; the keys and values of row i are in slot i, column by position.
+            slots: a pair of buffers [slots, heads, columns, d] per layer.
         """
         assert self.masks is not None
         last = max(positions)
@@ -261,7 +262,7 @@ class Forward:
 
 
 def _padded(rows: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and depths [rows, longest row]; padding repeats token 0 at depth 0."""
+    """Return token ids and depths [rows, longest row]; padding repeats token 0 at depth 0."""
     width = max(len(row.tokens) for row in rows)
     ids = torch.zeros((len(rows), width), dtype=torch.long)
     depths = torch.zeros_like(ids)

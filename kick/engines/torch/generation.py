@@ -1,4 +1,4 @@
-"""Completions, greedy or drawn: what prompts share is computed once, rows stop one by one, and others take their room.
+"""Completions, greedy or drawn: what prompts share is computed once, rows stop one by one, and others take their slots.
 
 Each row keeps its keys and values in a slot of its own, by position: there is no padding between them, whatever the
 positions of a model are made of. Models whose attention cannot be driven in this way complete through `generate`.
@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from lm_eval.models.utils import postprocess_generated_text
 from transformers import (
     GenerationConfig,
     LogitsProcessor,
@@ -21,21 +20,26 @@ from transformers import (
     StoppingCriteriaList,
 )
 
+from kick.engines.base import Completion, Generate
 from kick.engines.torch.batching import shared_prefixes, straight
 from kick.engines.torch.forward import Forward, Slots
-from kick.harness.plan import Generate
 from kick.types import BatchSize, Tier
 
-FILLINGS = 4  # prompts of a batch for each that is decoded at a time: a journal line holds so many
-TAIL = 8  # tokens of a completion, beyond the length of a stop string, in which a new one is looked for
+# Prompts of a batch for each one that is decoded at a time: a line of the journal holds so many.
+FILLINGS = 4
+# Tokens of a completion, beyond the length of a stop string, in which a new stop string is looked for.
+TAIL = 8
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt of a plan: where it stands, and how many of its first tokens are computed with those of others."""
+    """A prompt of a plan."""
 
-    positions: tuple[int, ...]  # of equal requests
+    positions: tuple[int, ...]
+    """The positions in the plan of the equal requests that have this prompt."""
+
     shared: int
+    """The number of first tokens that are computed once for this prompt and its neighbours."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,14 @@ class GenerateBatch:
 
     @property
     def positions(self) -> list[int]:
+        """The positions of all requests in the plan."""
         return [position for row in self.rows for position in row.positions]
 
 
 def generate_batches(
     requests: Mapping[int, Generate], size: BatchSize, tier: Tier
 ) -> Iterator[GenerateBatch]:
-    """Cut requests, given by their position in the plan, into batches: what shares a prefix together, longest first."""
+    """Cut requests, given by position in the plan, into batches: those that share a prefix together, longest first."""
     equal: dict[Generate, list[int]] = {}
     for position, request in requests.items():
         equal.setdefault(request, []).append(position)
@@ -87,48 +92,80 @@ def set_greedy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> No
     model.generation_config = GenerationConfig(
         do_sample=False,
         eos_token_id=tokenizer.eos_token_id if end is None else end,
-        pad_token_id=tokenizer.pad_token_id,
+        pad_token_id=_padding(tokenizer),
     )
+
+
+def end_tokens(model: PreTrainedModel) -> set[int | None]:
+    """Return the tokens that end a sequence of the model."""
+    ends = model.generation_config.eos_token_id
+    return set(ends if isinstance(ends, list) else [ends])
+
+
+def _padding(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return a token to pad with; it is masked, so any will do where the tokenizer names none."""
+    named = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.eos_token_id, 0)
+    return next(token for token in named if token is not None)
 
 
 def next_tokens(
     logits: torch.Tensor, requests: Sequence[Generate], draws: Sequence[random.Random]
 ) -> list[int]:
-    """The token after each row of float32 logits [n, vocabulary]: the best one, or one drawn at its temperature.
+    """Return the token after each row of float32 logits [n, vocabulary]: the best one, or one drawn at its temperature.
 
     A token is drawn by inverting the cumulative distribution (float64) at one number of the row's own generator.
     """
-    found = logits.argmax(-1).tolist()
+    tokens: list[int] = logits.argmax(-1).tolist()
     for row, (request, draw) in enumerate(zip(requests, draws, strict=True)):
         if request.temperature:
             summed = (logits[row].double() / request.temperature).softmax(-1).cumsum(-1)
             token = int(torch.searchsorted(summed, draw.random() * summed[-1], right=True))
-            found[row] = min(token, len(summed) - 1)
-    return found
+            tokens[row] = min(token, len(summed) - 1)
+    return tokens
+
+
+def has_stop(text: str, stop: Sequence[str]) -> bool:
+    """Return whether a completion holds a stop string behind its leading white space."""
+    answer = text.lstrip()
+    return any(string in answer for string in stop)
+
+
+def before_stop(text: str, stop: Sequence[str]) -> str:
+    r"""Return a completion without leading white space, up to the first stop string.
+
+    >>> before_stop("\nParis\nQuestion: Who", ["\n"])
+    'Paris'
+    """
+    answer = text.lstrip()
+    for string in stop:
+        answer = answer.split(string)[0]
+    return answer
 
 
 @dataclass
-class _Completion:
+class _Row:
     """A prompt that is being completed; its slot holds all of its tokens but the last one."""
 
     request: Generate
-    place: int  # among the requests
+    place: int
+    """The place of the request among all of the call."""
+
     draws: random.Random
     tokens: list[int] = field(default_factory=list)
 
     @property
     def position(self) -> int:
-        """Of the last token."""
+        """The position of the last token."""
         return len(self.request.context) + len(self.tokens) - 1
 
 
 @dataclass
 class _Round:
-    """Completions that are being made, the i-th of them in slot i, and those that are done."""
+    """The rows that are being completed, the i-th of them in slot i, and the completions that are done, by place."""
 
     slots: Slots
-    active: list[_Completion] = field(default_factory=list)
-    texts: dict[int, str] = field(default_factory=dict)
+    active: list[_Row] = field(default_factory=list)
+    done: dict[int, Completion] = field(default_factory=dict)
 
 
 class Completer:
@@ -136,23 +173,22 @@ class Completer:
 
     def __init__(self, forward: Forward, tokenizer: PreTrainedTokenizerBase) -> None:
         self.forward, self.tokenizer = forward, tokenizer
-        ends = forward.model.generation_config.eos_token_id
-        self.ends = set(ends if isinstance(ends, list) else [ends])
+        self.ends = end_tokens(forward.model)
 
-    def complete(self, requests: Sequence[Generate], shared: Sequence[int], count: int) -> list[str]:
-        """Completions of requests, without the prompt and cut before the first stop string.
+    def complete(self, requests: Sequence[Generate], shared: Sequence[int], count: int) -> list[Completion]:
+        """Return the completions of requests.
 
         Args:
             requests: what to complete.
-            shared: how many first tokens of each are computed with those of its neighbours.
+            shared: the number of first tokens of each that are computed with those of its neighbours.
             count: how many are completed at a time.
         """
-        room = _Round(Slots(min(count, len(requests)), max(request.span for request in requests)))
-        refill = max(1, room.slots.count // FILLINGS)
+        current = _Round(Slots(min(count, len(requests)), max(request.span for request in requests)))
+        refill = max(1, current.slots.count // FILLINGS)
         entered = 0
-        while entered < len(requests) or room.active:
-            free = room.slots.count - len(room.active)
-            if entered < len(requests) and (free >= refill or not room.active):
+        while entered < len(requests) or current.active:
+            free = current.slots.count - len(current.active)
+            if entered < len(requests) and (free >= refill or not current.active):
                 prefix = requests[entered].context[: shared[entered]]
                 end = entered + 1
                 while end < min(entered + free, len(requests)) and (
@@ -160,55 +196,55 @@ class Completer:
                 ):
                     end += 1
                 begun = [
-                    _Completion(requests[place], place, random.Random(requests[place].seed))
+                    _Row(requests[place], place, random.Random(requests[place].seed))
                     for place in range(entered, end)
                 ]
-                self._prefill(begun, prefix, room)
+                self._prefill(begun, prefix, current)
                 entered = end
             else:
-                self._step(room)
-        return [room.texts[place] for place in range(len(requests))]
+                self._step(current)
+        return [current.done[place] for place in range(len(requests))]
 
-    def _prefill(self, begun: Sequence[_Completion], prefix: tuple[int, ...], room: _Round) -> None:
+    def _prefill(self, begun: Sequence[_Row], prefix: tuple[int, ...], current: _Round) -> None:
         """Run prompts through the model, take their first tokens, and give them slots."""
         before = self.forward.prefix(prefix)
-        rows = [straight(completion.request.context[len(prefix) :]) for completion in begun]
-        states, fresh = self.forward.prefill(rows, before)
-        ends = torch.tensor([len(row.tokens) - 1 for row in rows], device=states.device)
-        found = self._next(states[torch.arange(len(rows), device=states.device), ends], begun)
-        for row, (completion, token) in enumerate(zip(begun, found, strict=True)):
-            completion.tokens.append(token)
-            if self._is_done(completion):
-                room.texts[completion.place] = self._text(completion)
+        prompts = [straight(row.request.context[len(prefix) :]) for row in begun]
+        states, fresh = self.forward.prefill(prompts, before)
+        ends = torch.tensor([len(prompt.tokens) - 1 for prompt in prompts], device=states.device)
+        first = self._next(states[torch.arange(len(prompts), device=states.device), ends], begun)
+        for index, (row, token) in enumerate(zip(begun, first, strict=True)):
+            row.tokens.append(token)
+            if self._is_done(row):
+                current.done[row.place] = self._completion(row)
             else:
-                room.slots.put(len(room.active), before, fresh, row, len(rows[row].tokens))
-                room.active.append(completion)
+                current.slots.put(len(current.active), before, fresh, index, len(prompts[index].tokens))
+                current.active.append(row)
 
-    def _step(self, room: _Round) -> None:
-        """Add one token to every completion; where one is done, the last one moves into its slot."""
-        tokens = [completion.tokens[-1] for completion in room.active]
-        positions = [completion.position for completion in room.active]
-        found = self._next(self.forward.step(tokens, positions, room.slots.layers), room.active)
-        for completion, token in zip(room.active, found, strict=True):
-            completion.tokens.append(token)
-        for slot in reversed(range(len(room.active))):
-            completion = room.active[slot]
-            if self._is_done(completion):
-                room.texts[completion.place] = self._text(completion)
-                last = room.active.pop()
-                if last is not completion:
-                    room.active[slot] = last
-                    room.slots.move(len(room.active), slot)
+    def _step(self, current: _Round) -> None:
+        """Add one token to every row; if one is done, the last one moves into its slot."""
+        tokens = [row.tokens[-1] for row in current.active]
+        positions = [row.position for row in current.active]
+        new = self._next(self.forward.step(tokens, positions, current.slots.layers), current.active)
+        for row, token in zip(current.active, new, strict=True):
+            row.tokens.append(token)
+        for slot in reversed(range(len(current.active))):
+            row = current.active[slot]
+            if self._is_done(row):
+                current.done[row.place] = self._completion(row)
+                last = current.active.pop()
+                if last is not row:
+                    current.active[slot] = last
+                    current.slots.move(len(current.active), slot)
 
-    def _next(self, states: torch.Tensor, completions: Sequence[_Completion]) -> list[int]:
+    def _next(self, states: torch.Tensor, rows: Sequence[_Row]) -> list[int]:
         tokens = []
         for part, logits in self.forward.head.in_chunks(states):
-            rows = completions[part]
-            tokens += next_tokens(logits, [row.request for row in rows], [row.draws for row in rows])
+            some = rows[part]
+            tokens += next_tokens(logits, [row.request for row in some], [row.draws for row in some])
         return tokens
 
-    def _is_done(self, completion: _Completion) -> bool:
-        request, tokens = completion.request, completion.tokens
+    def _is_done(self, row: _Row) -> bool:
+        request, tokens = row.request, row.tokens
         if tokens[-1] in self.ends or len(tokens) >= request.budget:
             return True
         if not request.stop:
@@ -216,12 +252,12 @@ class Completer:
         tail = self._decode(tokens[-max(map(len, request.stop)) - TAIL :])
         if not any(stop in tail for stop in request.stop):
             return False
-        text = self._decode(tokens)
-        return any(stop in text for stop in request.stop)
+        return has_stop(self._decode(tokens), request.stop)
 
-    def _text(self, completion: _Completion) -> str:
-        text = self._decode(completion.tokens)
-        return str(postprocess_generated_text(text, list(completion.request.stop), None))
+    def _completion(self, row: _Row) -> Completion:
+        text = self._decode(row.tokens)
+        ended = row.tokens[-1] in self.ends or has_stop(text, row.request.stop)
+        return Completion(before_stop(text, row.request.stop), cut=not ended)
 
     def _decode(self, tokens: Sequence[int]) -> str:
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
@@ -229,10 +265,10 @@ class Completer:
 
 def complete(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, requests: Sequence[Generate]
-) -> list[str]:
-    """The same by transformers' `generate`, all of them at a time."""
+) -> list[Completion]:
+    """Return the same completions by transformers' `generate`, all of them at a time."""
     width = max(len(request.context) for request in requests)
-    tokens = torch.full((len(requests), width), tokenizer.pad_token_id, dtype=torch.long)
+    tokens = torch.full((len(requests), width), model.generation_config.pad_token_id, dtype=torch.long)
     mask = torch.zeros_like(tokens)
     for index, request in enumerate(requests):
         tokens[index, width - len(request.context) :] = torch.tensor(request.context)
@@ -245,12 +281,16 @@ def complete(
         stopping_criteria=StoppingCriteriaList([_RowStops(tokenizer, stop, width)]),
         logits_processor=LogitsProcessorList([_Draws(requests)]),
     )
+    ends = end_tokens(model)
     texts = tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
-    return [postprocess_generated_text(text, list(stop), None) for text in texts]
+    return [
+        Completion(before_stop(text, stop), cut=not (has_stop(text, stop) or ends.intersection(row)))
+        for text, row in zip(texts, output[:, width:].tolist(), strict=True)
+    ]
 
 
 class _Draws(LogitsProcessor):  # type: ignore[misc]
-    """Leaves one token possible where tokens are drawn, so that `generate` takes it as the best one."""
+    """Leave one token possible where tokens are drawn, so `generate` takes it as the best one."""
 
     def __init__(self, requests: Sequence[Generate]) -> None:
         self.requests = requests
@@ -264,12 +304,11 @@ class _Draws(LogitsProcessor):  # type: ignore[misc]
 
 
 class _RowStops(StoppingCriteria):  # type: ignore[misc]
-    """Says for each row whether its completion holds a stop string; rows end one by one."""
+    """Say for each row whether its completion holds a stop string; rows end one by one."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, stop: Sequence[str], prompt_width: int) -> None:
         self.tokenizer, self.stop, self.prompt_width = tokenizer, stop, prompt_width
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
         texts = self.tokenizer.batch_decode(input_ids[:, self.prompt_width :], skip_special_tokens=True)
-        done = [any(stop in text for stop in self.stop) for text in texts]
-        return torch.tensor(done, device=input_ids.device)
+        return torch.tensor([has_stop(text, self.stop) for text in texts], device=input_ids.device)

@@ -13,8 +13,10 @@ from transformers import PreTrainedModel
 
 from kick.errors import InputError
 
-PRODUCT = 2**25  # logits made by one matrix product: 128 MiB in float32
-CACHED = 2**20  # logits that a CPU's softmax takes at a time: they stay in its cache from pass to pass
+# Logits that one matrix product makes: 128 MiB in float32.
+PRODUCT = 2**25
+# Logits that a CPU's softmax takes at a time: they stay in its cache from pass to pass.
+CACHED = 2**20
 
 _RULES: dict[str | None, Callable[[torch.Tensor, float], torch.Tensor]] = {
     None: lambda logits, _: logits,
@@ -30,13 +32,16 @@ class Head:
 
     embedding: Callable[[torch.Tensor], torch.Tensor] | None
     vocabulary: int
-    rule: str | None = None  # the key of the config that says what is done to the output of `embedding`
+    rule: str | None = None
+    """The key of the config that says what is done to the output of `embedding`."""
+
     constant: float = 1.0
-    dtype: torch.dtype = torch.float32  # of the states that it takes
+    dtype: torch.dtype = torch.float32
+    """The dtype of the states."""
 
     @classmethod
     def linear(cls, weights: Mapping[str, torch.Tensor], rule: str | None, constant: float) -> "Head":
-        """A head from what `weights` gave."""
+        """Return a head made of what `weights` returned."""
 
         def embedding(states: torch.Tensor) -> torch.Tensor:
             return torch.nn.functional.linear(states, weights["weight"], weights.get("bias"))
@@ -44,36 +49,37 @@ class Head:
         return cls(embedding, len(weights["weight"]), rule, constant, weights["weight"].dtype)
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """Weight [vocabulary, d] and bias of the output embedding.
+        """Return the weight [vocabulary, d] and the bias of the output embedding.
 
         Raises:
             InputError: the model's logits are made in another way.
         """
         if not isinstance(self.embedding, torch.nn.Linear):
             raise InputError(
-                "the reference's logits are not made by a linear head from its final states, so that no divergence "
-                "from it can be measured. Set divergence: false."
+                "the reference's logits are not made by a linear head from its final states, so no divergence from it "
+                "can be measured. Set divergence: false."
             )
-        found = {"weight": self.embedding.weight, "bias": self.embedding.bias}
-        return {name: tensor.detach().contiguous() for name, tensor in found.items() if tensor is not None}
+        weights = {"weight": self.embedding.weight, "bias": self.embedding.bias}
+        return {name: tensor.detach().contiguous() for name, tensor in weights.items() if tensor is not None}
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
+        """Return the logits [n, vocabulary] of states [n, d]."""
         if self.embedding is None:
             return states
         return _RULES[self.rule](self.embedding(states), self.constant)
 
     def in_chunks(self, states: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
-        """Float32 logits of a few positions at a time, for the caller to overwrite: all would take gigabytes."""
+        """Yield float32 logits of a few positions at a time, for the caller to overwrite: all would take gigabytes."""
         rows = max(1, PRODUCT // self.vocabulary)
         few = max(1, CACHED // self.vocabulary) if states.device.type == "cpu" else rows
         for start in range(0, len(states), rows):
             logits = self(states[start : start + rows])
             for first in range(0, len(logits), few):
-                found = logits[first : first + few].float()
-                yield slice(start + first, start + first + len(found)), found
+                some = logits[first : first + few].float()
+                yield slice(start + first, start + first + len(some)), some
 
     def states(self, model: PreTrainedModel, **inputs: Any) -> torch.Tensor:
-        """What this head takes [rows, tokens, d], from a forward of the model."""
+        """Return the states [rows, tokens, d] that this head takes, from a forward of the model."""
         inputs = {"use_cache": False, **inputs}
         output = (
             model(**inputs).logits if self.embedding is None else model.base_model(**inputs).last_hidden_state
@@ -83,21 +89,21 @@ class Head:
 
 
 def log_normalisers(logits: torch.Tensor) -> torch.Tensor:
-    """Log of the sum of the exponentials of each row [n] of logits [n, vocabulary], which are overwritten."""
+    """Return the log of the summed exponentials [n] of logits [n, vocabulary], which are overwritten."""
     best = logits.amax(-1, keepdim=True)
     best = torch.where(best.isinf(), 0, best)
     return logits.sub_(best).exp_().sum(-1).log_().add_(best[:, 0])
 
 
 def token_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Negative log-likelihood [n] (nats) of tokens [n] by logits [n, vocabulary], which are overwritten."""
+    """Return the negative log-likelihood [n] (nats) of tokens [n] by logits [n, vocabulary], which are overwritten."""
     right = logits.gather(1, targets[:, None])[:, 0]
     return log_normalisers(logits) - right
 
 
 @torch.inference_mode()
 def find_head(model: PreTrainedModel) -> Head:
-    """The head of a model, tried on a few tokens."""
+    """Return the head of a model, tried on a few tokens."""
     embedding = model.get_output_embeddings()
     probe = torch.arange(8, device=model.device)[None]
     logits = model(input_ids=probe, use_cache=False).logits[0]

@@ -4,16 +4,18 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
+from accelerate.utils.memory import should_reduce_batch_size
 
 Row = TypeVar("Row")
 Response = TypeVar("Response")
 
 
 class Memory:
-    """What is known of how much fits; one for all checkpoints of a run."""
+    """The sizes that are known to fit; one record serves all checkpoints of a run."""
 
     def __init__(self) -> None:
-        self.too_large: float = float("inf")  # the smallest size that was seen not to fit
+        # The smallest size that is known not to fit.
+        self.too_large: float = float("inf")
 
     def run(
         self,
@@ -21,28 +23,19 @@ class Memory:
         size: Callable[[Sequence[Row]], int],
         work: Callable[[Sequence[Row]], dict[int, Response]],
     ) -> dict[int, Response]:
-        """The responses of `work` to all rows, computed together or in as few parts as fit.
+        """Return the responses of `work` to all rows, computed together or in as few parts as fit.
 
         Raises:
-            RuntimeError: torch's own, where a single row does not fit.
+            RuntimeError: a single row does not fit (torch's own error).
         """
         if len(rows) == 1 or size(rows) < self.too_large:
             try:
                 return work(rows)
             except RuntimeError as error:
-                if not _is_out_of_memory(error) or len(rows) == 1:
+                if not should_reduce_batch_size(error) or len(rows) == 1:
                     raise
                 self.too_large = min(self.too_large, size(rows))
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
         middle = (len(rows) + 1) // 2
         return {**self.run(rows[:middle], size, work), **self.run(rows[middle:], size, work)}
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """CUDA has a class for it; on a CPU only the message says so."""
-    return (
-        isinstance(error, torch.OutOfMemoryError)
-        or "not enough memory" in str(error)
-        or "out of memory" in str(error)
-    )

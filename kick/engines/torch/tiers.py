@@ -4,7 +4,7 @@ In 16 bits no two ways to compute the same number agree, and by how much they di
 rounding is therefore measured on the model itself: the plain forward runs once more with the output of every module
 rounded at random (Monte Carlo arithmetic: Parker, Pierce and Eggert, Computing in Science and Engineering 2(4), 2000),
 and no log-likelihood by a tier may differ from the plain forward's by more than a small multiple of what that changes.
-On random models of four architectures in bfloat16, a right tier differs by 0 to 0.006 nats a token, random rounding
+On random models of four architectures in bfloat16, a right tier differs by 0 to 0.006 nats per token, random rounding
 changes 0.02 to 0.13, and a mask that lets choices see each other 0.2 to 0.7.
 """
 
@@ -17,23 +17,29 @@ import torch
 from transformers import PreTrainedModel
 
 from kick.checkpoints import Loaded
+from kick.engines.base import Score
 from kick.engines.torch.batching import score_batches, straight
 from kick.engines.torch.forward import NOTHING, Forward, Slots, UnsupportedTierError
 from kick.engines.torch.likelihood import log_likelihoods
-from kick.harness.plan import Score, context_window
+from kick.engines.torch.window import context_window
 from kick.types import BatchSize, Tier, TierChoice
 
-TIERS: tuple[Tier, ...] = ("tree", "prefix", "plain")  # the fastest first
-TOLERANCE = 1e-3  # nats a token: a smaller difference is never held against a tier, and far below that of a wrong mask
-ROUNDINGS = 3  # a tier may differ by so many times what random rounding changes
-LONGEST_WINDOW = 1024  # a sliding window beyond this is not filled by the test: it would take too long
-HEADER = 40  # tokens that requests of the test share, beyond a sliding window
+# The fastest first.
+TIERS: tuple[Tier, ...] = ("tree", "prefix", "plain")
+# Nats per token: a smaller difference is never held against a tier; a wrong mask makes a far larger one.
+TOLERANCE = 1e-3
+# A tier may differ by so many times what random rounding changes.
+ROUNDINGS = 3
+# A longer sliding window is not filled by the test: it would take too long.
+LONGEST_WINDOW = 1024
+# Tokens that requests of the test share, beyond a sliding window.
+HEADER = 40
 CONTEXTS = (3, 9)
 CHOICES = (3, 5)
 
 
 def choose_tier(loaded: Loaded) -> TierChoice:
-    """The fastest tier that gives the log-likelihoods of a plain forward, and why not a faster one."""
+    """Return the fastest tier that gives the log-likelihoods of a plain forward, and why no faster one does."""
     refused: dict[str, str] = {}
     for tier in TIERS:
         reason = why_not(loaded, tier)
@@ -45,20 +51,23 @@ def choose_tier(loaded: Loaded) -> TierChoice:
 
 @torch.inference_mode()
 def why_not(loaded: Loaded, tier: Tier) -> str | None:
-    """Why a model cannot be scored by a tier, or None if it can: synthetic requests, against one plain forward each."""
+    """Return why a model cannot be scored by a tier, or None if it can.
+
+    Synthetic requests are scored by the tier, and each by a plain forward of its own.
+    """
     if tier == "plain":
         return None
     requests = _requests(loaded)
     alone = _score(loaded, requests, "plain", BatchSize(tokens=1, rows=1))
     try:
-        found = [_score(loaded, requests, tier, BatchSize(tokens=96, rows=1))]
+        scores = [_score(loaded, requests, tier, BatchSize(tokens=96, rows=1))]
         if tier == "tree":
-            found.append(_score_by_steps(loaded, requests))
+            scores.append(_score_by_steps(loaded, requests))
     except (
         UnsupportedTierError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError
     ) as error:  # fmt: skip
         return f"its forward does not take what the tier '{tier}' needs ({type(error).__name__}: {error})"
-    off = max(_largest_difference(values, alone, requests) for values in found)
+    off = max(_largest_difference(values, alone, requests) for values in scores)
     allowed = TOLERANCE
     if off > allowed:
         with rounded_at_random(loaded.model):
@@ -67,7 +76,7 @@ def why_not(loaded: Loaded, tier: Tier) -> str | None:
         allowed = max(TOLERANCE, ROUNDINGS * noise) if math.isfinite(noise) else TOLERANCE
     if off > allowed:
         return (
-            f"log-likelihoods by the tier '{tier}' differ from those of a plain forward by {off:.2g} nats a token "
+            f"log-likelihoods by the tier '{tier}' differ from those of a plain forward by {off:.2g} nats per token "
             f"(at most {allowed:.2g}, as this model rounds in {loaded.dtype})"
         )
     return None
@@ -75,7 +84,7 @@ def why_not(loaded: Loaded, tier: Tier) -> str | None:
 
 @contextmanager
 def rounded_at_random(model: PreTrainedModel) -> Iterator[None]:
-    """Changes the output of every innermost module by up to one unit roundoff of its dtype, at random, reproducibly."""
+    """Change the output of every innermost module by up to one unit roundoff of its dtype, at random, reproducibly."""
     generator = torch.Generator(model.device).manual_seed(0)
 
     def rounded(_module: object, _inputs: object, output: object) -> object:
@@ -100,12 +109,12 @@ def _score(loaded: Loaded, requests: Mapping[int, Score], tier: Tier, size: Batc
     for batch in score_batches(requests, size, tier, width=16):
         prefix = forward.prefix(batch.prefix)
         answers = log_likelihoods(forward, batch.rows, prefix, requests)
-        values.update({position: value for position, (value, _) in answers.items()})
+        values.update({position: answer.value for position, answer in answers.items()})
     return values
 
 
 def _score_by_steps(loaded: Loaded, requests: Mapping[int, Score]) -> dict[int, float]:
-    """The longest continuations, token by token behind contexts in slots, as completions are made."""
+    """Return the scores of the longest continuations, token by token behind contexts in slots, as text is completed."""
     forward = Forward(loaded.model, "tree")
     longest = {p: request for p, request in requests.items() if len(request.continuation) == max(CHOICES)}
     slots = Slots(len(longest), max(request.span for request in longest.values()))
@@ -127,7 +136,7 @@ def _score_by_steps(loaded: Loaded, requests: Mapping[int, Score]) -> dict[int, 
 
 
 def _requests(loaded: Loaded) -> dict[int, Score]:
-    """Choices after contexts, behind a header that is longer than a sliding window and behind none."""
+    """Return choices after contexts, behind a header that is longer than a sliding window and behind none."""
     config = loaded.model.config.get_text_config()
     window = getattr(config, "sliding_window", None) or 0
     header = HEADER + (window if window <= LONGEST_WINDOW else 0)
@@ -151,7 +160,7 @@ def _requests(loaded: Loaded) -> dict[int, Score]:
 def _largest_difference(
     some: Mapping[int, float], others: Mapping[int, float], requests: Mapping[int, Score]
 ) -> float:
-    """The largest difference of a log-likelihood, nats a token; values that are equally not finite do not differ."""
+    """Return the largest difference of a log-likelihood, in nats per token; infinities and NaN can be equal, too."""
     return max(
         _difference(value, others[position]) / len(requests[position].continuation)
         for position, value in some.items()

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kick.engines.base import Score
 from kick.engines.torch.batching import Row, ScoreBatch, padded_tokens, score_batches, shared_prefixes
-from kick.harness.plan import Score
 from kick.types import BatchSize, Tier
 
 TIERS: tuple[Tier, ...] = ("tree", "prefix", "plain")

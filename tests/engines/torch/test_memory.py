@@ -1,17 +1,20 @@
 """A batch that does not fit goes through in parts, with equal numbers, and larger ones are not tried again."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from kick.checkpoints import Loaded, load
+from kick.engines.base import Score
+from kick.engines.torch import TorchEngine, batches
 from kick.engines.torch.forward import Forward
-from kick.harness.model import KickLM, batches
-from kick.harness.perplexity import Stretch, TextScorer
-from kick.harness.plan import Encoder, encode_requests
+from kick.engines.torch.memory import Memory
+from kick.harness.encoding import Encoder, encode_requests
 from kick.types import Tier
-from tests.harness.test_model import CONTEXTS, HEADER, _generated, _scored, size
+from tests.engines.torch.test_engine import CONTEXTS, HEADER, generated, scored, size
 
 
 @pytest.fixture(scope="module")
@@ -40,50 +43,68 @@ class Limit:
 def test_log_likelihoods_are_the_same_when_the_memory_is_short(
     llama: Loaded, monkeypatch: pytest.MonkeyPatch, tier: Tier
 ) -> None:
-    asked = _scored([f"{HEADER}Question: is {number} in the text?\nAnswer:" for number in range(60)])
-    free = KickLM(llama, size(4096), tier).loglikelihood(asked)
-    planned = batches(encode_requests(asked, Encoder(llama.tokenizer)), size(4096), tier)
+    instances = scored([f"{HEADER}Question: is {number} in the text?\nAnswer:" for number in range(60)])
+    requests = encode_requests(instances, Encoder(llama.tokenizer))
+    free = TorchEngine(llama, size(4096), tier).answer(requests)
+    planned = batches(requests, size(4096), tier)
     limit = Limit(monkeypatch, max(len(row.tokens) for batch in planned for row in batch.rows))
-    lm = KickLM(llama, size(4096), tier)
-    short = lm.loglikelihood(asked)
+    engine = TorchEngine(llama, size(4096), tier)
+    short = engine.answer(requests)
     assert limit.refused
-    assert [greedy for _, greedy in short] == [greedy for _, greedy in free]
-    assert [value for value, _ in short] == pytest.approx([value for value, _ in free], abs=1e-4)
+    assert [response.greedy for response in short] == [response.greedy for response in free]
+    expected = [response.value for response in free]
+    assert [response.value for response in short] == pytest.approx(expected, abs=1e-4)
     tried = len(limit.refused)
-    assert lm.loglikelihood(asked) == short
+    assert engine.answer(requests) == short
     assert len(limit.refused) == tried, "a size that did not fit was tried again"
 
 
 def test_completions_are_the_same_when_the_memory_is_short(
     llama: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = _generated(until=(), contexts=[f"{number}: {CONTEXTS[1]}" for number in range(9)])
-    free = KickLM(llama, size(4096), "tree").generate_until(asked)
-    limit = Limit(monkeypatch, max(len(llama.tokenizer(instance.args[0]).input_ids) for instance in asked))
-    lm = KickLM(llama, size(4096), "tree")
-    assert lm.generate_until(asked) == free
+    instances = generated(until=(), contexts=[f"{number}: {CONTEXTS[1]}" for number in range(9)])
+    requests = encode_requests(instances, Encoder(llama.tokenizer))
+    free = TorchEngine(llama, size(4096), "tree").answer(requests)
+    limit = Limit(monkeypatch, max(request.length for request in requests))
+    engine = TorchEngine(llama, size(4096), "tree")
+    assert engine.answer(requests) == free
     assert limit.refused
     tried = len(limit.refused)
-    assert lm.generate_until(asked) == free
+    assert engine.answer(requests) == free
     assert len(limit.refused) == tried, "a size that did not fit was tried again"
 
 
 def test_windows_of_text_are_scored_alike_when_the_memory_is_short(
     llama: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tokens = llama.tokenizer(HEADER)["input_ids"]
-    stretches = [Stretch(tokens[start : start + 40]) for start in range(0, 160, 40)]
-    scorer = TextScorer(Forward(llama.model, "plain"), size(4096))
-    free = scorer.losses(stretches)
+    tokens = tuple(llama.tokenizer(HEADER)["input_ids"])
+    windows = [
+        Score(tokens[start : start + 1], tokens[start + 1 : start + 40]) for start in range(0, 160, 40)
+    ]
+    engine = TorchEngine(llama, size(4096), "tree")
+    free = [response.value for response in engine.answer(windows, alone=True)]
     limit = Limit(monkeypatch, 80)
-    assert scorer.losses(stretches) == pytest.approx(free, rel=1e-6)
+    assert [r.value for r in engine.answer(windows, alone=True)] == pytest.approx(free, rel=1e-6)
     tried = len(limit.refused)
     assert tried
-    assert scorer.losses(stretches) == pytest.approx(free, rel=1e-6)
+    assert [r.value for r in engine.answer(windows, alone=True)] == pytest.approx(free, rel=1e-6)
     assert len(limit.refused) == tried
 
 
 def test_one_row_that_does_not_fit_is_an_error(llama: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = TorchEngine(llama, size(4096), "plain")
     Limit(monkeypatch, 1)
     with pytest.raises(RuntimeError, match="out of memory"):
-        KickLM(llama, size(4096), "plain").loglikelihood(_scored())
+        engine.answer(encode_requests(scored(), Encoder(llama.tokenizer)))
+
+
+def test_a_cpu_without_memory_is_recognised_by_torch_s_own_message() -> None:
+    memory = Memory()
+
+    def work(rows: Sequence[int]) -> dict[int, torch.Tensor]:
+        if len(rows) > 1:
+            torch.empty(2**60, dtype=torch.uint8)
+        return {row: torch.zeros(1) for row in rows}
+
+    assert [*memory.run([0, 1, 2], len, work)] == [0, 1, 2]
+    assert memory.too_large == 2
