@@ -78,7 +78,7 @@ class Question:
             reason = f"neither less than {margin} is shown ({_p(draft.p_within)}), nor more"
             reason += f" than {tolerated} ({_p(p_loss)}, corrected)"
             if needed is not None:
-                reason += f"; about {max(needed - draft.candidate_score.n, 1):,} more items would decide"
+                reason += f"; {_more(draft, needed)}"
         update = {"outcome": outcome, "reason": reason, "p_loss": p_loss, "items_needed": needed}
         return draft.model_copy(update=update)
 
@@ -333,6 +333,15 @@ def _bracketed(tests: LossTests, loss: float, n: int, alpha: float) -> Estimate:
 def _estimate(loss: float, low: float, high: float, n: int, alpha: float) -> Estimate:
     method = f"the losses that the tests do not reject, {100 * (1 - 2 * alpha):g} %"
     return Estimate(value=loss, low=low, high=high, n=n, method=method)
+
+
+def _more(check: Check, needed: int) -> str:
+    """Return how many further items would decide a check, and whether there are any."""
+    noun = "windows" if check.kind in ("perplexity", "kl") else "items"
+    text = f"about {max(needed - check.candidate_score.n, 1):,} more {noun} would decide"
+    if check.limit is None and check.kind != "family":
+        text += ", and all there are have been scored"
+    return text
 
 
 def _p(value: float) -> str:

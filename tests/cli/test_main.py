@@ -169,6 +169,26 @@ def test_a_suite_runs_reports_and_verifies_from_the_command_line(tiny_llama: Pat
     assert str(items.relative_to(tmp_path)) in done.stdout
 
 
+def test_a_run_of_some_tasks_is_not_enough_for_a_gate(tiny_llama: Path, tmp_path: Path) -> None:
+    suite = {
+        "name": "test",
+        "reference": "dense",
+        "checkpoints": [{"id": "dense", "model": str(tiny_llama)}],
+        "series": [{"from": "dense", "method": "rtn", "bits": [8], "group_size": 16}],
+        "tasks": ["kick_squad"],
+        "perplexity": {"datasets": ["wikitext2"], "window": 16, "windows": 2},
+        "limit": 2,
+    }
+    (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite))
+    data_root = make_data_root(tmp_path / "data")
+    run = ["run", "suite.yaml", "--data-root", data_root, "--cache", "cache", "--results", "out"]
+    assert _kick(*run, "--tasks", "kick_squad", cwd=tmp_path).returncode == 0
+    done = _kick("gate", "out", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "task 'perplexity_wikitext2' of 'dense' is missing" in done.stderr
+    assert done.stdout == ""
+
+
 def test_two_models_are_compared_without_a_suite_file(tiny_llama: Path, tmp_path: Path) -> None:
     data_root = make_data_root(tmp_path / "data")
     arguments = [

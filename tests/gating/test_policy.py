@@ -116,6 +116,19 @@ def test_too_few_items_to_tell_is_inconclusive_and_says_how_many_would_decide(tm
     assert f"about {unsure.items_needed - 200:,} more items would decide" in unsure.reason
 
 
+def test_items_that_would_decide_and_do_not_exist_are_not_promised(tmp_path: Path) -> None:
+    store = write_pair(tmp_path, *scores(120, 8, 7, 65))
+    for checkpoint in ("dense", "small"):
+        cell = store.cell(checkpoint, "facts")
+        assert cell is not None
+        write_scores(store, checkpoint, cell.task, store.items(cell), plan={"limit": None})
+    result = gate(store, Policy(name="test"))
+    assert (
+        "more items would decide, and all there are have been scored" in result.verdicts[0].checks[0].reason
+    )
+    assert result.next_command is None
+
+
 def test_fewer_items_than_the_policy_asks_for_pass_nothing_and_can_still_fail(tmp_path: Path) -> None:
     policy = Policy(name="test", minimum_items=5000)
     unsure = check(tmp_path / "1", (2400, 10, 10, 1580), policy)
