@@ -217,6 +217,15 @@ class Estimate(Record):
     method: str  # how the interval was made
 
 
+class CellScore(Record):
+    """The score of one checkpoint on one task, by the metric that stands for the task."""
+
+    checkpoint: str
+    task: TaskInfo
+    # None: a score of an item is not a number.
+    score: Estimate | None
+
+
 class Flips(Record):
     """Items by what the reference and the candidate made of them; counts that add up to n."""
 

@@ -185,10 +185,11 @@ def _objection(store: Store, found: Findings, checkpoint: str, plan: BoardPlan) 
 def _entry(folder: str, found: Findings, checkpoint: str, names: Mapping[str, str]) -> BoardEntry:
     record, reference = found.records[checkpoint], found.records[found.reference]
     base = names[reference.fingerprint]
-    made, measured = record.checkpoint.recipe, record.description
+    made, measured = record.recipe, record.description
     quantizer = measured.quant_method if measured else None
     phrases = [*([quantizer] if quantizer and not made else []), *made_by(record)]
-    bits = float(made.bits) if made and made.bits else measured.bits_per_weight if measured else None
+    step = made.step_by("bits") if made else None
+    bits = float(step.bits) if step and step.bits else measured.bits_per_weight if measured else None
     compared = {task.name: found.entry(task, checkpoint).comparison for task in found.tasks}
     return BoardEntry(
         page=f"{slug(base)}-{slug(checkpoint)}-{record.fingerprint[:8]}",
@@ -199,7 +200,7 @@ def _entry(folder: str, found: Findings, checkpoint: str, names: Mapping[str, st
         reference=found.reference,
         checkpoint=checkpoint,
         fingerprint=record.fingerprint,
-        method=made.method if made else quantizer or ("kv_bits" if phrases else NOT_STATED),
+        method=record.step.method if record.step else quantizer or ("kv_bits" if phrases else NOT_STATED),
         made_by=", ".join(phrases) or f"method {NOT_STATED}",
         bits=bits,
         record=record,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kick.reports import text
 from kick.reports.findings import Entry, Findings, Group
-from kick.types import CheckpointRecord, Comparison, Description, Match, TaskInfo
+from kick.types import CheckpointRecord, Comparison, Description, Match, Step, TaskInfo
 
 NOTHING = "–"
 MAX_CANDIDATES = 6  # side by side
@@ -126,7 +126,7 @@ def _checkpoint_row(findings: Findings, checkpoint: str) -> tuple[Field, ...]:
 
 def made_by(record: CheckpointRecord) -> tuple[str, ...]:
     """What a suite says of how a checkpoint was made and is read, a phrase each; nothing of one that comes as it is."""
-    phrases = [recipe(record)] if record.checkpoint.recipe else []
+    phrases = [recipe(record)] if record.step else []
     if record.checkpoint.kv_bits is not None:
         phrases.append(f"keys and values in {record.checkpoint.kv_bits} bits")
     return tuple(phrases)
@@ -139,9 +139,17 @@ def _linear_bits(measured: Description) -> tuple[str, ...]:
 
 
 def recipe(record: CheckpointRecord) -> str:
-    """How a checkpoint was made: `magnitude, 50 % zeros`, `rtn, 4 bits, groups of 128, symmetric`."""
-    made = record.checkpoint.recipe
-    assert made is not None
+    """Return how a checkpoint was made: `magnitude, 50 % zeros, then rtn, 4 bits, groups of 128, symmetric`.
+
+    Of a checkpoint that kick did not make, what is declared, which says so.
+    """
+    if record.recipe is not None:
+        return ", then ".join(_step(step) for step in record.recipe.steps)
+    assert record.step is not None
+    return f"declared: {_step(record.step, declared=True)}"
+
+
+def _step(made: Step, *, declared: bool = False) -> str:
     parts = [made.method]
     if made.sparsity is not None:
         parts.append(f"{100 * made.sparsity:g} % zeros")
@@ -154,8 +162,10 @@ def recipe(record: CheckpointRecord) -> str:
         parts.append(made.pattern)
     if made.bits is not None:
         parts.append(f"{made.bits} bits")
-        parts.append(f"groups of {made.group_size}" if made.group_size else "one scale a row")
-        parts.append("symmetric" if made.symmetric else "asymmetric")
+        if made.group_size or not declared:
+            parts.append(f"groups of {made.group_size}" if made.group_size else "one scale a row")
+        if not declared:
+            parts.append("symmetric" if made.symmetric else "asymmetric")
     if drawn := made.calibration:
         tokens = f"{drawn.samples} × {drawn.length} tokens"
         parts.append(f"calibrated on {tokens} of {Path(drawn.data).name}, seed {drawn.seed}")
