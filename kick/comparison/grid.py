@@ -76,8 +76,7 @@ def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def series_curves(store: Store) -> list[Curve]:
-    """Every series of the suite on every task, from the reference at its own rate to the most compressed
-    candidate.
+    """Return every series on every task, from the reference at its own rate to the most compressed candidate.
 
     Points that could not be compared are missing from `points` and are in `refusals`, and so are those whose rate
     is unknown.

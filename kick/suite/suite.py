@@ -281,7 +281,7 @@ def _listed(entry: CheckpointKeys, at: str, folder: Path) -> Checkpoint:
         recipe=entry.recipe,
         declared=entry.declared,
         series=entry.series,
-        **_options(entry, at, folder).given,
+        **_options(entry, at, folder).model_dump(),
     )
 
 

@@ -75,6 +75,4 @@ class LoadingOptions(Record):
     @property
     def given(self) -> dict[str, str | int]:
         """The options that are set, by name; empty if the stored weights are loaded as they are."""
-        return {
-            name: value for name in LoadingOptions.model_fields if (value := getattr(self, name)) is not None
-        }
+        return {name: value for name, value in self if value is not None}
