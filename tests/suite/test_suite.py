@@ -169,7 +169,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"checkpoints": [{"id": "dense", "base": "dens"}]}, "checkpoints.0.base: there is no checkpoint 'dens'"),
     (
         {"checkpoints": [{"id": "dense", "model": "model"}, {"id": "x", "base": "dense"}]},
-        "checkpoints.1: nothing is changed of its base. Beside `id` and `base` give adapter, .*, kv_bits",
+        "checkpoints.1: nothing is changed of its base. Besides `id` and `base` give adapter, .*, kv_bits",
     ),
     (
         {"checkpoints": [{"id": "dense", "model": "model"}, {"id": "x", "base": "dense", "dtype": "auto"}]},
