@@ -1,13 +1,13 @@
 """YAML that users write, read strictly: YAML 1.2 scalars, unique text keys, bounded size and depth.
 
-PyYAML reads YAML 1.1, in which `no` is false and `1:30` is 90, takes the last of two equal keys, and follows nesting and
-aliases however far they go. lm-eval's task files keep PyYAML's scalars, since lm-eval reads them too, and are bounded by
+PyYAML reads YAML 1.1, in which `no` is false and `1:30` is 90, takes the last of two equal keys, and follows nesting
+and aliases however far they go. Task files keep PyYAML's scalars, since lm-eval reads them too, and are bounded by
 `check_bounds`.
 """
 
 import re
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -38,7 +38,8 @@ FastLoader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader
 class _Strict(yaml.SafeLoader):
     """YAML 1.2 scalars; a key is text and given once."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+    # The class's own: those of yaml.SafeLoader are shared.
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML declares it as of the instance
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = []
@@ -112,7 +113,7 @@ def check_bounds(text: str, where: str) -> None:
             if isinstance(event, yaml.AliasEvent):
                 if event.anchor in open_anchors:
                     raise InputError(f"{where}: the alias *{event.anchor} is inside the value that it names.")
-                open_sizes[-1] += sizes.get(event.anchor, 1)
+                open_sizes[-1] += sizes.get(event.anchor or "", 1)
             elif isinstance(event, yaml.CollectionStartEvent):
                 open_sizes.append(1)
                 open_anchors.append(event.anchor)

@@ -12,7 +12,7 @@ from kick.types import LoadingOptions
 
 
 def changes_on_loading(options: LoadingOptions) -> dict[str, str]:
-    """Return the changes that `load` makes to the stored weights, by option: hashes and releases that tell models apart.
+    """Return the changes that `load` makes to the stored weights, by option: hashes and releases.
 
     An option without an entry of its own counts by its value, so a new one is never missing from a fingerprint.
 

@@ -55,8 +55,9 @@ def compress(
 
     quiet_libraries()
     from kick import checkpoints, compression
-    from kick.checkpoints.description.patterns import pattern_sparsity
+    from kick.suite.model_refs import parse_model
     from kick.types import Calibration, Recipe
+    from kick.types.methods import pattern_sparsity
 
     if pattern is not None and sparsity is None:
         sparsity = pattern_sparsity(pattern)
@@ -73,14 +74,16 @@ def compress(
         calibration=drawn,
     )
     compression.validate(recipe)
-    source = checkpoints.locate(model)
+    source = checkpoints.resolve(parse_model(model, "MODEL"))
     compression.make(
         recipe, source, out, samples=compression.read_samples(drawn, source, data_root) if drawn else None
     )
     description = checkpoints.describe(out, recipe)
+    if (made := compression.read_provenance(out)) is not None:
+        compression.check_agreement(out, made.recipe, description)
     if as_json:
-        made = compression.read_made(out).model_dump(mode="json")
-        print(json.dumps({"folder": str(out), **made, "description": description.model_dump(mode="json")}))
+        printed = compression.read_made(out).model_dump(mode="json")
+        print(json.dumps({"folder": str(out), **printed, "description": description.model_dump(mode="json")}))
     else:
         print(f"{out}: {description.sparsity:.2%} zeros in the decoder Linears. More: kick describe {out}")
 

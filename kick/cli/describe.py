@@ -48,11 +48,10 @@ def describe(
 
 
 def _path(model: str) -> Path:
-    from kick.checkpoints import locate
-    from kick.checkpoints.description.gguf_file import is_gguf
+    from kick.checkpoints import resolve
+    from kick.suite.model_refs import parse_model
 
-    path = Path(model).expanduser()
-    return path if is_gguf(path) else locate(model)
+    return resolve(parse_model(model, "MODEL"))
 
 
 def _summary(found: "Inspection", pattern: str | None) -> "Table":

@@ -1,12 +1,18 @@
 """`kick run`: score a suite, or an ad-hoc one given by options."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kick.errors import InputError
+
+if TYPE_CHECKING:
+    from kick.store import Store
+    from kick.suite import Suite
+    from kick.types import CellScore
 
 
 def run(
@@ -27,27 +33,31 @@ def run(
         list[str] | None, typer.Option(help="Tasks to score (names, or a comma-separated list).")
     ] = None,
     results: Annotated[
-        Path | None, typer.Option(help="Where results go. Default: results/<suite name>.")
+        Path | None, typer.Option(help="The results folder. Default: results/<suite name>.")
     ] = None,
     only: Annotated[
         str | None, typer.Option(metavar="CHECKPOINT", help="Score this checkpoint alone.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Items a task, drawn by the suite's seed.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Items per task, drawn by the suite's seed.")] = None,
     data_root: Annotated[
         Path | None, typer.Option(help="A local mirror of the data sets.", envvar="KICK_DATA_ROOT")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
-    batch_tokens: Annotated[int, typer.Option(min=1, help="Padded tokens of a batch.")] = 8192,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Padded tokens per batch.")] = 8192,
     cache: Annotated[
-        Path | None, typer.Option(help="Where made checkpoints are kept.", envvar="KICK_CACHE")
+        Path | None, typer.Option(help="The folder in which made checkpoints are kept.", envvar="KICK_CACHE")
     ] = None,
     keep: Annotated[
         float | None,
-        typer.Option(min=0, metavar="GB", help="Of made checkpoints keep those used last. Default: all."),
+        typer.Option(
+            min=0,
+            metavar="GB",
+            help="Keep at most so many GB of made checkpoints, those used last. Default: all.",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Score dense and compressed checkpoints on the same items. Goes on where an earlier run stopped."""
+    """Score dense and compressed checkpoints on the same items. Continues an earlier run."""
     from kick.quiet import quiet_libraries
 
     quiet_libraries()
@@ -56,7 +66,7 @@ def run(
 
     names = [name for given in tasks or [] for name in given.split(",") if name]
     if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"--device: '{device}' is no device. Give cpu, cuda or auto.")
+        raise InputError(f"--device: '{device}' is not a device. Give cpu, cuda or auto.")
     if data_root is not None and not data_root.is_dir():
         raise InputError(
             f"--data-root: {data_root} is not a folder. Give the folder that holds <owner>__<name> folders."
@@ -84,7 +94,44 @@ def run(
         batch_tokens=batch_tokens,
         keep=None if keep is None else int(keep * 1e9),
     )
+    scores = list(_scores(loaded, summary.store, only, names))
     if as_json:
-        print(json.dumps({"results": str(folder), "scored": summary.scored, "reused": summary.reused}))
+        counts = {"results": str(folder), "scored": summary.scored, "reused": summary.reused}
+        print(json.dumps({**counts, "scores": [line.model_dump(mode="json") for line in scores]}))
     else:
+        _print_scores(scores)
         print(f"{summary.scored} cells scored, {summary.reused} there already. Next: kick report {folder}")
+
+
+def _scores(suite: "Suite", store: "Store", only: str | None, names: list[str]) -> Iterator["CellScore"]:
+    """Yield the score of each checkpoint on each task of the run, in the order of the suite."""
+    from kick.comparison import score
+    from kick.types import CellScore
+
+    for checkpoint in suite.select_checkpoints(only):
+        for task in suite.select_tasks(names):
+            if cell := store.cell(checkpoint.id, task):
+                items = store.items(cell, without=("prompt", "response"))
+                try:
+                    estimate = score(cell, items)
+                except InputError:
+                    estimate = None
+                yield CellScore(checkpoint=checkpoint.id, task=cell.task, score=estimate)
+
+
+def _print_scores(scores: list["CellScore"]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from kick.cli.output import table_console
+    from kick.reports import text
+
+    table = Table("checkpoint", "task", "metric", "score [95 % interval]", "items", box=None, pad_edge=False)
+    for line in scores:
+        names = (line.checkpoint, escape(line.task.name), escape(line.task.metric))
+        if line.score is None:
+            table.add_row(*names, "not a number", "")
+        else:
+            unit = " %" if text.is_share(line.task) else ""
+            table.add_row(*names, f"{text.score(line.score, line.task)}{unit}", f"{line.score.n:,}")
+    table_console().print(table)

@@ -1,13 +1,23 @@
 """Every candidate of a results folder on every task, and every series as curves."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from kick.comparison.paired import compare, compare_pairs, noise_floor
 from kick.comparison.pairing import Pairs, load_pairs
 from kick.comparison.statistics.multiplicity import adjust
 from kick.errors import InputError, nearest
 from kick.store import Store
-from kick.types import Checkpoint, Comparison, Curve, CurvePoint, Refusal, SuiteComparison
+from kick.types import (
+    Axis,
+    Checkpoint,
+    CheckpointRecord,
+    Comparison,
+    Curve,
+    CurvePoint,
+    Refusal,
+    Step,
+    SuiteComparison,
+)
 from kick.types.recipes import DENSE_RATE, falling
 
 
@@ -66,21 +76,33 @@ def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def series_curves(store: Store) -> list[Curve]:
-    """Every series of the suite on every task, from the reference at its own rate to the most compressed
-    candidate.
+    """Return every series on every task, from the reference at its own rate to the most compressed candidate.
 
-    Points that could not be compared are missing from `points` and stand in `refusals`.
+    Points that could not be compared are missing from `points` and are in `refusals`, and so are those whose rate
+    is unknown.
     """
     reference = reference_id(store)
-    series: dict[str, list[Checkpoint]] = {}
-    for checkpoint in suite_checkpoints(store):
-        if checkpoint.series and checkpoint.recipe:
-            series.setdefault(checkpoint.series, []).append(checkpoint)
+    records = {record.checkpoint.id: record for record in store.checkpoints()}
+    members = series_members(suite_checkpoints(store), records)
     return [
-        _curve(store, reference, name, members, task)
-        for name, members in series.items()
+        _curve(store, reference, name, steps, task)
+        for name, steps in members.items()
         for task in task_names(store)
+        if series_axis(steps)
     ]
+
+
+def series_members(
+    checkpoints: Sequence[Checkpoint], records: Mapping[str, CheckpointRecord]
+) -> dict[str, dict[str, Step | None]]:
+    """Return the checkpoints of every series with the last step of each; None: its rate is unknown."""
+    series: dict[str, dict[str, Step | None]] = {}
+    for checkpoint in checkpoints:
+        if checkpoint.series:
+            record = records.get(checkpoint.id)
+            step = record.step if record else checkpoint.recipe or checkpoint.declared
+            series.setdefault(checkpoint.series, {})[checkpoint.id] = step
+    return series
 
 
 def reference_id(store: Store, reference: str | None = None) -> str:
@@ -126,12 +148,27 @@ def attempt(
         return Refusal(reference=reference, candidate=candidate, task=task, reason=str(error))
 
 
-def _curve(store: Store, reference: str, name: str, members: Sequence[Checkpoint], task: str) -> Curve:
-    axis = members[0].recipe.axis if members[0].recipe else "bits"
-    rated = [(checkpoint.recipe.rate, checkpoint.id) for checkpoint in members if checkpoint.recipe]
+def series_axis(steps: Mapping[str, Step | None]) -> Axis | None:
+    """Return the axis of a series' first point with a known rate; None: no rate is known."""
+    return next((step.axis for step in steps.values() if step), None)
+
+
+def _curve(store: Store, reference: str, name: str, steps: Mapping[str, Step | None], task: str) -> Curve:
+    axis = series_axis(steps)
+    assert axis is not None
+    refusals = [
+        Refusal(
+            reference=reference,
+            candidate=checkpoint,
+            task=task,
+            reason=f"its rate in the series '{name}' is unknown, or not one of {axis}: add `declared` to the suite",
+        )
+        for checkpoint, step in steps.items()
+        if step is None or step.axis != axis
+    ]
+    rated = [(step.rate, checkpoint) for checkpoint, step in steps.items() if step and step.axis == axis]
     rated.sort(reverse=falling(axis))
     points: list[CurvePoint] = []
-    refusals: list[Refusal] = []
     for rate, checkpoint in [(DENSE_RATE[axis], reference), *rated]:
         result = attempt(store, reference, checkpoint, task)
         if isinstance(result, Comparison):

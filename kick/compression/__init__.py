@@ -1,4 +1,4 @@
-"""Compressed checkpoints from dense ones: recipes are named (`recipe_key`), made, and held against what was measured."""
+"""Compressed checkpoints from dense ones: recipes are named (`recipe_key`), made (`make`), and checked."""
 
 from kick.compression.agreement import check_agreement
 from kick.compression.calibration import Samples, read_samples

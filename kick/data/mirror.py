@@ -120,11 +120,11 @@ def needs(suite: Suite) -> list[Need]:
         if name in SOURCES:
             found.setdefault(SOURCES[name].file, (SOURCES[name], []))[1].append(f"perplexity_{name}")
     for checkpoint in suite.checkpoints:
-        drawn = checkpoint.recipe.calibration if checkpoint.recipe else None
-        if drawn and drawn.data in CALIBRATION:
-            origin = CALIBRATION[drawn.data]
-            users = found.setdefault(origin.file, (origin, []))[1]
-            users += ["calibration"] if "calibration" not in users else []
+        for step in checkpoint.recipe.steps if checkpoint.recipe else ():
+            if step.calibration and step.calibration.data in CALIBRATION:
+                origin = CALIBRATION[step.calibration.data]
+                users = found.setdefault(origin.file, (origin, []))[1]
+                users += ["calibration"] if "calibration" not in users else []
     return [Need(origin=origin, tasks=tuple(tasks)) for origin, tasks in found.values()]
 
 

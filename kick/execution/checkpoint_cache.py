@@ -175,9 +175,9 @@ def _make(folder: Path, source: Source, count: int, context: RunContext) -> None
     with ExitStack() as locks:
         start = _after_steps(source, count - 1, context, locks)
         recipe = chain(_steps(source, count))
-        context.reporter.say(
-            f"making {folder.name} ({recipe.method} of {source.checkpoint.base}) in {folder.parent}"
-        )
+        checkpoint = source.checkpoint
+        part = f" (step {count} of {len(source.keys)})" if len(source.keys) > 1 else ""
+        context.reporter.say(f"making {checkpoint.id}{part} from {checkpoint.base} into {folder}")
         samples = context.read_samples(recipe.calibration, source.folder) if recipe.calibration else None
         make(recipe, start, folder, samples=samples, reporter=context.reporter)
 

@@ -44,7 +44,7 @@ KEPT = "kept"
 
 @dataclass(frozen=True)
 class RunContext:
-    """What the jobs of a run share."""
+    """The suite, the data, the stores and the settings that the jobs of a run share."""
 
     suite: Suite
     tasks: SuiteTasks
@@ -116,7 +116,7 @@ class RunContext:
 
 @dataclass(frozen=True)
 class Source:
-    """What a checkpoint's files say about it, before anything is loaded."""
+    """A checkpoint as its files describe it, before anything is loaded."""
 
     checkpoint: Checkpoint
     # The folder or GGUF file that the suite names.

@@ -17,7 +17,7 @@ _QUANTIZING = ("rtn", "gptq", "awq", "autoround", "smoothquant")
 
 @dataclass(frozen=True)
 class KnownSteps:
-    """What the files of a checkpoint tell about how it was made."""
+    """The steps by which a checkpoint was made, as its files tell."""
 
     # Its kick.json, if its weights are those that kick wrote.
     made: Made | None

@@ -62,7 +62,7 @@ NOISE_DIVISOR = 4
 
 @dataclass(frozen=True)
 class RunSummary:
-    """The results folder of a run, and the number of cells that it scored and found."""
+    """The results folder of a run, and the numbers of cells that were scored and that were there."""
 
     store: Store
     # Cells that were scored now.
@@ -126,7 +126,7 @@ def run(
     )
     jobs = _plan_jobs(orders, _tier(context), context)
     for job in jobs:
-        with contextlib.suppress(_Locked), _held(job, store):
+        with contextlib.suppress(_LockedError), _held(job, store):
             _record(context, job)
     return _execute_all(jobs, context)
 
@@ -302,7 +302,7 @@ def _execute_all(jobs: Sequence[Job], context: RunContext) -> RunSummary:
                 missing += job.without_states(context.store, scored_before)
                 execute(job, missing, context, before=done + len(job.keys) - len(missing), total=total)
                 scored += len(missing)
-        except (InputError, _Locked) as error:
+        except (InputError, _LockedError) as error:
             context.reporter.say(f"{job.checkpoint.id} failed: {error}")
             failures.append(f"{job.checkpoint.id}: {error}")
         done += len(job.keys)
@@ -313,7 +313,7 @@ def _execute_all(jobs: Sequence[Job], context: RunContext) -> RunSummary:
     return RunSummary(context.store, scored, total - scored)
 
 
-class _Locked(Exception):
+class _LockedError(Exception):
     """Another run holds a checkpoint of the results folder."""
 
 
@@ -322,13 +322,13 @@ def _held(job: Job, store: Store) -> Iterator[None]:
     """Hold a job's checkpoint against other runs.
 
     Raises:
-        _Locked: another run holds it.
+        _LockedError: another run holds it.
     """
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(store.lock(job.checkpoint.id))
         except InputError as error:
-            raise _Locked(str(error)) from None
+            raise _LockedError(str(error)) from None
         yield
 
 

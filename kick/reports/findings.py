@@ -12,7 +12,7 @@ from kick.comparison import Pairs, compare_all, score
 from kick.comparison.curves import matching_rate
 from kick.comparison.divergence import divergence
 from kick.comparison.families import TaskMoments, compare_family
-from kick.comparison.grid import attempt, suite_checkpoints, task_names
+from kick.comparison.grid import attempt, series_axis, series_members, suite_checkpoints, task_names
 from kick.comparison.items import losses_by_category
 from kick.comparison.paired import MARGIN
 from kick.comparison.readouts import Readout, read_readouts
@@ -30,7 +30,6 @@ from kick.types import (
     CurvePoint,
     Estimate,
     Family,
-    Recipe,
     Record,
     Refusal,
     TaskInfo,
@@ -144,7 +143,8 @@ def gather(store: Store, see: Callable[[Pairs], object] | None = None) -> Findin
     compared = compare_all(store, see=items.see)
     reference = compared.reference
     records = {record.checkpoint.id: record for record in store.checkpoints()}
-    groups = _groups([checkpoint for checkpoint in suite_checkpoints(store) if checkpoint.id != reference])
+    candidates = [checkpoint for checkpoint in suite_checkpoints(store) if checkpoint.id != reference]
+    groups = _groups(candidates, records)
     checkpoints = (reference, *(candidate for group in groups for candidate in group.candidates))
     comparisons = {(pair.task, pair.candidate): pair for pair in compared.comparisons}
     refusals = {(pair.task, pair.candidate): pair.reason for pair in compared.refusals}
@@ -264,21 +264,18 @@ def _reach_of(
     return matching_rate(Curve(series=group.name, axis=group.axis, task=task.name, points=tuple(points)))
 
 
-def _groups(candidates: Sequence[Checkpoint]) -> tuple[Group, ...]:
-    """The checkpoints of no series, then every series from light to heavy compression."""
-    alone = tuple(checkpoint.id for checkpoint in candidates if not checkpoint.series)
-    groups = [Group(name="checkpoints", axis=None, candidates=alone)] if alone else []
-    series: dict[str, list[tuple[Recipe, str]]] = {}
-    for checkpoint in candidates:
-        if checkpoint.series and checkpoint.recipe:
-            series.setdefault(checkpoint.series, []).append((checkpoint.recipe, checkpoint.id))
-    for name, points in series.items():
-        axis = points[0][0].axis
-        points.sort(key=lambda point: point[0].rate, reverse=falling(axis))
-        candidates_of = tuple(checkpoint for _, checkpoint in points)
-        rates = tuple(recipe.rate for recipe, _ in points)
-        groups.append(Group(name=name, axis=axis, candidates=candidates_of, rates=rates))
-    return tuple(groups)
+def _groups(candidates: Sequence[Checkpoint], records: Mapping[str, CheckpointRecord]) -> tuple[Group, ...]:
+    """Return the checkpoints that are on no curve, then every series from light to heavy compression."""
+    series: list[Group] = []
+    for name, steps in series_members(candidates, records).items():
+        if axis := series_axis(steps):
+            points = [(step.rate, one) for one, step in steps.items() if step and step.axis == axis]
+            points.sort(key=lambda point: point[0], reverse=falling(axis))
+            ids, rates = tuple(one for _, one in points), tuple(rate for rate, _ in points)
+            series.append(Group(name=name, axis=axis, candidates=ids, rates=rates))
+    on_curves = {one for group in series for one in group.candidates}
+    alone = tuple(checkpoint.id for checkpoint in candidates if checkpoint.id not in on_curves)
+    return (*([Group(name="checkpoints", axis=None, candidates=alone)] if alone else []), *series)
 
 
 def _tasks(store: Store, scored: Sequence[TaskInfo]) -> tuple[TaskInfo, ...]:

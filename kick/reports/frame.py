@@ -37,13 +37,13 @@ def tidy(findings: Findings) -> pd.DataFrame:
 
 
 def _made(record: CheckpointRecord | None) -> dict[str, Any]:
-    recipe = record.checkpoint.recipe if record else None
+    step = record.step if record else None
     measured = record.description if record else None
     return {
         "series": record.checkpoint.series if record else None,
-        "method": recipe.method if recipe else None,
-        "axis": recipe.axis if recipe else None,
-        "rate": recipe.rate if recipe else None,
+        "method": step.method if step else None,
+        "axis": step.axis if step else None,
+        "rate": step.rate if step else None,
         "parameters": measured.parameters if measured else None,
         "nonzero": measured.nonzero if measured else None,
         "sparsity": measured.sparsity if measured else None,

@@ -155,8 +155,8 @@ def matching(lines: Sequence[Published], findings: Findings, group: Group) -> li
 
 def _method(findings: Findings, candidate: str) -> str:
     record = findings.records.get(candidate)
-    recipe = record.checkpoint.recipe if record else None
-    return "" if recipe is None else f"{recipe.method} {recipe.pattern or ''}".strip()
+    step = record.step if record else None
+    return "" if step is None else f"{step.method} {step.pattern or ''}".strip()
 
 
 def _parameters(model: str) -> float:

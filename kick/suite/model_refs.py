@@ -1,4 +1,4 @@
-"""Model references: the one grammar of a folder, a .gguf file, `owner/name@revision` and `owner/name/file.gguf@revision`."""
+"""Model references, by one grammar: a folder, a .gguf file, or `owner/name[/file.gguf]@revision`."""
 
 import os
 import re

@@ -135,33 +135,39 @@ class Suite(BaseModel):
         return cls.from_keys(keys, where="command line", folder=Path.cwd(), strict=False)
 
     def with_limit(self, limit: int) -> "Suite":
+        """Return the suite with another number of items per task.
+
+        Raises:
+            InputError: it is not positive.
+        """
         if limit < 1:
             raise InputError(f"--limit: {limit} items cannot be scored. Give 1 or more.")
         return self.model_copy(update={"limit": limit})
 
     def dump(self) -> str:
-        """Return the suite as YAML, its series and groups spelt out: a results folder keeps it, and it can be run again."""
+        """Return the suite as YAML that can be run again, its series and groups spelt out."""
         data = self.model_dump(mode="json", exclude_none=True)
         data["checkpoints"] = [{"id": entry["id"], **entry} for entry in data["checkpoints"]]
         return dump_yaml(data)
 
     @property
     def perplexity_tasks(self) -> tuple[str, ...]:
+        """The names under which the perplexity texts are scored."""
         return tuple(f"perplexity_{name}" for name in self.perplexity.datasets) if self.perplexity else ()
 
     def checkpoint(self, checkpoint_id: str) -> Checkpoint:
-        """The checkpoint with this id."""
+        """Return the checkpoint with this id."""
         return next(checkpoint for checkpoint in self.checkpoints if checkpoint.id == checkpoint_id)
 
     def select_checkpoints(self, only: str | None) -> tuple[Checkpoint, ...]:
-        """The checkpoints to score now: all, or the one named by `--only`."""
+        """Return the checkpoints to score now: all, or the one named by `--only`."""
         ids = [checkpoint.id for checkpoint in self.checkpoints]
         if only is not None and only not in ids:
             raise InputError(f"--only: there is no checkpoint '{only}'. {nearest(only, ids)}")
         return tuple(checkpoint for checkpoint in self.checkpoints if only in (None, checkpoint.id))
 
     def select_tasks(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The tasks to score now: all, perplexity included, or those named by `--tasks`."""
+        """Return the tasks to score now: all, perplexity included, or those named by `--tasks`."""
         known = (*self.tasks, *self.perplexity_tasks)
         groups = read_catalog([Path(folder) for folder in self.include_path]).groups if names else {}
         chosen = [task for name in names for task in groups.get(name, (name,))]
@@ -204,7 +210,7 @@ def _checkpoints(keys: SuiteKeys, where: str, folder: Path) -> tuple[Checkpoint,
 
 
 def _calibration_data(data: str, folder: Path) -> str:
-    """The name of a data set as it is; a file by its path."""
+    """Return the name of a data set as it is, and a file by its path."""
     local = local_path(data, folder)
     return str(local) if local.is_file() else data
 
@@ -281,7 +287,7 @@ def _listed(entry: CheckpointKeys, at: str, folder: Path) -> Checkpoint:
         recipe=entry.recipe,
         declared=entry.declared,
         series=entry.series,
-        **_options(entry, at, folder).given,
+        **_options(entry, at, folder).model_dump(),
     )
 
 
@@ -300,13 +306,13 @@ def _changed(
     options = _options(entry, at, folder).given
     if other or not options:
         problem = f"`{min(other)}` is taken from" if other else "nothing is changed of"
-        raise InputError(f"{at}: {problem} its base. Beside `id` and `base` give {', '.join(_OPTIONS)}.")
+        raise InputError(f"{at}: {problem} its base. Besides `id` and `base` give {', '.join(_OPTIONS)}.")
     changes = {"id": entry.id, "base": entry.base, "series": None, **options}
     return checkpoints[entry.base].model_copy(update=changes)
 
 
 def _options(entry: CheckpointKeys, at: str, folder: Path) -> LoadingOptions:
-    """Return the loading options of an entry, with the adapter's place found."""
+    """Return the loading options of an entry, with the path of a local adapter."""
     options = LoadingOptions(**{name: getattr(entry, name) for name in _OPTIONS})
     if options.adapter is None:
         return options

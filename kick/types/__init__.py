@@ -19,6 +19,7 @@ from kick.types.base import Record
 from kick.types.cells import Cell, CellIdentity, Divergence
 from kick.types.checkpoints import Checkpoint, CheckpointRecord, Dtype
 from kick.types.comparisons import (
+    CellScore,
     Comparison,
     Curve,
     CurvePoint,
@@ -43,6 +44,7 @@ __all__ = [
     "Calibration",
     "Cell",
     "CellIdentity",
+    "CellScore",
     "Check",
     "CheckKind",
     "Checkpoint",

@@ -4,7 +4,7 @@ from typing import Literal
 
 from kick.types.base import Record
 from kick.types.recipes import Axis
-from kick.types.tasks import Family
+from kick.types.tasks import Family, TaskInfo
 
 
 class Estimate(Record):
@@ -20,6 +20,15 @@ class Estimate(Record):
     n: int
     # How the interval was made.
     method: str
+
+
+class CellScore(Record):
+    """The score of one checkpoint on one task, by the metric that represents the task."""
+
+    checkpoint: str
+    task: TaskInfo
+    # None: the score of an item is not a number.
+    score: Estimate | None
 
 
 class Flips(Record):

@@ -20,7 +20,7 @@ KV_BITS = range(2, 9)
 
 
 class ModelReference(Record):
-    """Where the files of a model are: a local path, or a repository on the hub at a pinned revision.
+    """The place of a model's files: a local path, or a repository on the hub at a pinned revision.
 
     `kick.suite.model_refs.parse_model` reads one from text; `kick.checkpoints.resolve` turns one into files.
     """
@@ -46,7 +46,7 @@ class ModelReference(Record):
 
 
 class LoadingOptions(Record):
-    """What is changed between the stored weights and the model that is scored.
+    """The changes between the stored weights and the model that is scored.
 
     A new option is one field here. It is then a key of `checkpoints` in a suite, a field of every `Checkpoint`,
     reaches `kick.checkpoints.load`, and is part of the fingerprint (`kick.checkpoints.changes_on_loading`); what it
@@ -75,6 +75,4 @@ class LoadingOptions(Record):
     @property
     def given(self) -> dict[str, str | int]:
         """The options that are set, by name; empty if the stored weights are loaded as they are."""
-        return {
-            name: value for name in LoadingOptions.model_fields if (value := getattr(self, name)) is not None
-        }
+        return {name: value for name, value in self if value is not None}

@@ -76,6 +76,10 @@ class Recipe(Step):
         own = Step.model_validate({name: getattr(self, name) for name in Step.model_fields})
         return (*self.before, own)
 
+    def step_by(self, axis: Axis) -> Step | None:
+        """Return the last step at a rate of one kind, if there is one."""
+        return next((step for step in reversed(self.steps) if step.axis == axis), None)
+
     def then(self, *steps: Step) -> "Recipe":
         """Return the chain with more steps at its end."""
         return chain((*self.steps, *steps))

@@ -8,6 +8,7 @@ from transformers import AutoModelForCausalLM
 
 from kick.checkpoints import changes_on_loading, load
 from kick.errors import InputError
+from kick.types import LoadingOptions
 from tests.checkpoints.edits import edit_json
 from tests.tiny import save_model
 
@@ -37,7 +38,7 @@ def logits(model: torch.nn.Module) -> torch.Tensor:
 
 
 def test_an_adapter_is_merged_into_dense_weights(adapter: Path, tiny_llama: Path) -> None:
-    loaded = load(tiny_llama, dtype="float32", device="cpu", adapter=adapter)
+    loaded = load(tiny_llama, dtype="float32", device="cpu", options=LoadingOptions(adapter=str(adapter)))
     dense = AutoModelForCausalLM.from_pretrained(tiny_llama)
     low_rank = load_file(adapter / WEIGHTS)
     plain = logits(dense)
@@ -54,8 +55,13 @@ def test_an_adapter_is_merged_into_dense_weights(adapter: Path, tiny_llama: Path
 
 def test_an_adapter_stands_beside_quantized_weights(adapter: Path, tiny_llama: Path) -> None:
     pytest.importorskip("bitsandbytes")
-    alone = load(tiny_llama, dtype="float32", device="cpu", quantizer="bnb-int8")
-    both = load(tiny_llama, dtype="float32", device="cpu", quantizer="bnb-int8", adapter=adapter)
+    alone = load(tiny_llama, dtype="float32", device="cpu", options=LoadingOptions(quantizer="bnb-int8"))
+    both = load(
+        tiny_llama,
+        dtype="float32",
+        device="cpu",
+        options=LoadingOptions(quantizer="bnb-int8", adapter=str(adapter)),
+    )
     projection = both.model.model.layers[0].self_attn.q_proj
     assert type(projection.base_layer) is type(alone.model.model.layers[0].self_attn.q_proj)
     assert (logits(both.model) - logits(alone.model)).abs().max() > 0.1
@@ -63,9 +69,9 @@ def test_an_adapter_stands_beside_quantized_weights(adapter: Path, tiny_llama: P
 
 
 def test_another_adapter_makes_another_model(adapter: Path) -> None:
-    before = changes_on_loading(adapter=adapter)
+    before = changes_on_loading(LoadingOptions(adapter=str(adapter)))
     edit_json(adapter / "adapter_config.json", lora_alpha=9)
-    assert changes_on_loading(adapter=adapter) != before
+    assert changes_on_loading(LoadingOptions(adapter=str(adapter))) != before
 
 
 def leave_out(adapter: Path) -> None:
@@ -106,16 +112,21 @@ def test_a_broken_adapter_is_refused(breaks: object, words: str, adapter: Path, 
     assert callable(breaks)
     breaks(adapter)
     with pytest.raises(InputError, match=words):
-        load(tiny_llama, dtype="float32", device="cpu", adapter=adapter)
+        load(tiny_llama, dtype="float32", device="cpu", options=LoadingOptions(adapter=str(adapter)))
 
 
 def test_another_models_adapter_is_refused(adapter: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not fit the model"):
-        load(save_model(tmp_path / "gemma", "gemma3"), dtype="float32", device="cpu", adapter=adapter)
+        load(
+            save_model(tmp_path / "gemma", "gemma3"),
+            dtype="float32",
+            device="cpu",
+            options=LoadingOptions(adapter=str(adapter)),
+        )
 
 
 def test_an_adapter_of_the_prompt_is_refused(adapter: Path, tiny_llama: Path) -> None:
     config = {"peft_type": "PROMPT_TUNING", "task_type": "CAUSAL_LM", "num_virtual_tokens": 4}
     (adapter / "adapter_config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="PROMPT_TUNING.* adds to the prompt"):
-        load(tiny_llama, dtype="float32", device="cpu", adapter=adapter)
+        load(tiny_llama, dtype="float32", device="cpu", options=LoadingOptions(adapter=str(adapter)))

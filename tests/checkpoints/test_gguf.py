@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kick.checkpoints import converted, fingerprint, load, resolve, resolve_tokenizer
 from kick.errors import InputError
-from kick.types import Checkpoint
+from kick.types import ModelReference
 from tests.checkpoints.edits import edit_json
 from tests.checkpoints.gguf_files import write_gguf
 
@@ -88,18 +88,16 @@ def test_another_models_tokenizer_is_refused(folder_of_file: Path, tiny_llama: P
 
 
 def test_a_file_without_a_tokenizer_is_asked_for_one(file: Path, tiny_llama: Path) -> None:
-    checkpoint = Checkpoint(id="q8", model=str(file))
-    with pytest.raises(InputError, match="'q8'.*no tokenizer that can be trusted.*Set `tokenizer`"):
-        resolve_tokenizer(checkpoint, resolve(checkpoint))
-    named = checkpoint.model_copy(update={"tokenizer": str(tiny_llama)})
-    assert resolve_tokenizer(named, resolve(named)) == tiny_llama
+    with pytest.raises(InputError, match=r"q8.*\.gguf has no tokenizer that can be trusted.*Set `tokenizer`"):
+        resolve_tokenizer(None, file)
+    assert resolve_tokenizer(ModelReference(path=str(tiny_llama)), file) == tiny_llama
 
 
 def test_a_tokenizer_beside_the_file_is_taken(file: Path, tiny_llama: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copy(file, tmp_path))
     for path in tiny_llama.glob("tokenizer*"):
         shutil.copy(path, tmp_path)
-    assert resolve_tokenizer(Checkpoint(id="q8", model=str(copy)), copy) == tmp_path
+    assert resolve_tokenizer(None, copy) == tmp_path
 
 
 def test_a_file_states_no_dtype_and_is_asked_for_one(file: Path, tmp_path: Path) -> None:
@@ -131,10 +129,10 @@ def test_without_the_package_the_way_out_is_named(
 
 def test_a_folder_with_one_gguf_file_is_that_file(file: Path, tmp_path: Path) -> None:
     shutil.copy(file, tmp_path / "a.gguf")
-    assert resolve(Checkpoint(id="q8", model=str(tmp_path))) == tmp_path / "a.gguf"
+    assert resolve(ModelReference(path=str(tmp_path))) == tmp_path / "a.gguf"
     shutil.copy(file, tmp_path / "b.gguf")
     with pytest.raises(InputError, match=r"2 GGUF files \(a\.gguf, b\.gguf\)\. Name the file itself"):
-        resolve(Checkpoint(id="q8", model=str(tmp_path)))
+        resolve(ModelReference(path=str(tmp_path)))
 
 
 def test_a_file_of_a_hub_repository_is_found_in_the_cache(
@@ -145,5 +143,5 @@ def test_a_file_of_a_hub_repository_is_found_in_the_cache(
     cached.mkdir(parents=True)
     shutil.copy(file, cached / "tiny.gguf")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    found = resolve(Checkpoint(id="q8", model="owner/name/tiny.gguf", revision=sha))
+    found = resolve(ModelReference(repository="owner/name", file="tiny.gguf", revision=sha))
     assert found == cached / "tiny.gguf"

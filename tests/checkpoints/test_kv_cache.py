@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, DynamicCache
 
-from kick.checkpoints import changes_on_loading, fingerprint_as_loaded, load
+from kick.checkpoints import fingerprint_as_loaded, load
 from kick.engines.torch.tiers import choose_tier
 from kick.errors import InputError
+from kick.types import LoadingOptions
 from tests.tiny import save_model
 
 TOKENS = torch.arange(20, 50)[None]
@@ -42,7 +43,9 @@ def test_a_whole_text_is_read_as_decoding_through_a_quantized_cache_reads_it(
     folder = save_model(tmp_path / name, name, scale=5)
     # In float64: else a value near a half may go to either level.
     plain = AutoModelForCausalLM.from_pretrained(folder).double()
-    rounding = load(folder, dtype="float32", device="cpu", kv_bits=bits).model.double()
+    rounding = load(
+        folder, dtype="float32", device="cpu", options=LoadingOptions(kv_bits=bits)
+    ).model.double()
     cache = RoundingCache(bits)
     with torch.inference_mode():
         steps = [
@@ -59,7 +62,10 @@ def test_fewer_bits_change_more(tiny_llama: Path) -> None:
         dense = load(tiny_llama, dtype="float32", device="cpu").model(TOKENS).logits
         off = [
             (
-                load(tiny_llama, dtype="float32", device="cpu", kv_bits=bits).model(TOKENS).logits - dense
+                load(tiny_llama, dtype="float32", device="cpu", options=LoadingOptions(kv_bits=bits))
+                .model(TOKENS)
+                .logits
+                - dense
             ).norm()
             for bits in (8, 4, 2)
         ]
@@ -67,15 +73,20 @@ def test_fewer_bits_change_more(tiny_llama: Path) -> None:
 
 
 def test_it_is_called_simulated_scored_by_the_fastest_tier_and_a_model_of_its_own(tiny_llama: Path) -> None:
-    loaded = load(tiny_llama, dtype="float32", device="cpu", kv_bits=4)
+    loaded = load(tiny_llama, dtype="float32", device="cpu", options=LoadingOptions(kv_bits=4))
     assert loaded.simulated == (
         "KV cache: keys and values rounded to 4 bits, asymmetric, in groups of at most 64 of a token's head",
     )
     assert choose_tier(loaded).tier == "tree"
-    found = {fingerprint_as_loaded("weights", changes_on_loading(kv_bits=bits)) for bits in (None, 4, 8)}
-    assert len(found) == 3
+    fingerprints = {fingerprint_as_loaded("weights", LoadingOptions(kv_bits=bits)) for bits in (None, 4, 8)}
+    assert len(fingerprints) == 3
 
 
 def test_a_model_without_keys_and_values_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="kv_bits: MambaForCausalLM computes no attention"):
-        load(save_model(tmp_path / "mamba", "mamba"), dtype="float32", device="cpu", kv_bits=4)
+        load(
+            save_model(tmp_path / "mamba", "mamba"),
+            dtype="float32",
+            device="cpu",
+            options=LoadingOptions(kv_bits=4),
+        )

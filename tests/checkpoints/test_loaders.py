@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 from kick.checkpoints import changes_on_loading, describe, load
 from kick.engines.torch.tiers import why_not
 from kick.errors import InputError
+from kick.types import LoadingOptions
 from tests.checkpoints.edits import Q_PROJ, edit_json, edit_weights
 
 HEAD = 8  # of the tiny Llama: 4 heads, which share 2 keys and values; 64 channels; 2 layers
@@ -62,7 +63,7 @@ def test_a_width_pruned_llama_is_the_dense_one_with_the_same_channels_zeroed(
         dense.model.layers[0].self_attn.o_proj.weight[:, 2 * HEAD :] = 0
         dense.model.layers[0].mlp.down_proj.weight[:, 5:30] = 0
         dense.model.layers[1].mlp.down_proj.weight[:, [0, 63]] = 0
-    loaded = load(folder, dtype="float32", device="cpu", loader="per-layer-llama")
+    loaded = load(folder, dtype="float32", device="cpu", options=LoadingOptions(loader="per-layer-llama"))
     torch.testing.assert_close(logits(loaded.model), logits(dense), atol=1e-4, rtol=0)
     assert loaded.loading[0].startswith("built by the loader per-layer-llama (llm-kick ")
     widths = [layer.mlp.gate_proj.out_features for layer in loaded.model.model.layers]
@@ -126,7 +127,7 @@ def test_a_depth_pruned_llama_is_the_dense_one_without_the_layer(folder: Path, t
     del dense.model.layers[0]
     dense.model.layers[0].self_attn.layer_idx = 0
     dense.config.num_hidden_layers = 1
-    loaded = load(folder, dtype="float32", device="cpu", loader="per-layer-llama")
+    loaded = load(folder, dtype="float32", device="cpu", options=LoadingOptions(loader="per-layer-llama"))
     torch.testing.assert_close(logits(loaded.model), logits(dense), atol=1e-4, rtol=0)
 
 
@@ -145,7 +146,7 @@ def test_a_low_rank_model_is_the_dense_one_with_the_products_folded_in(
             dense.get_parameter(name).data = u @ v
 
     edit_weights(folder, factor)
-    loaded = load(folder, dtype="float32", device="cpu", loader="low-rank")
+    loaded = load(folder, dtype="float32", device="cpu", options=LoadingOptions(loader="low-rank"))
     torch.testing.assert_close(logits(loaded.model), logits(dense), atol=1e-4, rtol=0)
     assert why_not(loaded, "tree") is None
     saved = (32 * 32 - 5 * (32 + 32)) + (32 * 64 - 12 * (32 + 64))
@@ -155,7 +156,9 @@ def test_a_low_rank_model_is_the_dense_one_with_the_products_folded_in(
 def test_a_head_that_is_tied_to_the_embeddings_stays_tied(folder: Path) -> None:
     edit_json(folder / "config.json", tie_word_embeddings=True)
     edit_weights(folder, lambda tensors: tensors.pop("lm_head.weight"))
-    model = load(folder, dtype="bfloat16", device="cpu", loader="per-layer-llama").model
+    model = load(
+        folder, dtype="bfloat16", device="cpu", options=LoadingOptions(loader="per-layer-llama")
+    ).model
     assert model.lm_head.weight is model.get_input_embeddings().weight
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
 
@@ -215,7 +218,7 @@ def test_what_a_loader_does_not_know_is_refused(case: str, folder: Path) -> None
 
     edit_weights(folder, edit)
     with pytest.raises(InputError, match=words):
-        load(folder, dtype="float32", device="cpu", loader=loader)
+        load(folder, dtype="float32", device="cpu", options=LoadingOptions(loader=loader))
 
 
 PLUGIN = """
@@ -247,9 +250,9 @@ def test_an_installed_package_brings_a_loader(installed: Path, folder: Path) -> 
             prune(tensors, layer, channels=list(range(10)))
 
     edit_weights(folder, narrow)
-    loaded = load(folder, dtype="float32", device="cpu", loader="narrow")
+    loaded = load(folder, dtype="float32", device="cpu", options=LoadingOptions(loader="narrow"))
     assert loaded.model.config.intermediate_size == 54
     assert loaded.loading == ("built by the loader narrow (narrow 1.2)",)
-    assert changes_on_loading(loader="narrow") == {"loader": "narrow, narrow 1.2"}
+    assert changes_on_loading(LoadingOptions(loader="narrow")) == {"loader": "narrow, narrow 1.2"}
     with pytest.raises(InputError, match="'lost' .*cannot be imported"):
-        load(folder, dtype="float32", device="cpu", loader="lost")
+        load(folder, dtype="float32", device="cpu", options=LoadingOptions(loader="lost"))

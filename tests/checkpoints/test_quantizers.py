@@ -3,11 +3,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from kick.checkpoints import as_loaded, changes_on_loading, describe, fingerprint_as_loaded, load
+from kick.checkpoints import as_loaded, describe, fingerprint_as_loaded, load
 from kick.checkpoints.quantizers import QUANTIZERS
 from kick.errors import InputError
+from kick.types import LoadingOptions
+from kick.types.loading import QUANTIZER_NAMES
 from tests.checkpoints.edits import edit_json
 from tests.tiny import save_model, tokenizer
 
@@ -39,7 +42,7 @@ def wide_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_weights_are_quantized_on_loading_and_their_bytes_measured(name: str, wide_llama: Path) -> None:
     pytest.importorskip(PACKAGES[name.split("-")[0]])
     bits = BITS.get(name, 4)
-    loaded = load(wide_llama, dtype="float32", device="cpu", quantizer=name)
+    loaded = load(wide_llama, dtype="float32", device="cpu", options=LoadingOptions(quantizer=name))
     assert loaded.loading[0].startswith(f"quantized by {name} ({QUANTIZERS[name].distribution} ")
     dense = describe(wide_llama)
     measured = as_loaded(dense, loaded.memory, loaded.linears, name)
@@ -66,7 +69,7 @@ def test_bits_of_linears_are_not_told_where_the_model_has_other_matrices(tmp_pat
 def test_a_quantized_model_is_near_the_dense_one_and_not_the_same(name: str, wide_llama: Path) -> None:
     pytest.importorskip(PACKAGES[name.split("-")[0]])
     tokens = torch.arange(3, 60)[None]
-    loaded = load(wide_llama, dtype="float32", device="cpu", quantizer=name)
+    loaded = load(wide_llama, dtype="float32", device="cpu", options=LoadingOptions(quantizer=name))
     dense = AutoModelForCausalLM.from_pretrained(wide_llama)
     with torch.inference_mode():
         ours, theirs = loaded.model(tokens).logits, dense(tokens).logits
@@ -77,17 +80,18 @@ def test_a_quantized_model_is_near_the_dense_one_and_not_the_same(name: str, wid
 def test_rows_that_bitsandbytes_cannot_compute_on_a_cpu_are_refused(tiny_llama: Path) -> None:
     pytest.importorskip("bitsandbytes")
     with pytest.raises(InputError, match="'bnb-nf4'.*rows of 32 weights"):
-        load(tiny_llama, dtype="float32", device="cpu", quantizer="bnb-nf4")
+        load(tiny_llama, dtype="float32", device="cpu", options=LoadingOptions(quantizer="bnb-nf4"))
 
 
 def test_a_quantizer_and_its_release_make_another_model(monkeypatch: pytest.MonkeyPatch) -> None:
     releases = {"bitsandbytes": "1.0", "torchao": "2.0"}
     monkeypatch.setattr("kick.checkpoints.quantizers.version", releases.get)
-    found = [changes_on_loading(quantizer=name) for name in ("bnb-int8", "bnb-nf4", "torchao-int8")]
+    names = ("bnb-int8", "bnb-nf4", "torchao-int8", None)
+    fingerprints = [fingerprint_as_loaded("weights", LoadingOptions(quantizer=name)) for name in names]
     releases["torchao"] = "2.1"
-    found.append(changes_on_loading(quantizer="torchao-int8"))
-    assert len({fingerprint_as_loaded("weights", changes) for changes in [*found, {}]}) == 5
-    assert fingerprint_as_loaded("weights", {}) == "weights"
+    fingerprints.append(fingerprint_as_loaded("weights", LoadingOptions(quantizer="torchao-int8")))
+    assert len(set(fingerprints)) == 5
+    assert fingerprints[3] == "weights"
 
 
 def test_without_the_package_the_way_out_is_named(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +102,7 @@ def test_without_the_package_the_way_out_is_named(tiny_llama: Path, monkeypatch:
     with pytest.raises(
         InputError, match=r"'quanto-int8' needs the package 'optimum-quanto'.*llm-kick\[quantizers\]"
     ):
-        load(tiny_llama, dtype="auto", device="cpu", quantizer="quanto-int8")
+        load(tiny_llama, dtype="auto", device="cpu", options=LoadingOptions(quantizer="quanto-int8"))
 
 
 def test_a_quantized_checkpoint_is_not_quantized_again(folder: Path) -> None:
@@ -107,9 +111,13 @@ def test_a_quantized_checkpoint_is_not_quantized_again(folder: Path) -> None:
     with pytest.raises(
         InputError, match="'bnb-nf4' quantizes dense checkpoints.*'compressed-tensors'.*Remove"
     ):
-        load(folder, dtype="auto", device="cpu", quantizer="bnb-nf4")
+        load(folder, dtype="auto", device="cpu", options=LoadingOptions(quantizer="bnb-nf4"))
 
 
 def test_a_quantizer_that_there_is_not_is_refused() -> None:
-    with pytest.raises(InputError, match="no quantizer 'bnb-int4'. Did you mean 'bnb-int8'"):
-        changes_on_loading(quantizer="bnb-int4")
+    with pytest.raises(ValidationError, match="no quantizer 'bnb-int4'. Did you mean 'bnb-int8'"):
+        LoadingOptions(quantizer="bnb-int4")
+
+
+def test_every_quantizer_has_a_name_that_a_suite_may_give() -> None:
+    assert set(QUANTIZERS) == set(QUANTIZER_NAMES)

@@ -42,7 +42,7 @@ def test_help_answers_at_once() -> None:
     [
         (["run", "nowhere.yaml"], "there is no suite file 'nowhere.yaml'"),
         (["run"], "give a suite file, or --reference"),
-        (["run", "a.yaml", "--device", "tpu"], "'tpu' is no device"),
+        (["run", "a.yaml", "--device", "tpu"], "'tpu' is not a device"),
         (["run", "a.yaml", "--data-root", "nowhere"], "--data-root: nowhere is not a folder"),
         (
             ["run", "--reference", "nowhere", "--candidate", "x", "--tasks", "kick_squad"],
@@ -143,11 +143,14 @@ def test_a_suite_runs_reports_and_verifies_from_the_command_line(tiny_llama: Pat
 
     done = _kick(*run, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"results": "out", "scored": 6, "reused": 0}
+    printed = json.loads(done.stdout)
+    assert [printed[key] for key in ("results", "scored", "reused")] == ["out", 6, 0]
+    assert len(printed["scores"]) == 6
+    assert {line["score"]["n"] for line in printed["scores"]} == {3}
     assert "[6/6] rtn-2" in done.stderr
 
     done = _kick(*run, cwd=tmp_path)
-    assert json.loads(done.stdout) == {"results": "out", "scored": 0, "reused": 6}
+    assert json.loads(done.stdout) == {**printed, "scored": 0, "reused": 6}
 
     cells = sorted(path.parent.name for path in (tmp_path / "out" / "cells").rglob("cell.json"))
     assert _kick("report", "out", "--out", "report", cwd=tmp_path).returncode == 0
@@ -204,4 +207,5 @@ def test_two_models_are_compared_without_a_suite_file(tiny_llama: Path, tmp_path
     ]
     done = _kick(*arguments, "--data-root", data_root, "--results", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.count("kick_squad") == 2  # one line per checkpoint, with its score
     assert "2 cells scored" in done.stdout  # one batch each: other batches could not differ, no noise floor

@@ -15,9 +15,9 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-import kick.checkpoints
 from kick.comparison import compare
 from kick.errors import InputError
+from kick.execution import checkpoint_cache, runner
 from kick.execution.runner import RunSummary, run
 from kick.store import Store
 from kick.suite import Suite
@@ -233,7 +233,7 @@ def test_a_second_run_loads_no_model_and_makes_none(bed: Bed, monkeypatch: pytes
     def load(*_: object, **__: object) -> None:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr(kick.checkpoints, "load", load)
+    monkeypatch.setattr(runner, "load", load)
     summary = bed.run()
     assert (summary.scored, summary.reused) == (0, 4)
     assert not (bed.folder / "cache").exists()
@@ -339,12 +339,11 @@ def test_a_run_killed_in_the_middle_of_a_task_goes_on_and_ends_with_the_same_ite
 
 def test_a_checkpoint_made_before_is_not_made_again(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
     bed.run(tasks=["kick_mmlu"])
-    import kick.compression
 
-    def make(*_: object) -> None:
+    def make(*_: object, **__: object) -> None:
         raise AssertionError("a checkpoint was made again")
 
-    monkeypatch.setattr(kick.compression, "make", make)
+    monkeypatch.setattr(checkpoint_cache, "make", make)
     assert bed.run().scored == 2
 
 

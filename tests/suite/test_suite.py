@@ -1,5 +1,7 @@
 """Suite files: what they mean, and that every mistake is named with its file, its key and the nearest valid choice."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,9 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from kick.checkpoints import changes_on_loading, fingerprint_as_loaded
 from kick.errors import InputError
 from kick.suite import Suite
-from kick.types import Calibration
+from kick.types import Calibration, LoadingOptions, Step
 
 Write = Callable[..., Path]
 
@@ -166,7 +169,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"checkpoints": [{"id": "dense", "base": "dens"}]}, "checkpoints.0.base: there is no checkpoint 'dens'"),
     (
         {"checkpoints": [{"id": "dense", "model": "model"}, {"id": "x", "base": "dense"}]},
-        "checkpoints.1: nothing is changed of its base. Beside `id` and `base` give adapter, .*, kv_bits",
+        "checkpoints.1: nothing is changed of its base. Besides `id` and `base` give adapter, .*, kv_bits",
     ),
     (
         {"checkpoints": [{"id": "dense", "model": "model"}, {"id": "x", "base": "dense", "dtype": "auto"}]},
@@ -231,6 +234,49 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ),
     ({"series": [{"from": "dense", "method": "rtn", "bits": [4, 4]}]}, "series.0: the id 'rtn-4' is taken"),
     ({"include_path": ["nowhere"]}, "nowhere is not a folder of tasks"),
+    ({"limit": True}, "limit: Input should be a valid integer .given: True."),
+    ({"limit": "5"}, "limit: Input should be a valid integer .given: '5'."),
+    ({"limit": "1:30"}, "limit: Input should be a valid integer .given: '1:30'."),
+    ({"divergence": 1}, "divergence: Input should be a valid boolean"),
+    ({"name": 5}, "name: Input should be a valid string"),
+    ({"perplexity": {"datasets": ["wikitext2"], "windows": "3"}}, "perplexity.windows: .*valid integer"),
+    ({"series": [{"from": "dense", "method": "magnitude", "sparsity": [float("nan")]}]}, "series.0.sparsity"),
+    (
+        {"checkpoints": [{"id": "dense", "model": "model", "quantiser": "bnb-nf4"}]},
+        "checkpoints.0.quantiser: unknown key. Did you mean 'quantizer'?",
+    ),
+    (
+        {"checkpoints": [{"id": "dense", "model": "model", "declared": {"method": "wanda"}}]},
+        "checkpoints.0.declared: give one of `sparsity`, `bits`, `rank` and `layers` .given: none",
+    ),
+    (
+        {"checkpoints": [{"id": "dense", "model": "model", "declared": {"method": "x", "sparsity": 1.5}}]},
+        "checkpoints.0.declared: sparsity of 'x' is 1.5",
+    ),
+    (
+        {"checkpoints": [{"id": "dense", "model": "model", "declared": {"method": "x", "sparsty": 0.5}}]},
+        "checkpoints.0.declared.sparsty: unknown key. Did you mean 'sparsity'?",
+    ),
+    (
+        {
+            "checkpoints": [
+                {"id": "dense", "model": "model"},
+                {"id": "w4", "model": "model", "series": "magnitude", "declared": {"method": "x", "bits": 4}},
+            ],
+            "series": [{"from": "dense", "method": "magnitude", "sparsity": [0.5]}],
+        },
+        "the series 'magnitude' has a point by bits .w4. and one by sparsity",
+    ),
+    (
+        {
+            "calibration": {"data": "c4"},
+            "series": [
+                {"from": "dense", "method": "smoothquant", "bits": [8]},
+                {"from": "smoothquant-8", "method": "rtn", "bits": [4]},
+            ],
+        },
+        "series.1: 'rtn' cannot follow 'smoothquant', which stores its weights packed",
+    ),
 ]
 
 
@@ -315,3 +361,77 @@ def test_the_packaged_suite_of_the_paper_asks_for_its_model(monkeypatch: pytest.
     monkeypatch.delenv("KICK_MODEL", raising=False)
     with pytest.raises(InputError, match="the environment variable KICK_MODEL is not set"):
         Suite.read("llm-kick")
+
+
+def test_a_series_on_a_point_of_a_series_is_a_chain_of_steps(write: Write, tmp_path: Path) -> None:
+    series = [
+        {"from": "dense", "method": "magnitude", "sparsity": [0.5], "pattern": "2:4"},
+        {"from": "magnitude-2of4-0.5", "method": "rtn", "bits": [4, 3], "group_size": 64},
+    ]
+    suite = Suite.read(write(series=series))
+    last = suite.checkpoint("rtn-3")
+    assert last.recipe is not None
+    assert [(step.method, step.rate, step.pattern) for step in last.recipe.steps] == [
+        ("magnitude", 0.5, "2:4"),
+        ("rtn", 3.0, None),
+    ]
+    assert (last.base, last.series, last.recipe.axis, last.recipe.rate) == (
+        "magnitude-2of4-0.5",
+        "rtn",
+        "bits",
+        3.0,
+    )
+    kept = tmp_path / "kept.yaml"
+    kept.write_text(suite.dump())
+    assert Suite.read(kept) == suite
+
+
+def test_a_checkpoint_of_another_tool_declares_its_rate(write: Write, tmp_path: Path) -> None:
+    declared = {"method": "wanda", "sparsity": 0.5, "pattern": "2:4"}
+    entry = {"id": "w", "model": "model", "series": "wanda", "declared": declared}
+    suite = Suite.read(write(checkpoints=[{"id": "dense", "model": "model"}, entry]))
+    assert suite.checkpoint("w").declared == Step(method="wanda", sparsity=0.5, pattern="2:4")
+    kept = tmp_path / "kept.yaml"
+    kept.write_text(suite.dump())
+    assert Suite.read(kept) == suite
+
+
+# --- loading options: a new one is a field of `LoadingOptions`, and nothing else ---
+
+
+def test_every_loading_option_is_a_key_of_a_suite_and_reaches_the_loader(
+    write: Write, tmp_path: Path
+) -> None:
+    values: dict[str, Any] = {
+        "adapter": str(tmp_path / "model"),
+        "quantizer": "bnb-nf4",
+        "loader": "mine",
+        "kv_bits": 4,
+    }
+    assert set(values) == set(LoadingOptions.model_fields)
+    entries = [
+        {"id": "dense", "model": "model"},
+        {"id": "own", "model": "model", **values},
+        {"id": "changed", "base": "dense", **values},
+    ]
+    suite = Suite.read(write(checkpoints=entries))
+    for name in ("own", "changed"):
+        assert suite.checkpoint(name).options == LoadingOptions(**values)
+    assert suite.checkpoint("dense").options.given == {}
+
+
+def test_a_new_loading_option_is_part_of_the_fingerprint_without_a_further_edit() -> None:
+    class More(LoadingOptions):
+        rotation: int | None = None
+
+    assert changes_on_loading(More(rotation=3)) == {"rotation": "3"}
+    assert fingerprint_as_loaded("weights", More(rotation=3)) != fingerprint_as_loaded("weights", More())
+
+
+def test_reading_suites_needs_neither_torch_nor_transformers() -> None:
+    script = (
+        "import sys, kick.suite, kick.suite.model_refs; from kick.suite import Suite; Suite.read('demo')\n"
+        "print([name for name in ('torch', 'transformers', 'lm_eval', 'kick.checkpoints') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"

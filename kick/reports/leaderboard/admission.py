@@ -76,10 +76,11 @@ def entry_of(folder: str, findings: Findings, checkpoint: str, names: Mapping[st
     """
     record, reference = findings.records[checkpoint], findings.records[findings.reference]
     base = names[reference.fingerprint]
-    recipe, measured = record.checkpoint.recipe, record.description
+    recipe, measured = record.recipe, record.description
     quantizer = measured.quant_method if measured else None
     phrases = [*([quantizer] if quantizer and not recipe else []), *made_by(record)]
-    bits = float(recipe.bits) if recipe and recipe.bits else measured.bits_per_weight if measured else None
+    step = recipe.step_by("bits") if recipe else None
+    bits = float(step.bits) if step and step.bits else measured.bits_per_weight if measured else None
     compared = {task.name: findings.entry(task, checkpoint).comparison for task in findings.tasks}
     return BoardEntry(
         page=f"{slug(base)}-{slug(checkpoint)}-{slug(record.fingerprint[:8])}",
@@ -90,7 +91,7 @@ def entry_of(folder: str, findings: Findings, checkpoint: str, names: Mapping[st
         reference=findings.reference,
         checkpoint=checkpoint,
         fingerprint=record.fingerprint,
-        method=recipe.method if recipe else quantizer or ("kv_bits" if phrases else NOT_STATED),
+        method=record.step.method if record.step else quantizer or ("kv_bits" if phrases else NOT_STATED),
         made_by=", ".join(phrases) or f"method {NOT_STATED}",
         bits=bits,
         record=record,

@@ -5,7 +5,7 @@ from pathlib import Path
 from kick import text
 from kick.reports.blocks import NOTHING, Row, Table, name, number, plain
 from kick.reports.findings import Findings
-from kick.types import CheckpointRecord, Description
+from kick.types import CheckpointRecord, Description, Step
 
 
 def checkpoints(findings: Findings) -> Table:
@@ -71,8 +71,8 @@ def _checkpoint_row(findings: Findings, checkpoint: str) -> Row:
 
 
 def made_by(record: CheckpointRecord) -> tuple[str, ...]:
-    """What a suite says of how a checkpoint was made and is read, a phrase each; nothing of one that comes as it is."""
-    phrases = [recipe(record)] if record.checkpoint.recipe else []
+    """Return how a checkpoint was made and is read, one phrase each; none for one that is scored as it is."""
+    phrases = [recipe(record)] if record.step else []
     if record.checkpoint.kv_bits is not None:
         phrases.append(f"keys and values in {record.checkpoint.kv_bits} bits")
     return tuple(phrases)
@@ -85,24 +85,34 @@ def _linear_bits(measured: Description) -> tuple[str, ...]:
 
 
 def recipe(record: CheckpointRecord) -> str:
-    """How a checkpoint was made: `magnitude, 50 % zeros`, `rtn, 4 bits, groups of 128, symmetric`."""
-    made = record.checkpoint.recipe
-    assert made is not None
-    parts = [made.method]
-    if made.sparsity is not None:
-        parts.append(f"{100 * made.sparsity:g} % zeros")
-    if made.rank is not None:
-        parts.append(f"{100 * made.rank:g} % of the parameters")
-    if made.layers is not None:
-        which = isinstance(made.layers, tuple)
-        parts.append(f"layers {made.layers} dropped" if which else f"{made.layers} layers dropped")
-    if made.pattern:
-        parts.append(made.pattern)
-    if made.bits is not None:
-        parts.append(f"{made.bits} bits")
-        parts.append(f"groups of {made.group_size}" if made.group_size else "one scale a row")
-        parts.append("symmetric" if made.symmetric else "asymmetric")
-    if drawn := made.calibration:
+    """Return how a checkpoint was made: `magnitude, 50 % zeros, then rtn, 4 bits, groups of 128, symmetric`.
+
+    A recipe that is declared, because kick did not make the checkpoint, begins with `declared:`.
+    """
+    if record.recipe is not None:
+        return ", then ".join(_step(step) for step in record.recipe.steps)
+    assert record.step is not None
+    return f"declared: {_step(record.step, declared=True)}"
+
+
+def _step(step: Step, *, declared: bool = False) -> str:
+    parts = [step.method]
+    if step.sparsity is not None:
+        parts.append(f"{100 * step.sparsity:g} % zeros")
+    if step.rank is not None:
+        parts.append(f"{100 * step.rank:g} % of the parameters")
+    if step.layers is not None:
+        which = isinstance(step.layers, tuple)
+        parts.append(f"layers {step.layers} dropped" if which else f"{step.layers} layers dropped")
+    if step.pattern:
+        parts.append(step.pattern)
+    if step.bits is not None:
+        parts.append(f"{step.bits} bits")
+        if step.group_size or not declared:
+            parts.append(f"groups of {step.group_size}" if step.group_size else "one scale per row")
+        if not declared:
+            parts.append("symmetric" if step.symmetric else "asymmetric")
+    if drawn := step.calibration:
         tokens = f"{drawn.samples} × {drawn.length} tokens"
         parts.append(f"calibrated on {tokens} of {Path(drawn.data).name}, seed {drawn.seed}")
     return ", ".join(parts)

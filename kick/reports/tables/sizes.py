@@ -37,7 +37,7 @@ def size(record: CheckpointRecord | None) -> Size | None:
     if record is None or record.description is None or not record.description.parameters:
         return None
     measured = record.description
-    recipe = record.checkpoint.recipe
+    recipe = record.recipe
     ideal = min(measured.ideal_bytes, _packed(measured, recipe), _as_factors(measured, recipe))
     return Size(
         stored=measured.bytes_on_disk,
@@ -48,16 +48,18 @@ def size(record: CheckpointRecord | None) -> Size | None:
 
 
 def _packed(measured: Description, recipe: Recipe | None) -> float:
-    if measured.packed or recipe is None or recipe.bits is None:
+    step = recipe.step_by("bits") if recipe else None
+    if measured.packed or step is None or step.bits is None:
         return float(measured.bytes_on_disk)
-    bits = float(recipe.bits)
-    if recipe.group_size:
-        bits += (SCALE_BITS + (0 if recipe.symmetric else recipe.bits)) / recipe.group_size
+    bits = float(step.bits)
+    if step.group_size:
+        bits += (SCALE_BITS + (0 if step.symmetric else step.bits)) / step.group_size
     return measured.bytes_on_disk - measured.linear_parameters * (measured.bits_per_weight - bits) / 8
 
 
 def _as_factors(measured: Description, recipe: Recipe | None) -> float:
-    if recipe is None or recipe.rank is None:
+    step = recipe.step_by("rank") if recipe else None
+    if step is None or step.rank is None:
         return float(measured.bytes_on_disk)
-    saved = (1 - recipe.rank) * measured.linear_parameters
+    saved = (1 - step.rank) * measured.linear_parameters
     return measured.bytes_on_disk - saved * measured.bits_per_weight / 8
