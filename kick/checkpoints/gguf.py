@@ -6,6 +6,7 @@ here a file is converted whole or refused.
 
 import hashlib
 import json
+import re
 import shutil
 from collections import Counter
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 from pydantic import ValidationError
 
+from kick.checkpoints.description.gguf_file import Gguf, read_gguf
 from kick.checkpoints.fingerprints import fingerprint
 from kick.checkpoints.untrusted import read_json, refusing
 from kick.errors import InputError
@@ -33,6 +35,8 @@ FLOATS = ("F64", "F32", "F16", "BF16")
 _NORMAL = 1  # the type of a token that a text may hold, in llama.cpp's numbering
 _ROTARY = "rope_freqs.weight"  # frequencies that llama.cpp's rotary embedding reads; no parameters
 _UNSCALED = ("none", "default")
+_BLOCK = re.compile(r"^blk\.(\d{1,9})\.")
+_LONGEST_CONTEXT = 10**9
 
 
 class Converted(Record):
@@ -63,6 +67,7 @@ def converted(file: Path, dtype: Dtype, cache: Path) -> Path:
             f"{file}: a GGUF file states no dtype to compute in. Set `dtype` to that of the reference (bfloat16, say)."
         )
     _require()
+    _check_sizes(file, read_gguf(file))
     sha256 = file_sha256(file)
     parts = [sha256, dtype, version("gguf"), version("transformers")]
     out = cache / "checkpoints" / f"gguf-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]}"
@@ -134,6 +139,38 @@ def _read(file: Path) -> "GGUFReader":
             f"{file} is truncated: its header describes tensors that it does not hold. Copy it again."
         )
     return reader
+
+
+def _check_sizes(file: Path, header: Gguf) -> None:
+    """Refuse a header that describes a larger model than the tensors of its file make.
+
+    transformers would build that model and fill it at random before anyone sees what is missing.
+    """
+    stored = 1 + max((int(match[1]) for t in header.tensors if (match := _BLOCK.match(t.name))), default=-1)
+    largest = max((dimension for tensor in header.tensors for dimension in tensor.shape), default=0)
+    stated = {
+        name.removeprefix(f"{header.architecture}."): value
+        for name, value in header.fields.items()
+        if name.startswith(f"{header.architecture}.") and type(value) is int
+    }
+    heads = stated.get("attention.head_count", 1)
+    limits = {
+        "block_count": stored,
+        "embedding_length": largest,
+        "feed_forward_length": largest,
+        "vocab_size": largest,
+        "attention.head_count": largest,
+        "attention.head_count_kv": largest,
+        "attention.key_length": largest // max(heads, 1),
+        "attention.value_length": largest,
+        "context_length": _LONGEST_CONTEXT,
+    }
+    for name, most in limits.items():
+        if not 0 <= stated.get(name, 0) <= most:
+            raise InputError(
+                f"{file}: its header states {header.architecture}.{name} = {stated[name]:,}, and its tensors allow "
+                f"{most:,} at most. Copy the file again."
+            )
 
 
 def _convert(file: Path, sha256: str, dtype: Dtype, out: Path) -> None:
