@@ -50,13 +50,19 @@ class Loaded:
 
     model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
-    dtype: str  # float32, bfloat16 or float16
-    device: str  # cpu or cuda
-    loading: tuple[str, ...]  # what was done to the stored weights on loading, a phrase each
-    simulated: tuple[str, ...]  # what differs from the model as it would be deployed, a phrase each
-    memory: int  # bytes of parameters and buffers, scales included, before the first forward
+    # float32, bfloat16 or float16
+    dtype: str
+    # cpu or cuda
+    device: str
+    # What was done to the stored weights on loading, one phrase per change.
+    loading: tuple[str, ...]
+    # What differs from the model as it would be deployed, one phrase per difference.
+    simulated: tuple[str, ...]
+    # Bytes of parameters and buffers, scales included, before the first forward.
+    memory: int
     linears: LinearMemory
-    attention: str  # the attention implementation: sdpa or eager
+    # The attention implementation: sdpa or eager.
+    attention: str
 
 
 def load(
