@@ -1,4 +1,4 @@
-"""What it takes to measure and to prune a checkpoint of 1 GB: wall time and peak memory of the two commands.
+"""Measure wall time and peak memory of describing and pruning a checkpoint of 1 GB.
 
     python scripts/bench_describe.py [--gigabytes G] [--runs K] [--json]
 
@@ -26,17 +26,20 @@ HIDDEN, INTERMEDIATE, VOCABULARY = 2048, 5632, 32_000
 
 @dataclass(frozen=True)
 class Took:
-    """One command, measured."""
+    """The cost of one command."""
 
     command: str
-    seconds: float  # wall, median of the runs
-    cpu_seconds: float  # median of the runs
-    peak_mib: float  # resident, the highest of the runs; libraries included
+    # Wall time, median of the runs.
+    seconds: float
+    # Median of the runs.
+    cpu_seconds: float
+    # Resident memory, libraries included, the highest of the runs.
+    peak_mib: float
     runs: int
 
 
 def make_llama(folder: Path, gigabytes: float) -> int:
-    """Save a random Llama of about `gigabytes` in bfloat16; returns the bytes of its weight files."""
+    """Save a random Llama of about `gigabytes` in bfloat16; return the bytes of its weight files."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -58,7 +61,7 @@ def make_llama(folder: Path, gigabytes: float) -> int:
 
 
 def run_once(command: list[str]) -> tuple[float, float, float]:
-    """Wall seconds, CPU seconds and peak MiB (`ru_maxrss` of the child) of a command that has to succeed."""
+    """Return wall seconds, CPU seconds and peak MiB (`ru_maxrss`) of a command that has to succeed."""
     started = time.perf_counter()
     child = subprocess.Popen([*KICK, *command], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
@@ -82,6 +85,7 @@ def measure(command: list[str], runs: int, remove: Path | None = None) -> Took:
 
 
 def main() -> None:
+    """Print the table, or one JSON document."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--gigabytes", type=float, default=1.0)
     parser.add_argument("--runs", type=int, default=3)
@@ -89,7 +93,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         model, out = Path(scratch) / "llama", Path(scratch) / "pruned"
-        # Made elsewhere: the peak that is told of a child is never below that of the process that starts it.
+        # Another process makes it: the peak of a child is never below that of the process that starts it.
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
             size = alone.submit(make_llama, model, options.gigabytes).result()
         prune = ["compress", str(model), "--method", "magnitude", "--sparsity", "0.5", "--out", str(out)]

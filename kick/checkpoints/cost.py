@@ -1,7 +1,7 @@
-"""What loading and running a checkpoint takes: time, memory, and tokens a second, prefill and decode apart.
+"""Measure the cost of a checkpoint: loading time, memory, and tokens per second in prefill and decode.
 
-Speed is that of transformers' `generate` on this machine, greedy, one prompt: enough to compare checkpoints of a run
-with one another, and no forecast of a server.
+Speed is that of transformers' `generate` on this machine, greedy, one prompt: enough to compare the checkpoints of a
+run with one another. It does not forecast a server.
 """
 
 import math
@@ -22,27 +22,30 @@ if TYPE_CHECKING:
 PROMPT_TOKENS = 128
 NEW_TOKENS = 16
 REPEATS = 3
-BUDGET = 30.0  # seconds; a checkpoint that takes longer is timed less often than REPEATS
-SMALLEST = 40_000_000  # bytes in memory: below, the time is that of Python and not of the weights
+# Seconds; a checkpoint that takes longer is timed less often than REPEATS.
+BUDGET = 30.0
+# Bytes in memory: below, the time is that of Python and not of the weights.
+SMALLEST = 40_000_000
 
 
 def measure_cost(
     load: Callable[[], Loaded], folder: Path, device: str, known: Cost | None = None
 ) -> tuple[Loaded, Cost]:
-    """Load a checkpoint and measure what that and running it takes.
+    """Load a checkpoint and measure what loading and running it takes.
 
     Args:
-        load: loads it.
-        folder: what it is loaded from; a kick.json in it tells how long it took to make.
+        load: the function that loads it.
+        folder: the folder that it is loaded from; a kick.json in it tells how long it took to make.
         device: cpu or cuda.
-        known: what was measured of it before; on the same kind of device it is not measured again.
+        known: an earlier measurement; on the same kind of device it is not repeated.
     """
     if known is not None and known.device == device:
         return load(), known
-    import transformers.generation  # noqa: F401  # what the first load would import is no time of a checkpoint
+    # Imported before the clock starts: the time of the first import is not that of a checkpoint.
+    import transformers.generation  # noqa: F401
     from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
 
-    told = _forget_peak(device)
+    is_reset = _forget_peak(device)
     started = time.perf_counter()
     loaded = load()
     seconds = time.perf_counter() - started
@@ -50,7 +53,7 @@ def measure_cost(
     cost = Cost(
         load_seconds=round(seconds, 3),
         footprint=loaded.memory,
-        peak_memory=_peak(device) if told else None,
+        peak_memory=_peak(device) if is_reset else None,
         device=device,
         made_seconds=_made_seconds(folder),
         speed=speed,
@@ -59,7 +62,7 @@ def measure_cost(
 
 
 def measure_speed(loaded: Loaded) -> Speed | None:
-    """Tokens a second of a loaded model; None where it does not generate. The warm-up is its first forward."""
+    """Return the tokens per second of a loaded model, after a warm-up; None if it does not generate."""
     import torch
 
     model, config = loaded.model, loaded.model.config.get_text_config()
@@ -88,7 +91,7 @@ def measure_speed(loaded: Loaded) -> Speed | None:
 
 
 def _generate(model: Any, prompt: "Tensor") -> tuple[float, float]:
-    """Seconds until the first new token, and from it to the last."""
+    """Return the seconds until the first new token, and from it to the last."""
     import torch
     from transformers import GenerationConfig
 
@@ -113,7 +116,7 @@ def _generate(model: Any, prompt: "Tensor") -> tuple[float, float]:
 
 
 class _Clock:
-    """What `generate` hands its tokens to as they come, the prompt first; they are on the CPU by then."""
+    """A streamer that notes when `generate` hands over tokens, the prompt first; they are on the CPU by then."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -141,7 +144,7 @@ def _made_seconds(folder: Path) -> float | None:
 
 
 def _forget_peak(device: str) -> bool:
-    """Let the high-water mark of memory begin anew; whether the system can."""
+    """Reset the high-water mark of memory; return whether the system can."""
     if device == "cuda":
         import torch
 
@@ -155,7 +158,7 @@ def _forget_peak(device: str) -> bool:
 
 
 def _peak(device: str) -> int:
-    """Bytes at the high-water mark since `_forget_peak`."""
+    """Return the bytes at the high-water mark since `_forget_peak`."""
     if device == "cuda":
         import torch
 

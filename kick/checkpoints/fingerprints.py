@@ -1,4 +1,4 @@
-"""What a checkpoint is, as a hash of its content: folders with the same fingerprint give the same scores."""
+"""Identify a checkpoint by a hash of its content: folders with the same fingerprint give the same scores."""
 
 import hashlib
 import json
@@ -24,9 +24,9 @@ _IGNORED = {
 
 
 def fingerprint(folder: Path) -> str:
-    """SHA-256 (hex) of a GGUF file, or of a folder's weights, configs, remote code and tokenizer.
+    """Return the SHA-256 (hex) of a GGUF file, or of a folder's weights, configs, remote code and tokenizer.
 
-    Names and dates do not matter. Weights are hashed file by file, so that another shard layout is another
+    Names and dates do not matter. Weights are hashed file by file, so another shard layout is another
     fingerprint. JSON files are hashed without the fields that only record versions and paths, and without regard to
     the order of keys.
 
@@ -41,7 +41,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def tokenizer_fingerprint(folder: Path) -> str:
-    """SHA-256 (hex) of the tokenizer files alone: equal for a model and what was compressed from it.
+    """Return the SHA-256 (hex) of the tokenizer files alone: equal for a model and what was compressed from it.
 
     Raises:
         InputError: the folder holds no tokenizer.

@@ -1,6 +1,6 @@
-"""What lies in a checkpoint folder: its config, its weight shards and their tensors, its tokenizer files.
+"""Read a checkpoint folder: its config, its weight shards and their tensors, its tokenizer files.
 
-Everything but `read_tensor` reads configs and safetensors headers alone, and needs no torch.
+Only `read_tensor` reads weights and needs torch; all else reads configs and safetensors headers.
 """
 
 import json
@@ -52,7 +52,7 @@ TOKENIZER_FILES = (
 # GPT-2's Conv1D stores a Linear transposed, as [in, out].
 _CONV1D_MODELS = ("gpt2", "openai-gpt")
 
-# Modules inside a decoder block that hold 2-D weights and are no Linears, and the routers of mixtures of
+# Modules inside a decoder block that hold 2-D weights and are not Linears, and the routers of mixtures of
 # experts, which compression leaves alone (as llm-compressor and GPTQModel do): they are tiny, and decide
 # which weights are used at all.
 _NO_LINEAR = re.compile(r"norm|embed|relative_attention_bias|(^|\.)(gate|router|shared_expert_gate)\.")
@@ -61,23 +61,27 @@ _IN_A_STACK = re.compile(r"^(?P<stack>.*?)\.?(?<![^.])\d{1,9}\.(?P<module>.+)$")
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """One tensor of a safetensors shard, as its header describes it."""
+    """A tensor of a safetensors shard, as its header describes it."""
 
     name: str
     shard: Path
-    dtype: str  # the name of safetensors: F32, BF16, I8, ...
+    # The name of safetensors: F32, BF16, I8, ...
+    dtype: str
     shape: tuple[int, ...]
-    begin: int  # byte offsets in the shard
+    # Byte offsets in the shard.
+    begin: int
     end: int
-    block: int | None = None  # weights per scale, as torchao states it; None: not stated
+    # Weights per scale, as torchao states it; None: not stated.
+    block: int | None = None
 
     @property
     def numel(self) -> int:
+        """The number of stored values."""
         return math.prod(self.shape)
 
 
 def config_json(folder: Path) -> dict[str, Any]:
-    """The folder's config.json.
+    """Return the folder's config.json.
 
     Raises:
         InputError: not a folder, no config.json, one whose values no model has, or a file that is not regular or a link
@@ -94,7 +98,7 @@ def config_json(folder: Path) -> dict[str, Any]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files that transformers would load, sorted by name.
+    """Return the safetensors files that transformers would load, sorted by name.
 
     Raises:
         InputError: there are none, only pickles, or a shard that the index names is missing.
@@ -119,10 +123,10 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def stored_tensors(folder: Path) -> list[StoredTensor]:
-    """Every tensor of the folder's weight files, in the order of shard and offset.
+    """Return every tensor of the folder's weight files, in the order of shard and offset.
 
     Raises:
-        InputError: a shard is truncated or no safetensors file, or does not hold what the index says.
+        InputError: a shard is truncated or not a safetensors file, or does not hold what the index says.
     """
     shards = weight_files(folder)
     tensors = [tensor for shard in shards for tensor in read_header(shard)]
@@ -138,7 +142,7 @@ def stored_tensors(folder: Path) -> list[StoredTensor]:
 
 
 def read_tensor(tensor: StoredTensor) -> "Tensor":
-    """The values of a stored tensor, in a memory mapping of its own that goes when the tensor goes.
+    """Return the values of a stored tensor, in a memory mapping of its own that goes when the tensor goes.
 
     8-bit floats come as bfloat16, which holds them exactly: torch computes little with them as they are.
 
@@ -154,12 +158,12 @@ def read_tensor(tensor: StoredTensor) -> "Tensor":
 
 
 def decoder_linears(tensors: Iterable[StoredTensor]) -> list[StoredTensor]:
-    """The Linears of the decoder blocks: what compression acts on and what sparsity is measured over.
+    """Return the Linears of the decoder blocks: compression acts on them, and sparsity is measured over them.
 
     Those are the 2-D weights under the first number of their name (`model.layers.0...`,
-    `transformer.h.0...`), without norms, embeddings and routers; of several such stacks the one with most
-    weights, so that a vision tower stays out. The embeddings and the head lie outside any stack. Experts that
-    are fused into one tensor count as one Linear.
+    `transformer.h.0...`), without norms, embeddings and routers. Of several such stacks, the one with most weights is
+    taken, so a vision tower stays out. The embeddings and the head are outside any stack. Experts that are fused into
+    one tensor count as one Linear.
     """
     stacks: dict[str, list[StoredTensor]] = defaultdict(list)
     for tensor in tensors:
@@ -171,18 +175,18 @@ def decoder_linears(tensors: Iterable[StoredTensor]) -> list[StoredTensor]:
 
 
 def is_fused_experts(tensor: StoredTensor) -> bool:
-    """All experts of a layer in one [experts, ., .] tensor (gpt-oss, Llama 4), or in blocks of one (MXFP4)."""
+    """Return whether a tensor holds all experts of a layer: [experts, ., .] (gpt-oss, Llama 4), or blocks (MXFP4)."""
     path, _, name = tensor.name.rpartition(".")
     return len(tensor.shape) in (3, 4) and path.endswith(".experts") and "scale" not in name
 
 
 def stores_transposed(config: dict[str, Any]) -> bool:
-    """Whether the Linears are stored as [in, out] (GPT-2's Conv1D) and not as [out, in]."""
+    """Return whether the Linears are stored as [in, out] (GPT-2's Conv1D) and not as [out, in]."""
     return config.get("model_type") in _CONV1D_MODELS
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
-    """The files that make up the tokenizer, chat template included, sorted by name."""
+    """Return the files that make up the tokenizer, chat template included, sorted by name."""
     return sorted({path for pattern in TOKENIZER_FILES for path in folder.glob(pattern) if path.is_file()})
 
 

@@ -1,11 +1,12 @@
-"""A GGUF file -> a safetensors folder that is loaded as any other, converted once.
+"""Convert a GGUF file, once, to a safetensors folder that is loaded like any other.
 
-transformers dequantizes every tensor of a GGUF on loading, slowly, and drops what it cannot place without a word;
-here a file is converted whole or refused.
+transformers dequantizes every tensor of a GGUF file on each loading, slowly, and silently drops what it cannot place.
+Here a file is converted whole or refused.
 """
 
 import hashlib
 import json
+import re
 import shutil
 from collections import Counter
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 from pydantic import ValidationError
 
+from kick.checkpoints.description.gguf_file import Gguf, read_gguf
 from kick.checkpoints.fingerprints import fingerprint
 from kick.checkpoints.untrusted import read_json, refusing
 from kick.errors import InputError
@@ -26,33 +28,38 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-VOCABULARY = (
-    "vocabulary.json"  # in a converted folder: the tokens of the file by id, null where it names none
-)
+# In a converted folder: the tokens of the file by id, null if the file names none.
+VOCABULARY = "vocabulary.json"
 FLOATS = ("F64", "F32", "F16", "BF16")
-_NORMAL = 1  # the type of a token that a text may hold, in llama.cpp's numbering
-_ROTARY = "rope_freqs.weight"  # frequencies that llama.cpp's rotary embedding reads; no parameters
+# The type of a token that a text may hold, as llama.cpp numbers it.
+_NORMAL = 1
+# Frequencies that llama.cpp's rotary embedding reads; they are not parameters.
+_ROTARY = "rope_freqs.weight"
 _UNSCALED = ("none", "default")
+_BLOCK = re.compile(r"^blk\.(\d{1,9})\.")
+_LONGEST_CONTEXT = 10**9
 
 
 class Converted(Record):
     """`kick.json` of a folder that a GGUF file was converted to."""
 
     gguf_sha256: str
-    kinds: dict[str, int]  # weights by llama.cpp's name of their storage type
+    # Weights per storage type, as llama.cpp names it.
+    kinds: dict[str, int]
     dtype: str
-    fingerprint: str  # of the folder as written
+    # The fingerprint of the folder as written.
+    fingerprint: str
 
 
 def converted(file: Path, dtype: Dtype, cache: Path) -> Path:
-    """The safetensors folder of a GGUF file: made once below `cache`, and checked each time.
+    """Return the safetensors folder of a GGUF file, made once in `cache` and checked each time.
 
     It holds no tokenizer. Converting takes about a minute for 300M parameters, and memory for the model in float32.
 
     Args:
         file: the GGUF file.
-        dtype: of the dequantized weights; a GGUF states none, so it is not 'auto'.
-        cache: the folder of made checkpoints.
+        dtype: the dtype of the dequantized weights; a GGUF file states none, so it is not 'auto'.
+        cache: the cache of kick.
 
     Raises:
         InputError: `dtype` is 'auto', the package `gguf` is not installed, the file is damaged, its architecture is
@@ -63,6 +70,7 @@ def converted(file: Path, dtype: Dtype, cache: Path) -> Path:
             f"{file}: a GGUF file states no dtype to compute in. Set `dtype` to that of the reference (bfloat16, say)."
         )
     _require()
+    _check_sizes(file, read_gguf(file))
     sha256 = file_sha256(file)
     parts = [sha256, dtype, version("gguf"), version("transformers")]
     out = cache / "checkpoints" / f"gguf-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]}"
@@ -83,7 +91,7 @@ def converted(file: Path, dtype: Dtype, cache: Path) -> Path:
 
 
 def read_converted(folder: Path) -> Converted | None:
-    """The `kick.json` of a converted folder, or None for any other folder."""
+    """Return the `kick.json` of a converted folder, or None for any other folder."""
     path = folder / "kick.json"
     if not path.exists():
         return None
@@ -94,7 +102,7 @@ def read_converted(folder: Path) -> Converted | None:
 
 
 def check_tokenizer(folder: Path, tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Refuses a tokenizer whose tokens are not those that the GGUF file of a converted folder names.
+    """Refuse a tokenizer whose tokens are not those that the GGUF file of a converted folder names.
 
     Raises:
         InputError: as said.
@@ -134,6 +142,38 @@ def _read(file: Path) -> "GGUFReader":
             f"{file} is truncated: its header describes tensors that it does not hold. Copy it again."
         )
     return reader
+
+
+def _check_sizes(file: Path, header: Gguf) -> None:
+    """Refuse a header that describes a larger model than the tensors of its file make.
+
+    transformers would build that model and fill it at random before anyone sees what is missing.
+    """
+    stored = 1 + max((int(match[1]) for t in header.tensors if (match := _BLOCK.match(t.name))), default=-1)
+    largest = max((dimension for tensor in header.tensors for dimension in tensor.shape), default=0)
+    stated = {
+        name.removeprefix(f"{header.architecture}."): value
+        for name, value in header.fields.items()
+        if name.startswith(f"{header.architecture}.") and type(value) is int
+    }
+    heads = stated.get("attention.head_count", 1)
+    limits = {
+        "block_count": stored,
+        "embedding_length": largest,
+        "feed_forward_length": largest,
+        "vocab_size": largest,
+        "attention.head_count": largest,
+        "attention.head_count_kv": largest,
+        "attention.key_length": largest // max(heads, 1),
+        "attention.value_length": largest,
+        "context_length": _LONGEST_CONTEXT,
+    }
+    for name, most in limits.items():
+        if not 0 <= stated.get(name, 0) <= most:
+            raise InputError(
+                f"{file}: its header states {header.architecture}.{name} = {stated[name]:,}, and its tensors allow "
+                f"{most:,} at most. Copy the file again."
+            )
 
 
 def _convert(file: Path, sha256: str, dtype: Dtype, out: Path) -> None:
@@ -183,7 +223,7 @@ def _dequantized(file: Path, dtype: Dtype) -> "PreTrainedModel":
 
 
 def _without_second_copies(model: "PreTrainedModel") -> "dict[str, Tensor]":
-    """The tensors of a model, those that are tied under the first of their names: the embeddings, not the head."""
+    """Return the tensors of a model; tied ones have the first of their names: the embeddings, not the head."""
     first: dict[int, str] = {}
     tensors = model.state_dict()
     for name, tensor in tensors.items():
@@ -192,7 +232,7 @@ def _without_second_copies(model: "PreTrainedModel") -> "dict[str, Tensor]":
 
 
 def _check_whole(file: Path, reader: "GGUFReader", model: "PreTrainedModel") -> None:
-    """Refuses a file of which transformers left something out: tensors, or a scaling of the rotary embedding."""
+    """Refuse a file of which transformers left out tensors or a scaling of the rotary embedding."""
     inside = sum(int(tensor.n_elements) for tensor in reader.tensors if tensor.name != _ROTARY)
     placed = sum(parameter.numel() for parameter in model.parameters())
     if inside != placed:

@@ -1,7 +1,7 @@
-"""`kv_bits`: attention reads keys and values as a quantized KV cache would give them back.
+"""Simulate a quantized KV cache (`kv_bits`): attention reads keys and values as that cache would return them.
 
-Every key and value that attention reads is rounded, those of the token itself included, whatever the way it came: a
-forward over a whole text shows the loss just as decoding does. It is simulated: the cache keeps the values themselves.
+Every key and value that attention reads is rounded, those of the current token included. So a forward over a whole text
+shows the loss just as decoding does. The cache itself keeps the exact values.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -12,19 +12,21 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-GROUP = 64  # values of a head that share a scale, as in transformers' QuantizedCache
-_NAME = "sdpa_kv"  # of attention implementations; the bits follow
+# Values of a head that share a scale, as in transformers' QuantizedCache.
+GROUP = 64
+# The start of the names of attention implementations; the bits follow.
+_NAME = "sdpa_kv"
 
 
 def does(bits: int) -> str:
-    """What is done, in a phrase."""
+    """Return a phrase for what is done to keys and values."""
     return (
         f"keys and values rounded to {bits} bits, asymmetric, in groups of at most {GROUP} of a token's head"
     )
 
 
 def attends_by_sdpa(implementation: str) -> bool:
-    """Whether masks are given to an attention implementation as torch's `scaled_dot_product_attention` takes them."""
+    """Return whether an attention implementation takes masks as torch's `scaled_dot_product_attention` does."""
     return implementation == "sdpa" or implementation.startswith(_NAME)
 
 

@@ -1,4 +1,4 @@
-"""Loader plug-ins: models that transformers cannot build from a config alone, such as layers of different widths.
+"""Loader plug-ins for models that transformers cannot build from a config, such as layers of different widths.
 
 A plug-in is a function under the entry-point group `kick.loaders`:
 
@@ -25,19 +25,20 @@ if TYPE_CHECKING:
 GROUP = "kick.loaders"
 Shapes = Mapping[str, tuple[int, ...]]
 Build = Callable[["PretrainedConfig", Shapes], "PreTrainedModel"]
-"""From the folder's config and the shapes of its stored tensors by name: a causal language model whose parameters have
-those names and shapes. It is called on the meta device: parameters are not allocated, and their values do not matter.
-It raises `kick.errors.InputError` for a checkpoint that it does not know."""
+"""Takes the folder's config and the shapes of its stored tensors by name; returns a causal language model whose
+parameters have those names and shapes. It is called on the meta device: parameters are not allocated, and their values
+do not matter. It raises `kick.errors.InputError` for a checkpoint that it does not know."""
 
 _OWN = {
     "per-layer-llama": "kick.checkpoints.per_layer_llama:build",
     "low-rank": "kick.checkpoints.low_rank:build",
 }
-_IGNORED = ".rotary_emb.inv_freq"  # old checkpoints store this buffer, which is computed
+# Old checkpoints store this buffer, which is computed.
+_IGNORED = ".rotary_emb.inv_freq"
 
 
 def find_loader(name: str) -> tuple[Build, str]:
-    """A loader and the release that it comes from, which may change the numbers.
+    """Return a loader and the release that it comes from, which may change the numbers.
 
     Raises:
         InputError: no installed package brings it, or two do.
@@ -64,7 +65,7 @@ def find_loader(name: str) -> tuple[Build, str]:
 def build_and_fill(
     name: str, folder: Path, config: "PretrainedConfig", tensors: list[StoredTensor], dtype: "torch.dtype"
 ) -> tuple["PreTrainedModel", dict[str, Any]]:
-    """The model of a folder by a loader, and what did not fit, as transformers' loading info lists it.
+    """Return the model of a folder by a loader, and what did not fit, as transformers' loading info lists it.
 
     Raises:
         InputError: there is no such loader, or it does not know the checkpoint.
@@ -95,7 +96,8 @@ def build_and_fill(
         values = {name: read_tensor(tensor) for name, tensor in stored.items()}
         model.load_state_dict(
             {name: value.to(dtype) if value.is_floating_point() else value for name, value in values.items()},
-            strict=False,  # a tied head is not stored
+            # A tied head is not stored.
+            strict=False,
             assign=True,
         )
         model.tie_weights()

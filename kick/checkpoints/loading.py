@@ -1,4 +1,4 @@
-"""A checkpoint folder -> a model and its tokenizer, or a refusal that says why: nothing is loaded half."""
+"""Load a checkpoint folder strictly: a model and its tokenizer, or a refusal that says why."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -53,13 +53,19 @@ class Loaded:
 
     model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
-    dtype: str  # float32, bfloat16 or float16
-    device: str  # cpu or cuda
-    loading: tuple[str, ...]  # what was done to the stored weights on loading, a phrase each
-    simulated: tuple[str, ...]  # what differs from the model as it would be deployed, a phrase each
-    memory: int  # bytes of parameters and buffers, scales included, before the first forward
+    # float32, bfloat16 or float16
+    dtype: str
+    # cpu or cuda
+    device: str
+    # What was done to the stored weights on loading, one phrase per change.
+    loading: tuple[str, ...]
+    # What differs from the model as it would be deployed, one phrase per difference.
+    simulated: tuple[str, ...]
+    # Bytes of parameters and buffers, scales included, before the first forward.
+    memory: int
     linears: LinearMemory
-    attention: str  # the attention implementation: sdpa or eager
+    # The attention implementation: sdpa or eager.
+    attention: str
 
 
 def load(
@@ -149,7 +155,7 @@ def load(
 
 
 def read_tokenizer(folder: Path, trust_remote_code: bool = False) -> "PreTrainedTokenizerBase":
-    """The folder's tokenizer, without its model.
+    """Return the folder's tokenizer, without its model.
 
     Raises:
         InputError: its files are missing or damaged, or it needs code that was not trusted.
@@ -169,7 +175,9 @@ def read_tokenizer(folder: Path, trust_remote_code: bool = False) -> "PreTrained
 
 
 def read_config(folder: Path, trust_remote_code: bool = False) -> "PretrainedConfig":
-    """The folder's config as transformers reads it; its `dtype` is what `load` resolves 'auto' to.
+    """Return the folder's config as transformers reads it.
+
+    Its `dtype` is what `load` resolves 'auto' to, and its attention implementation the one that `load` uses.
 
     Raises:
         InputError: it is missing or damaged, or its model is unknown or needs code that was not trusted.
@@ -210,7 +218,7 @@ def attention_implementation(config: "PretrainedConfig") -> str:
 
 
 def simulated(folder: Path, config: dict[str, Any], device: str) -> tuple[str, ...]:
-    """What differs between the model that is scored and the one that would be deployed, a phrase each."""
+    """Return what differs between the scored model and the deployed one, one phrase per difference."""
     found = []
     made = folder / "kick.json"
     gguf = read_converted(folder)
@@ -265,7 +273,7 @@ def _check_device(device: str) -> None:
         raise InputError(f"device '{device}' is neither 'cpu' nor 'cuda'.")
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(
-            "device 'cuda' was asked for, and torch finds no GPU. Use 'cpu', or install a CUDA build."
+            "device 'cuda' was requested, and torch finds no GPU. Use 'cpu', or install a CUDA build."
         )
 
 
@@ -315,8 +323,10 @@ def _load_model(
     import torch
     from transformers import AutoModelForCausalLM
 
-    # Only where one is asked for: a None would hide what the folder's own config declares.
-    asked = {"quantization_config": QUANTIZERS[quantizer].config(getattr(torch, dtype))} if quantizer else {}
+    # Passed only if one is requested: a None would hide what the folder's own config declares.
+    requested = (
+        {"quantization_config": QUANTIZERS[quantizer].config(getattr(torch, dtype))} if quantizer else {}
+    )
     config = read_config(folder, trust_remote_code)
     with refusing(f"{folder} cannot be loaded by transformers"):
         model, info = AutoModelForCausalLM.from_pretrained(
@@ -324,11 +334,12 @@ def _load_model(
             config=config,
             dtype=getattr(torch, dtype),
             device_map=device if device == "cuda" else None,
-            **asked,
+            **requested,
             trust_remote_code=trust_remote_code,
             local_files_only=True,
             use_safetensors=True,
-            ignore_mismatched_sizes=True,  # so that they are listed, and refused below
+            # They are listed, and refused below.
+            ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
     _check_keys(folder, info)
@@ -344,7 +355,7 @@ def _run_once(folder: Path, model: "PreTrainedModel") -> None:
 
 
 def _check_keys(folder: Path, info: dict[str, Any]) -> None:
-    """Refuses a model that is not exactly what the folder stores; `info` is transformers' loading info."""
+    """Refuse a model that is not exactly what the folder stores; `info` is transformers' loading info."""
     mismatched = [f"{name} {list(stored)} for {list(own)}" for name, stored, own in info["mismatched_keys"]]
     for problem, names in (
         ("of another shape than config.json makes the model", mismatched),
@@ -362,7 +373,7 @@ def _check_keys(folder: Path, info: dict[str, Any]) -> None:
 
 
 def _check_tying(folder: Path, model: "PreTrainedModel") -> None:
-    """Refuses a head of its own where the config ties it: one loader would use it, the next would not."""
+    """Refuse a separate head if the config ties it: one loader would use it, the next would not."""
     head = model.get_output_embeddings()
     tied = getattr(model.config.get_text_config(), "tie_word_embeddings", False)
     if tied and head is not None and head.weight is not model.get_input_embeddings().weight:
@@ -373,9 +384,9 @@ def _check_tying(folder: Path, model: "PreTrainedModel") -> None:
 
 
 def _check_vocabulary(folder: Path, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Every token that a text or padding can produce needs an embedding row.
+    """Refuse a model without an embedding row for each token that a text or padding can produce.
 
-    Added special tokens beyond the rows are let pass unless they are BOS, EOS, PAD or UNK: Gemma 3's text
+    Added special tokens beyond the rows are accepted unless they are BOS, EOS, PAD or UNK: Gemma 3's text
     models ship with an image token that has no row.
     """
     rows = model.get_input_embeddings().weight.shape[0]

@@ -1,7 +1,7 @@
 """The loader `low-rank`: Linears of the decoder blocks stored as two factors, W = U V^T (SVD-LLM, arXiv:2403.07378).
 
 Instead of `<linear>.weight` [out, in] a checkpoint holds `<linear>.u.weight` [out, rank] and `<linear>.v.weight`
-[rank, in], with ranks of their own; a bias stays `<linear>.bias`. So its parameters are those of the factors.
+[rank, in], each with its own rank; a bias stays `<linear>.bias`. Its parameters are those of the factors.
 """
 
 import re
@@ -29,12 +29,17 @@ class LowRankLinear(nn.Module):
         self.bias = nn.Parameter(self.u.weight.new_empty(outputs)) if bias else None
 
     def forward(self, states: Tensor) -> Tensor:
+        """Return y for states x [..., in]."""
         out: Tensor = self.u(self.v(states))
         return out if self.bias is None else out + self.bias
 
 
 def build(config: "PretrainedConfig", shapes: Shapes) -> "PreTrainedModel":
-    """The config's model, with the Linears replaced of which factors are stored."""
+    """Return the config's model, with factors in place of the Linears that are stored as such.
+
+    Raises:
+        InputError: no factors are stored, or those of a module that is not a Linear.
+    """
     from transformers import AutoModelForCausalLM
 
     names = [match["linear"] for name in shapes if (match := _FACTOR.match(name))]
@@ -47,7 +52,7 @@ def build(config: "PretrainedConfig", shapes: Shapes) -> "PreTrainedModel":
     for name in names:
         linear = linears.get(name)
         if not isinstance(linear, nn.Linear):
-            raise InputError(f"'{name}', of which factors are stored, is no Linear of the model.")
+            raise InputError(f"'{name}' is stored as factors and is not a Linear of the model.")
         rank = shapes[f"{name}.u.weight"][1]
         factors = LowRankLinear(linear.in_features, linear.out_features, rank, linear.bias is not None)
         model.set_submodule(name, factors)

@@ -1,4 +1,4 @@
-"""Quantizers that work while a dense checkpoint is loaded: their names, what they need, what they leave in memory."""
+"""Quantizers that work while a dense checkpoint is loaded: names, required packages, and memory afterwards."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 class Quantizer:
     """One quantizer of a library, as transformers is told to use it."""
 
-    distribution: str  # on PyPI
-    config: Callable[["torch.dtype"], Any]  # the dtype to compute in -> transformers' quantization_config
+    # Its name on PyPI.
+    distribution: str
+    # From the dtype to compute in to transformers' quantization_config.
+    config: Callable[["torch.dtype"], Any]
     does: str
 
 
@@ -64,16 +66,16 @@ QUANTIZERS = {
 
 
 def check_name(name: str) -> None:
-    """Refuses the name of a quantizer that there is not."""
+    """Refuse the name of an unknown quantizer."""
     if name not in QUANTIZERS:
         raise InputError(f"there is no quantizer '{name}'. {nearest(name, list(QUANTIZERS))}")
 
 
 def release(name: str) -> str:
-    """The library of a quantizer with its version, which may change the numbers.
+    """Return the library of a quantizer with its version, which may change the numbers.
 
     Raises:
-        InputError: there is no such quantizer, or its library is not installed.
+        InputError: the quantizer is unknown, or its library is not installed.
     """
     check_name(name)
     distribution = QUANTIZERS[name].distribution
@@ -87,7 +89,7 @@ def release(name: str) -> str:
 
 
 def check_rows(model: "PreTrainedModel", name: str, device: str) -> None:
-    """Refuses Linears whose forward bitsandbytes fails at: on a CPU, those of other than whole blocks of 64 inputs."""
+    """Refuse Linears that bitsandbytes cannot compute: on a CPU, those whose inputs are not whole blocks of 64."""
     if name != "bnb-nf4" or device != "cpu":
         return
     from bitsandbytes.nn import Linear4bit
@@ -95,30 +97,31 @@ def check_rows(model: "PreTrainedModel", name: str, device: str) -> None:
     for path, module in model.named_modules():
         if isinstance(module, Linear4bit) and module.in_features % 64:
             raise InputError(
-                f"'{name}' cannot compute '{path}' on a CPU: its rows of {module.in_features} weights are no whole "
+                f"'{name}' cannot compute '{path}' on a CPU: its rows of {module.in_features} weights are not whole "
                 "blocks of 64. Use a GPU, or another quantizer."
             )
 
 
 @dataclass(frozen=True)
 class LinearMemory:
-    """What a model's Linears other than the head hold in memory."""
+    """The weights of a model's Linears in memory, the head left out."""
 
     weights: int
-    bytes: int  # of the weights with their scales
+    # Bytes of the weights with their scales.
+    bytes: int
 
 
 def as_loaded(description: Description, size: int, linears: LinearMemory, quantizer: str) -> Description:
-    """What was measured on the files of a dense checkpoint, with the bytes that its quantized weights have in memory.
+    """Return the description of a dense checkpoint with the bytes that its quantized weights have in memory.
 
-    Zeros are those of the dense weights; bits of single Linears are not told apart, nor are those of all where the
-    model's Linears are other matrices than the files' (experts in one tensor, GPT-2's Conv1D).
+    Zeros are those of the dense weights. The bits of single Linears are not known, nor are those of all Linears if the
+    model's are other matrices than the files' (experts in one tensor, GPT-2's Conv1D).
 
     Args:
-        description: of the dense files.
+        description: the description of the dense files.
         size: `bytes_in_memory` of the model as it was loaded.
         linears: its `linears_in_memory`.
-        quantizer: that it was loaded with.
+        quantizer: the quantizer that it was loaded with.
     """
     same = linears.weights == description.linear_parameters
     return description.model_copy(
@@ -136,9 +139,9 @@ def as_loaded(description: Description, size: int, linears: LinearMemory, quanti
 
 
 def bytes_in_memory(model: "PreTrainedModel") -> int:
-    """Bytes of a model's parameters and buffers with their scales; to be asked before the first forward.
+    """Return the bytes of a model's parameters and buffers with their scales; call it before the first forward.
 
-    Some libraries unpack weights in that.
+    Some libraries unpack weights in the first forward.
     """
     tensors = [*model.parameters(), *model.buffers()]
     return sum(_bytes(tensor) for tensor in {id(one): one for one in tensors}.values())
@@ -167,14 +170,16 @@ def _weights(linear: "nn.Module") -> "Iterator[Tensor]":
 
 
 def _bytes(tensor: "Tensor") -> int:
-    """Bytes of a tensor with the scales that its class keeps beside the values."""
+    """Return the bytes of a tensor with the scales that its class keeps next to the values."""
     import torch
 
-    if hasattr(tensor, "__tensor_flatten__"):  # quanto, torchao
+    # quanto, torchao
+    if hasattr(tensor, "__tensor_flatten__"):
         return sum(_bytes(getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0])
     size = tensor.numel() * tensor.element_size()
-    beside = [getattr(tensor, "SCB", None)]  # bitsandbytes, 8 bits
-    state = getattr(tensor, "quant_state", None)  # and 4 bits
+    # bitsandbytes in 8 bits, and in 4 bits
+    beside = [getattr(tensor, "SCB", None)]
+    state = getattr(tensor, "quant_state", None)
     if state is not None:
         beside += state.as_dict().values()
     return size + sum(one.numel() * one.element_size() for one in beside if isinstance(one, torch.Tensor))

@@ -21,15 +21,15 @@ def compress(
         ),
     ],
     out: Annotated[Path, typer.Option(help="The folder to write; it must not exist.")],
-    sparsity: Annotated[float | None, typer.Option(help="Of pruning: the share of zeros, 0 to 1.")] = None,
+    sparsity: Annotated[float | None, typer.Option(help="For pruning: the share of zeros, 0 to 1.")] = None,
     pattern: Annotated[
-        str | None, typer.Option(metavar="N:M", help="Of pruning: keep N of each M consecutive weights.")
+        str | None, typer.Option(metavar="N:M", help="For pruning: keep N of each M consecutive weights.")
     ] = None,
-    bits: Annotated[int | None, typer.Option(help="Of quantizing: bits of a weight, 2 to 8.")] = None,
+    bits: Annotated[int | None, typer.Option(help="For quantizing: bits per weight, 2 to 8.")] = None,
     group_size: Annotated[
-        int | None, typer.Option(help="Of quantizing: weights that share a scale. Default: a row.")
+        int | None, typer.Option(help="For quantizing: weights that share a scale. Default: a row.")
     ] = None,
-    symmetric: Annotated[bool, typer.Option(help="Of quantizing: without a zero point.")] = True,
+    symmetric: Annotated[bool, typer.Option(help="For quantizing: without a zero point.")] = True,
     rank: Annotated[
         float | None, typer.Option(help="low-rank: share of a Linear's parameters that its factors keep.")
     ] = None,
@@ -39,12 +39,12 @@ def compress(
     calibration: Annotated[
         str | None,
         typer.Option(
-            metavar="DATA", help="Of calibrated methods: c4, c4_validation, or a .jsonl or .txt file."
+            metavar="DATA", help="For calibrated methods: c4, c4_validation, or a .jsonl or .txt file."
         ),
     ] = None,
     samples: Annotated[int, typer.Option(help="Calibration samples.")] = 128,
-    length: Annotated[int, typer.Option(help="Tokens of a calibration sample.")] = 2048,
-    seed: Annotated[int, typer.Option(help="Of the draw of the calibration samples.")] = 0,
+    length: Annotated[int, typer.Option(help="Tokens per calibration sample.")] = 2048,
+    seed: Annotated[int, typer.Option(help="Seed for drawing the calibration samples.")] = 0,
     data_root: Annotated[
         Path | None, typer.Option(help="A local mirror of the data sets.", envvar="KICK_DATA_ROOT")
     ] = None,

@@ -26,7 +26,7 @@ def describe(
     ] = None,
     linears: Annotated[bool, typer.Option("--linears", help="Also list every Linear.")] = False,
     load: Annotated[
-        bool, typer.Option("--load", help="Also load and run it: memory and tokens a second.")
+        bool, typer.Option("--load", help="Also load and run it: memory and tokens per second.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
@@ -74,8 +74,8 @@ def _rows(found: "Inspection", pattern: str | None) -> Iterator[tuple[str, str]]
         yield "packed (zeros not counted)", f"{measured.packed:,}"
     if measured.active != measured.parameters:
         yield (
-            "active for a token",
-            "not told by the config" if measured.active is None else f"{measured.active:,}",
+            "active per token",
+            "not stated in the config" if measured.active is None else f"{measured.active:,}",
         )
     yield (
         "in decoder Linears",
@@ -141,24 +141,24 @@ def _zeros(found: "Inspection", pattern: str | None) -> Iterator[tuple[str, str]
 def _ran(cost: "Cost") -> Iterator[tuple[str, str]]:
     yield "loaded in", f"{cost.load_seconds:.1f} s, with the checks of a strict load"
     yield "before the first forward", f"{cost.footprint:,} bytes of parameters and buffers"
-    peak = "not told by this system" if cost.peak_memory is None else f"{cost.peak_memory:,} bytes"
+    peak = "not available on this system" if cost.peak_memory is None else f"{cost.peak_memory:,} bytes"
     yield (
         "peak memory",
         f"{peak} ({'of the GPU' if cost.device == 'cuda' else 'resident, libraries included'})",
     )
     if (speed := cost.speed) is None:
-        yield "tokens a second", "not measured: too small, or it does not generate"
+        yield "tokens per second", "not measured: too small, or it does not generate"
         return
     simulated = "simulated; " if speed.simulated else ""
     yield (
-        "tokens a second",
+        "tokens per second",
         f"prefill {speed.prefill:.1f}, decode {speed.decode:.1f} ({simulated}{speed.prompt_tokens} + "
         f"{speed.new_tokens} tokens, batch {speed.batch}, median of {speed.repeats}; {speed.backend})",
     )
 
 
 def _stored(stored: "StoredAs") -> str:
-    group = f", {stored.group_size:g} weights a scale" if stored.group_size else ""
+    group = f", {stored.group_size:g} weights per scale" if stored.group_size else ""
     effective = 8 * stored.bytes / stored.weights
     in_all = f", {effective:.4g} bit in all" if effective > stored.value_bits else ""
     return (

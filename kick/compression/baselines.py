@@ -1,6 +1,6 @@
-"""The data-free compressors but rounding, each a function of one weight matrix: pruning and low-rank products.
+"""The data-free compressors other than rounding, as functions of one weight matrix: pruning and low-rank products.
 
-All return a dense tensor of the shape and dtype given; what they are applied to is decided in `recipes`.
+Each returns a dense tensor of the given shape and dtype; `recipes` decides what they are applied to.
 """
 
 import numpy as np
@@ -16,15 +16,15 @@ def magnitude(weight: Tensor, sparsity: float, pattern: str | None) -> Tensor:
 
     Without a pattern exactly `round(sparsity * numel)` weights are zeroed, chosen over the whole matrix. With
     "N:M", N weights are kept of each M consecutive ones along the input dimension. Of equal magnitudes the
-    earlier (row by row) is zeroed first, so that the same weights give the same mask, and a larger sparsity
-    zeroes what a smaller one does.
+    earlier (row by row) is zeroed first, so the same weights give the same mask, and a larger sparsity zeroes
+    all that a smaller one does.
 
     Sources: Han et al. 2015 (arXiv:1506.02626), layer by layer as in the baseline of SparseGPT and Wanda; N:M
     as in Zhou et al. 2021 (arXiv:2102.04010), N non-zeros of each M.
 
     Args:
         weight: [out, in], floating point.
-        sparsity: share of zeros, 0..1; what the pattern says, if there is one.
+        sparsity: share of zeros, 0..1; with a pattern, that of the pattern.
         pattern: "N:M", or None.
 
     Raises:
@@ -44,15 +44,15 @@ def magnitude(weight: Tensor, sparsity: float, pattern: str | None) -> Tensor:
 
 
 def rank_of(shape: tuple[int, int], share: float) -> int:
-    """The largest rank r whose factors [out, r] and [r, in] hold no more than a share of the weights; at least 1."""
+    """Return the largest rank r, at least 1, whose factors [out, r] and [r, in] keep to a share of the weights."""
     rows, columns = shape
     return max(1, int(share * rows * columns / (rows + columns)))
 
 
 def low_rank(weight: Tensor, rank: int) -> Tensor:
-    """The nearest matrix of a rank, by truncated SVD (Eckart and Young 1936), multiplied out.
+    """Return the nearest matrix of a rank, by truncated SVD (Eckart and Young 1936), multiplied out.
 
-    Computed in float32 and cast back. What is stored has the size of the dense weight; as factors it would take
+    It is computed in float32 and cast back. Its size is that of the dense weight; its factors would have
     rank * (out + in) parameters.
 
     Args:

@@ -20,10 +20,12 @@ SUFFIXES = (".jsonl", ".txt")
 
 @dataclass(frozen=True)
 class Samples:
-    """What a calibrated method sees."""
+    """The tokens that a calibrated method sees."""
 
-    tokens: tuple[tuple[int, ...], ...]  # [samples][length]
-    sha256: str  # of the tokens: part of the key of what is made with them
+    # [samples][length]
+    tokens: tuple[tuple[int, ...], ...]
+    # The hash of the tokens: part of the key of what is made with them.
+    sha256: str
 
 
 def read_samples(calibration: Calibration, model: Path, data_root: Path | None) -> Samples:
@@ -71,7 +73,7 @@ def _documents(data: str, data_root: Path | None) -> pa.ChunkedArray:
     path = Path(data).expanduser()
     if path.suffix not in SUFFIXES:
         raise InputError(
-            f"calibration: '{data}' is no data set, and no file that ends in {' or '.join(SUFFIXES)}. "
+            f"calibration: '{data}' is neither a data set nor a file that ends in {' or '.join(SUFFIXES)}. "
             f"{nearest(data, list(CALIBRATION))}"
         )
     try:

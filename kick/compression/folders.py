@@ -1,4 +1,4 @@
-"""Writing checkpoint folders: whole or not at all, shards copied and single tensors of them replaced."""
+"""Write checkpoint folders whole or not at all, by copying shards and replacing single tensors in them."""
 
 import shutil
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def scratch_for(out: Path, size: int) -> Iterator[Path]:
-    """A folder beside `out` for `size` bytes: renamed to `out` at the end, removed if anything fails.
+    """Yield a folder next to `out` for `size` bytes: it is renamed to `out` at the end, or removed if anything fails.
 
     Raises:
         InputError: `out` exists, cannot be written, has no room, or is being made by another process.
@@ -38,7 +38,8 @@ def scratch_for(out: Path, size: int) -> Iterator[Path]:
     try:
         if out.exists():
             raise InputError(f"{out} exists and is not overwritten. Delete it, or give another folder.")
-        shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
+        # A process that was killed leaves it behind.
+        shutil.rmtree(scratch, ignore_errors=True)
         free = shutil.disk_usage(out.parent).free
         if free < size:
             raise InputError(
@@ -55,12 +56,13 @@ def scratch_for(out: Path, size: int) -> Iterator[Path]:
 
 
 def copy_shards(shards: list[Path], scratch: Path) -> None:
+    """Copy weight files into a folder."""
     for shard in shards:
         shutil.copyfile(shard, scratch / shard.name)
 
 
 def overwrite(scratch: Path, tensor: StoredTensor, values: "Tensor") -> None:
-    """Replace one tensor of a copied shard in place: its shape and dtype, and so the header, stay."""
+    """Replace one tensor of a copied shard in place; its shape, its dtype and the header stay."""
     import torch
 
     data = values.contiguous().view(torch.uint8).numpy().ravel()
@@ -76,7 +78,7 @@ def overwrite(scratch: Path, tensor: StoredTensor, values: "Tensor") -> None:
 
 
 def copy_others(source: Path, scratch: Path) -> None:
-    """Copy configs, index, tokenizer and code, where the folder does not hold files of its own already."""
+    """Copy configs, index, tokenizer and code, except for files that the folder holds already."""
     others = [
         source / "config.json",
         source / "generation_config.json",

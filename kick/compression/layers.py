@@ -1,4 +1,4 @@
-"""Dropping decoder layers: the tensors of the others renumbered, and config.json made to say so."""
+"""Drop decoder layers: renumber the tensors of the others, and correct config.json."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from kick.checkpoints.folder import (
 from kick.errors import InputError
 
 _COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
-# Keys whose meaning hangs on the numbers that layers had: what they would mean afterwards is not for kick to say.
+# Keys whose meaning depends on the numbers of layers: kick cannot say what they would mean afterwards.
 _BY_NUMBER = (
     "first_k_dense_replace",
     "mlp_only_layers",
@@ -28,14 +28,14 @@ _NUMBER = re.compile(r"^(?P<stack>.*?(?<![^.]))(?P<number>\d+)(?P<rest>\..+)$")
 
 
 def dropped_layers(layers: int | tuple[int, ...], count: int) -> tuple[int, ...]:
-    """The numbers of the layers that a recipe drops, of `count` of them.
+    """Return the numbers of the layers that a recipe drops from a model of `count` layers.
 
-    Given how many, those are the deepest but the last: n of L layers are L-1-n .. L-2. That is the simple rule
-    of Gromov et al. 2024 (arXiv:2403.17887, section 4.4), who find it as good as their measured one once what is
-    lost is healed; nothing is healed here.
+    A number of layers means the deepest but the last: n of L layers are L-1-n .. L-2. That is the simple rule of
+    Gromov et al. 2024 (arXiv:2403.17887, section 4.4), who find it as good as their measured one after healing;
+    nothing is healed here.
 
     Raises:
-        InputError: a number is none of a layer, or fewer than one layer would be left.
+        InputError: a number is not that of a layer, or no layer would be left.
     """
     if isinstance(layers, int):
         if layers >= count:
@@ -95,7 +95,7 @@ def drop_layers(layers: int | tuple[int, ...], source: Path, scratch: Path) -> t
 
 
 def _without(source: Path, count: int, kept: list[int]) -> dict[str, Any]:
-    """The config of the layers kept: their number, and every list with an entry a layer."""
+    """Return the config of the kept layers: their number, and every list with one entry per layer."""
     from kick.checkpoints.loading import read_config
 
     config = config_json(source)
@@ -110,7 +110,7 @@ def _without(source: Path, count: int, kept: list[int]) -> dict[str, Any]:
             "some of them would change. Drop none."
         )
     types = getattr(read_config(source).get_text_config(), "layer_types", None)
-    if types is not None:  # an older config leaves them to be worked out from the numbers
+    if types is not None:
         text["layer_types"] = list(types)
     for key, value in text.items():
         if isinstance(value, list) and len(value) == count:

@@ -1,9 +1,10 @@
-"""The calibrated methods, by llm-compressor: pruning (Wanda, SparseGPT) and quantization (GPTQ, AWQ, AutoRound,
-SmoothQuant).
+"""The calibrated methods, by llm-compressor.
+
+They prune (Wanda, SparseGPT) or quantize (GPTQ, AWQ, AutoRound, SmoothQuant).
 
 The model computes in float32, whatever it is stored as: llm-compressor turns the norms of Gemma and its like from
 `1 + w` into `w` and back, which in bfloat16 changes them. Compressed weights are written into a copy of the source's
-shards, dense in shape and of their stored dtype, so that every loader reads them and nothing else in the checkpoint
+shards, dense in shape and in their stored dtype, so every loader reads them and nothing else in the checkpoint
 changes. SmoothQuant also quantizes activations, which no dense weight can carry: its folder is in the format of
 compressed-tensors, and loads with that package.
 """
@@ -33,10 +34,13 @@ if TYPE_CHECKING:
 
 Settings = dict[str, str | int | float | bool]
 
-BLOCK = 128  # columns of a SparseGPT mask and of a GPTQ update
-DAMPING = 0.01  # of the Hessian's diagonal, as a share of its mean
+# Columns of a SparseGPT mask and of a GPTQ update.
+BLOCK = 128
+# Added to the Hessian's diagonal, as a share of its mean.
+DAMPING = 0.01
 AWQ_GRID = 20
-SMOOTHING = 0.5  # alpha of SmoothQuant
+# Alpha of SmoothQuant.
+SMOOTHING = 0.5
 AUTOROUND_STEPS = 200
 VERSIONS = ("llmcompressor", "compressed-tensors")
 
@@ -44,7 +48,7 @@ _LAYER = re.compile(r"^(.*?(?<![^.])\d+)\.")
 
 
 def check_extra(method: str) -> None:
-    """Refuses a calibrated method where llm-compressor is not installed."""
+    """Refuse a calibrated method if llm-compressor is not installed."""
     if find_spec("llmcompressor") is None:
         raise InputError(
             f"method '{method}' needs llm-compressor, which is not installed. Install it with kick: "
@@ -54,7 +58,7 @@ def check_extra(method: str) -> None:
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """Keeps llm-compressor, and what it imports, from printing."""
+    """Keep llm-compressor, and what it imports, from printing."""
     from kick.quiet import without_bars
 
     os.environ["LLM_COMPRESSOR_LOG_DISABLED"] = "true"  # read at import: it would log to stdout
@@ -85,7 +89,7 @@ def calibrate(
     samples: Samples,
     reporter: Reporter,
 ) -> Settings:
-    """Write the weights of `source` as a recipe makes them of the samples; returns what else was set.
+    """Write the weights of `source` as a recipe makes them from the samples; return the method's settings.
 
     Raises:
         InputError: the source does not load strictly, or llm-compressor cannot work on its architecture.
@@ -150,7 +154,7 @@ def _oneshot(
 
 
 def _loader(samples: Samples) -> "DataLoader[dict[str, Tensor]]":
-    """One sample a batch, in the order in which they were drawn."""
+    """Return batches of one sample each, in the order in which they were drawn."""
     import torch
     from torch.utils.data import DataLoader
 
@@ -160,7 +164,7 @@ def _loader(samples: Samples) -> "DataLoader[dict[str, Tensor]]":
 
 @contextmanager
 def _counted(model: "nn.Module", layers: list[str], advance: Callable[[int], None]) -> Iterator[None]:
-    """Counts the decoder layers that calibration has come to."""
+    """Count the decoder layers that calibration reaches."""
     handles: dict[str, Any] = {}
 
     def reached(layer: str) -> Callable[..., None]:
@@ -180,20 +184,20 @@ def _counted(model: "nn.Module", layers: list[str], advance: Callable[[int], Non
 
 
 def _check_modules(source: Path, model: "nn.Module", names: list[str]) -> None:
-    """Refuses models whose Linears are not modules of their stored names: Conv1D, experts fused when loaded."""
+    """Refuse models whose Linears are not modules of their stored names: Conv1D, experts fused when loaded."""
     import torch
 
     modules = dict(model.named_modules())
     for name in names:
         if not isinstance(modules.get(name), torch.nn.Linear):
             raise InputError(
-                f"{source}: '{name}' is no Linear of {type(model).__name__} as transformers builds it, and "
+                f"{source}: '{name}' is not a Linear of {type(model).__name__} as transformers builds it, and "
                 "calibrated methods work on Linears alone. Use magnitude, rtn or low-rank."
             )
 
 
 def _check_quantized(recipe: Recipe, source: Path, model: "nn.Module", names: list[str]) -> None:
-    """Refuses a model that is quantized in part: AutoRound leaves Linears alone whose sizes its kernels do not take."""
+    """Refuse a model that is quantized in part: AutoRound skips Linears whose sizes its kernels do not take."""
     left = [
         name
         for name in names
@@ -206,7 +210,7 @@ def _check_quantized(recipe: Recipe, source: Path, model: "nn.Module", names: li
         )
 
 
-# --- what llm-compressor is asked for ---
+# --- settings for llm-compressor ---
 
 
 def _wanda(recipe: Recipe, model: "nn.Module", names: list[str]) -> tuple[list[Any], Settings]:
@@ -233,9 +237,7 @@ def _sparsegpt(recipe: Recipe, model: "nn.Module", names: list[str]) -> tuple[li
 
 
 def _gptq(recipe: Recipe, model: "nn.Module", names: list[str]) -> tuple[list[Any], Settings]:
-    """Frantar et al. 2023 (arXiv:2210.17323), columns in the order of their activations (its `--act-order
-    --static-groups`).
-    """
+    """Frantar et al. 2023 (arXiv:2210.17323), with its `--act-order --static-groups`: columns by their activations."""
     from llmcompressor.modifiers.gptq import GPTQModifier
 
     modifier = GPTQModifier(
@@ -270,7 +272,7 @@ def _autoround(recipe: Recipe, model: "nn.Module", names: list[str]) -> tuple[li
 
 
 def _smoothquant(recipe: Recipe, model: "nn.Module", names: list[str]) -> tuple[list[Any], Settings]:
-    """Xiao et al. 2023 (arXiv:2211.10438): W8A8, weights a scale an output row, activations one a token.
+    """Xiao et al. 2023 (arXiv:2211.10438): W8A8, one scale per output row of weights and per token of activations.
 
     Norms are smoothed into the Linears that read them, as llm-compressor's tables for AWQ say. Its own for SmoothQuant
     are wrong for Gemma 2 and 3: there the norm after attention feeds no Linear.
@@ -327,9 +329,7 @@ def _groups(recipe: Recipe, targets: list[str]) -> dict[str, Any]:
 def _changed(
     recipe: Recipe, source: Path, linears: list[StoredTensor], layers: list[str]
 ) -> list[StoredTensor]:
-    """The stored tensors that a method changes: the Linears; by AWQ the norms and biases that its scales are
-    folded into, too.
-    """
+    """Return the stored tensors that a method changes: the Linears; for AWQ also the norms and biases it scales."""
     if recipe.method != "awq":
         return linears
     inside = tuple(f"{layer}." for layer in layers)
@@ -337,7 +337,7 @@ def _changed(
 
 
 def _values(model: "nn.Module", name: str) -> "Tensor":
-    """A parameter as the compressed model computes with it, in float32: rounded to its levels where quantized."""
+    """Return a parameter as the compressed model computes with it, in float32, rounded to its levels if quantized."""
     from compressed_tensors.quantization.lifecycle.forward import fake_quantize
 
     path, _, kind = name.rpartition(".")

@@ -14,7 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from kick.checkpoints import describe, fingerprint, load, read_config, read_tokenizer, tokenizer_fingerprint
+from kick.checkpoints import (
+    converted,
+    describe,
+    fingerprint,
+    load,
+    read_config,
+    read_tokenizer,
+    tokenizer_fingerprint,
+)
 from kick.checkpoints.description.inspection import inspect
 from kick.errors import InputError
 from tests.attack.mutations import CONFIG_KEYS, damage_bytes, damage_json
@@ -297,6 +305,20 @@ def test_a_gguf_header_cannot_ask_for_more_memory_than_its_file(tmp_path: Path) 
         file.write_bytes(header + bytes(53_000))
         with bounded(case), pytest.raises(InputError, match="damaged|truncated"):
             inspect(file)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("block_count", 10**6), ("embedding_length", 2**31), ("attention.head_count", 2**31)]
+)
+def test_a_gguf_header_cannot_describe_a_larger_model_than_its_tensors(
+    key: str, value: int, gguf: Path, tmp_path: Path
+) -> None:
+    data, name = gguf.read_bytes(), struct.pack("<Q", len(f"llama.{key}")) + f"llama.{key}".encode()
+    at = data.index(name) + len(name) + 4
+    file = tmp_path / "hostile.gguf"
+    file.write_bytes(data[:at] + struct.pack("<I", value) + data[at + 4 :])
+    with bounded(key), pytest.raises(InputError, match=rf"llama\.{key} = {value:,}, and its tensors allow"):
+        converted(file, "float32", tmp_path / "cache")
 
 
 @pytest.mark.parametrize(

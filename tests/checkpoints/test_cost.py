@@ -84,4 +84,4 @@ def test_the_command_shows_what_loading_took(tiny_llama: Path, capsys: pytest.Ca
     app(["describe", str(tiny_llama), "--load"], standalone_mode=False)
     printed = capsys.readouterr().out
     assert "before the first forward" in printed
-    assert "tokens a second" in printed
+    assert "tokens per second" in printed

@@ -75,7 +75,7 @@ def test_c4_comes_from_the_data_root(tmp_path: Path, texts: list[str], tiny_llam
 @pytest.mark.parametrize(
     ("data", "length", "words"),
     [
-        ("c5", 64, "'c5' is no data set.*Did you mean 'c4'"),
+        ("c5", 64, "'c5' is neither a data set.*Did you mean 'c4'"),
         ("nowhere.jsonl", 64, "nowhere.jsonl cannot be read"),
         ("bad.jsonl", 64, "lines of JSON with a `text`"),
         ("empty.txt", 64, "holds no text"),

@@ -365,7 +365,7 @@ def test_models_without_plain_linears_are_refused(
     architecture: str, made: Callable[..., tuple[Path, Recipe]], tmp_path: Path
 ) -> None:
     start = save_model(tmp_path / architecture, architecture)
-    with pytest.raises(InputError, match="is no Linear of"):
+    with pytest.raises(InputError, match="is not a Linear of"):
         made(start, method="wanda", sparsity=0.5)
 
 

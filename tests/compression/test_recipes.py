@@ -228,7 +228,7 @@ def test_a_made_folder_that_was_changed_is_not_taken_for_what_was_made(
     with pytest.raises(InputError, match="is not what kick wrote there"):
         read_made(made)
     (made / "kick.json").write_text('{"recipe": ')
-    with pytest.raises(InputError, match="is damaged"):
+    with pytest.raises(InputError, match="is damaged|is not valid JSON"):
         read_made(made)
     (made / "kick.json").unlink()
     with pytest.raises(InputError, match="did not make this folder"):

@@ -1,4 +1,4 @@
-"""What a checkpoint says about its own compression, and where that is not what was measured."""
+"""Read what a checkpoint declares about its own compression, and compare it with what was measured."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ _METHOD_BITS = {
 
 
 def declarations(model: Path) -> tuple[Declared, ...]:
-    """What config.json and kick.json of a folder, or the header of a .gguf file, declare.
+    """Return what config.json and kick.json of a folder, or the header of a .gguf file, declare.
 
     Raises:
         InputError: one of them cannot be read.
@@ -48,7 +48,7 @@ def declarations(model: Path) -> tuple[Declared, ...]:
 
 
 def disagreements(declared: tuple[Declared, ...], measured: Description) -> tuple[str, ...]:
-    """Where what is declared is not what was measured, a sentence each."""
+    """Return one sentence per difference between what is declared and what was measured."""
     found = [sentence for one in declared for sentence in _disagreements(one, measured)]
     packed = [stored.format for stored in measured.stored_as if stored.format not in ("dense", "gguf")]
     if packed and not any(one.source == "config.json" for one in declared):
@@ -146,5 +146,5 @@ def _is_number(value: Any) -> bool:
 
 
 def _pattern(stated: Any) -> str | None:
-    """An N:M of kept weights; compressed-tensors writes 0:0 for none."""
+    """Return an N:M of kept weights, or None; compressed-tensors writes 0:0 for none."""
     return stated if isinstance(stated, str) and ":" in stated and stated != "0:0" else None

@@ -1,7 +1,7 @@
-"""What a .gguf file holds, read from its header: tensors with their types and sizes, and what it says of itself.
+"""Read the header of a .gguf file: its tensors with their types and sizes, and its metadata.
 
 The gguf package knows the sizes of the types. Its own reader takes ten seconds of CPU for a vocabulary of 262,000
-tokens, which nothing here needs; this one skips it.
+tokens, which nothing here needs; this one skips it. No length in a header is believed beyond the size of the file.
 """
 
 import math
@@ -36,16 +36,20 @@ _LINEAR = re.compile(r"^blk\.(?P<layer>\d{1,9})\.(?!.*norm)(?!.*_inp\b)(?P<kind>
 
 @dataclass(frozen=True)
 class GgufTensor:
-    """One tensor of a .gguf file, as its header describes it."""
+    """A tensor of a .gguf file, as its header describes it."""
 
     name: str
-    type: str  # the name of GGML: F32, Q4_K, ...
-    shape: tuple[int, ...]  # inputs first
-    begin: int  # byte offset in the file
+    # The name of GGML: F32, Q4_K, ...
+    type: str
+    # Inputs first.
+    shape: tuple[int, ...]
+    # The byte offset in the file.
+    begin: int
     bytes: int
 
     @property
     def weights(self) -> int:
+        """The number of weights."""
         return math.prod(self.shape)
 
 
@@ -53,16 +57,18 @@ class GgufTensor:
 class Gguf:
     """The header of a .gguf file."""
 
-    fields: dict[str, Any]  # its metadata, without arrays
+    # Its metadata, without arrays.
+    fields: dict[str, Any]
     tensors: tuple[GgufTensor, ...]
 
     @property
     def architecture(self) -> str:
+        """The name of its architecture, as llama.cpp has it."""
         return str(self.fields.get("general.architecture", "unknown"))
 
     @property
     def file_type(self) -> str | None:
-        """The mix of types that it says it was quantized to, as `Q4_K_M`."""
+        """The mix of types that it states, such as `Q4_K_M`; None if it states none."""
         from gguf import LlamaFileType
 
         stated = self.fields.get("general.file_type")
@@ -71,11 +77,12 @@ class Gguf:
 
 
 def is_gguf(path: Path) -> bool:
+    """Return whether a path is that of a .gguf file."""
     return path.is_file() and path.suffix == ".gguf"
 
 
 def read_gguf(path: Path) -> Gguf:
-    """The header of a .gguf file.
+    """Return the header of a .gguf file.
 
     Raises:
         InputError: it is damaged, truncated, of an unknown version or type, or the gguf package is not installed.
@@ -104,7 +111,7 @@ def read_gguf(path: Path) -> Gguf:
 
 
 def describe_gguf(path: Path, pattern: str | None = None) -> tuple[Description, tuple[LinearWeights, ...]]:
-    """Measure the weights of a .gguf file; zeros and patterns where they are stored as floats.
+    """Measure the weights of a .gguf file; zeros and patterns only of those that are stored as floats.
 
     Args:
         path: the file.
@@ -143,7 +150,7 @@ def describe_gguf(path: Path, pattern: str | None = None) -> tuple[Description, 
 
 
 def _nonzero(path: Path, tensor: GgufTensor) -> "NDArray[np.bool_] | None":
-    """Which weights are not zero, of either sign, [..., in]; None for a type that packs them."""
+    """Return which weights are not zero, of either sign, [..., in]; None for a type that packs them."""
     kind = _FLOATS.get(tensor.type)
     if kind is None:
         return None

@@ -18,7 +18,7 @@ _CHANGED = (
 
 
 class Inspection(Record):
-    """A checkpoint, measured."""
+    """A checkpoint, measured and compared with what it declares."""
 
     model: str
     description: Description

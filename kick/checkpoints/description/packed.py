@@ -1,6 +1,6 @@
-"""How many weights a stored tensor stands for, and in which layout, where a quantizer packs several into one value.
+"""Count the weights of stored tensors, and tell their layout, if a quantizer packs several weights into one value.
 
-Told by what is stored, never by the bits that a config declares.
+Both follow from what is stored, never from the bits that a config declares.
 """
 
 import re
@@ -24,12 +24,12 @@ _MOST_PER_VALUE = 64
 
 
 def holds_packed(stored: Mapping[str, StoredTensor]) -> bool:
-    """Whether any tensor of a checkpoint is of a packed layout, whatever its config declares."""
+    """Return whether any tensor of a checkpoint is of a packed layout, whatever its config declares."""
     return any(_PACKED.search(name) for name in stored)
 
 
 def weight_count(tensor: StoredTensor, stored: Mapping[str, StoredTensor]) -> int:
-    """The weights that one tensor of a quantized checkpoint holds: 0 for scales and their like.
+    """Return the number of weights in one tensor of a quantized checkpoint: 0 for scales and their like.
 
     Knows the layouts of compressed-tensors, GPTQ, AWQ, bitsandbytes 4-bit, torchao and MXFP4; any other tensor holds as
     many weights as values.
@@ -67,7 +67,7 @@ def weight_count(tensor: StoredTensor, stored: Mapping[str, StoredTensor]) -> in
 
 
 def module_of(name: str) -> str:
-    """The module that a tensor belongs to, by its name: that of its weight for a scale, too."""
+    """Return the module that a tensor belongs to, by its name; for a scale, that of its weight."""
     side = _SIDE_TENSOR.search(name)
     if side:
         return name[: side.start()]
@@ -78,7 +78,7 @@ def module_of(name: str) -> str:
 
 
 def layout(tensor: StoredTensor, stored: Mapping[str, StoredTensor]) -> str:
-    """The layout of a weight by what lies beside it: `dense`, or as the format's own library names it.
+    """Return the layout of a weight by what is stored next to it: `dense`, or the name of the format's own library.
 
     Args:
         tensor: the weight.
@@ -107,13 +107,13 @@ def layout(tensor: StoredTensor, stored: Mapping[str, StoredTensor]) -> str:
 
 
 def scale_count(tensor: StoredTensor, stored: Mapping[str, StoredTensor]) -> int:
-    """How many scales a weight has; 0 for one that has none."""
+    """Return the number of scales of a weight; 0 if it has none."""
     module = module_of(tensor.name)
     names = (*(f"{module}.{name}" for name in _SCALES), f"{module}_scales")
     return sum(stored[name].numel for name in names if name in stored)
 
 
 def zero_is_zero(tensor: StoredTensor, stored: Mapping[str, StoredTensor]) -> bool:
-    """Whether a stored zero stands for the weight zero: not beside a zero point."""
+    """Return whether a stored zero is the weight zero, which it is not if there is a zero point."""
     module = module_of(tensor.name)
     return not {f"{module}.weight_zero_point", f"{module}._weight_zero_point"} & stored.keys()

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-COMMON = ("1:2", "2:4", "4:8")  # measured on every checkpoint
-_WORDS = {2: np.uint16, 4: np.uint32, 8: np.uint64}  # a group of bytes as one integer
+# The patterns that are measured on every checkpoint.
+COMMON = ("1:2", "2:4", "4:8")
+# Integers that hold a group of bytes.
+_WORDS = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
 def violations(weight: "Tensor", pattern: str) -> tuple[int, int]:
-    """How many groups hold more than N non-zeros, and how many groups there are.
+    """Return how many groups hold more than N non-zeros, and how many groups there are.
 
     Args:
         weight: [..., in]; weights after the last whole group of a row are not counted.
@@ -26,7 +28,7 @@ def violations(weight: "Tensor", pattern: str) -> tuple[int, int]:
 
 
 def broken_groups(nonzero: "NDArray[np.bool_]", pattern: str) -> tuple[int, int]:
-    """As `violations`, of whether each weight [..., in] is not zero."""
+    """Return the same as `violations`, from which weights [..., in] are not zero."""
     kept, size = parse_pattern(pattern)
     whole = nonzero.shape[-1] - nonzero.shape[-1] % size
     ones = np.ascontiguousarray(nonzero[..., :whole]).view(np.uint8).reshape(-1)

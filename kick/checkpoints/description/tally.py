@@ -1,4 +1,4 @@
-"""Adds up what is measured tensor by tensor into the description of a checkpoint, whatever kind of file it lies in."""
+"""Add up what is measured tensor by tensor into the description of a checkpoint, for any kind of file."""
 
 import re
 from collections import Counter, defaultdict
@@ -20,15 +20,18 @@ class Tally:
     zeros: int = 0
     packed: int = 0
     tensor_bytes: int = 0
-    elements: Counter[str] = field(default_factory=Counter)  # by stored dtype
+    # Values per stored dtype.
+    elements: Counter[str] = field(default_factory=Counter)
     linears: list[LinearWeights] = field(default_factory=list)
-    experts: Counter[str] = field(default_factory=Counter)  # weights in the experts of a layer, by its name
+    # Weights in the experts of a layer, by its name.
+    experts: Counter[str] = field(default_factory=Counter)
     expert_ids: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    broken: Counter[str] = field(default_factory=Counter)  # groups that break a pattern
+    # Groups that break a pattern, and all groups.
+    broken: Counter[str] = field(default_factory=Counter)
     groups: Counter[str] = field(default_factory=Counter)
 
     def add(self, dtype: str, elements: int, size: int, weights: int, zeros: int | None) -> None:
-        """One stored tensor of `size` bytes; `zeros` is None where it is packed."""
+        """Add a stored tensor of `size` bytes; `zeros` is None if it is packed."""
         self.elements[dtype] += elements
         self.tensor_bytes += size
         self.parameters += weights
@@ -54,11 +57,12 @@ class Tally:
         self.expert_ids[layer] |= set(map(str, range(experts)))
 
     def add_groups(self, pattern: str, broken: int, groups: int) -> None:
+        """Add groups of weights, of which some break a pattern."""
         self.broken[pattern] += broken
         self.groups[pattern] += groups
 
     def active(self, experts_per_token: int | None) -> int | None:
-        """Parameters that a token goes through; None where experts are stored and how many it uses is not told."""
+        """Return the parameters that a token uses; None if there are experts and how many it uses is not stated."""
         if not self.experts:
             return self.parameters
         if experts_per_token is None:
@@ -78,7 +82,7 @@ class Tally:
         experts_per_token: int | None,
         pattern: str | None,
     ) -> Description:
-        """The description; `pattern` is the one whose broken groups stand for the recipe's.
+        """Return the description; `pattern` is the recipe's, whose broken groups are reported.
 
         Raises:
             InputError: no Linears were added.
@@ -118,11 +122,12 @@ class Tally:
 
 
 def _layers(linears: list[LinearWeights]) -> tuple[float, ...]:
-    """The sparsity of each decoder layer, by the number in the names."""
+    """Return the sparsity of each decoder layer, by the number in the names."""
     sums: dict[int, list[int]] = defaultdict(lambda: [0, 0])
     for linear in linears:
         number = _LAYER.search(linear.name)
-        assert number is not None  # what makes it a decoder Linear
+        # The number is what makes it a decoder Linear.
+        assert number is not None
         layer = sums[int(number[0])]
         layer[0] += linear.zeros or 0
         layer[1] += linear.weights
@@ -130,7 +135,7 @@ def _layers(linears: list[LinearWeights]) -> tuple[float, ...]:
 
 
 def _stored_as(linears: list[LinearWeights]) -> tuple[StoredAs, ...]:
-    """Linears of one format, dtype, width and group size together; widths to a tenth of a bit, groups to a weight."""
+    """Group Linears by format, dtype, width (to a tenth of a bit) and group size (to a weight)."""
     alike: dict[tuple[object, ...], list[LinearWeights]] = defaultdict(list)
     for linear in linears:
         group = None if linear.group_size is None else round(linear.group_size)

@@ -1,4 +1,4 @@
-"""What a checkpoint's stored weights are, measured tensor by tensor: parameters, zeros, patterns, bits, bytes."""
+"""Measure a checkpoint's stored weights tensor by tensor: parameters, zeros, patterns, bits, bytes."""
 
 import re
 from collections import defaultdict
@@ -37,7 +37,8 @@ from kick.types.measures import Description, LinearWeights
 if TYPE_CHECKING:
     from torch import Tensor
 
-CHUNK = 2**20  # values that are looked at together: they stay in the processor's cache
+# Values that are read together: they stay in the processor's cache.
+CHUNK = 2**20
 _EXPERT = re.compile(r"^(?P<layer>.*(^|\.)experts)\.(?P<id>\d+)\.")
 _EXPERTS_PER_TOKEN = (
     "num_experts_per_tok",
@@ -51,7 +52,7 @@ _EXPERTS_PER_TOKEN = (
 def describe(model: Path, recipe: Step | None = None) -> Description:
     """Measure a checkpoint's weights, memory-mapped and without building the model.
 
-    Packed weights are counted as the weights that they stand for; which of them are zero is not measured.
+    Packed weights are counted one by one; which of them are zero is not measured.
 
     Args:
         model: a Hugging Face folder with safetensors, or a .gguf file.
@@ -67,7 +68,7 @@ def describe(model: Path, recipe: Step | None = None) -> Description:
 
 
 def measure(model: Path, pattern: str | None = None) -> tuple[Description, tuple[LinearWeights, ...]]:
-    """As `describe`, with every Linear of the decoder blocks in the order of their names.
+    """Return the same as `describe`, and every Linear of the decoder blocks in the order of their names.
 
     Args:
         model: a Hugging Face folder with safetensors, or a .gguf file.
@@ -122,7 +123,7 @@ def _add(
     patterns: tuple[str, ...],
     transposed: bool,
 ) -> int | None:
-    """Add a tensor to the sums; how many of its weights are zero, None where that is not counted."""
+    """Add a tensor to the sums; return how many of its weights are zero, None if that is not counted."""
     zeros: int | None = 0
     if weights > tensor.numel or not zero_is_zero(tensor, beside):
         zeros = None
@@ -139,7 +140,7 @@ def _add(
 
 
 def _count(tally: Tally, values: "Tensor", patterns: tuple[str, ...]) -> int:
-    """The zeros of a tensor, of either sign; adds the groups that break `patterns`. A few rows at a time."""
+    """Return the zeros of a tensor, of either sign, and add the groups that break `patterns`, a few rows at a time."""
     import torch
 
     bits = values
@@ -175,7 +176,7 @@ def _linear(
 
 
 def _is_second_copy(tensor: StoredTensor, tensors: dict[str, StoredTensor], config: dict[str, Any]) -> bool:
-    """A head that is stored although it is the embeddings: bytes, and no parameters."""
+    """Return whether a tensor is a head that repeats the embeddings: it counts as bytes, not as parameters."""
     tied = config.get("tie_word_embeddings") is True
     return tied and tensor.name == "lm_head.weight" and any("embed_tokens" in name for name in tensors)
 
