@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from lm_eval.models.huggingface import HFLM
+from lm_eval.tasks import TaskManager
 
 from kick.checkpoints import Loaded, load
 from kick.engines.base import Completion, LogLikelihood
@@ -63,6 +64,7 @@ def theirs(tasks: dict[str, LoadedTask], ours: dict[str, pd.DataFrame], tiny_lla
         samples={name: frame["doc_id"].tolist() for name, frame in ours.items()},
         fewshot_random_seed=SEED,
         bootstrap_iters=0,
+        task_manager=TaskManager(include_defaults=False),
     )
 
 
@@ -230,6 +232,7 @@ def test_filters_and_repeats_are_scored_as_by_plain_lm_eval(
         samples={"filtered": items["doc_id"].tolist()},
         fewshot_random_seed=SEED,
         bootstrap_iters=0,
+        task_manager=TaskManager(include_defaults=False),
     )
     for sample in results["samples"]["filtered"]:
         (item,) = items[items["doc_id"] == sample["doc_id"]].to_dict("records")
@@ -307,6 +310,7 @@ def test_lm_eval_s_own_gsm8k_is_scored_by_both_of_its_filters(tiny_llama: Path, 
         samples={"gsm8k_here": items["doc_id"].tolist()},
         fewshot_random_seed=SEED,
         bootstrap_iters=0,
+        task_manager=TaskManager(include_defaults=False),
     )
     samples = results["samples"]["gsm8k_here"]
     assert [sample["filter"] for sample in samples] == ["strict-match"] * LIMIT + ["flexible-extract"] * LIMIT
