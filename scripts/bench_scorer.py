@@ -28,13 +28,14 @@ from scorer_workloads import ITEMS, Answers, Workload, make_workload
 from torch.overrides import TorchFunctionMode
 
 from kick.checkpoints import load
+from kick.engines.torch import TorchEngine
 from kick.engines.torch.head import Head
 from kick.engines.torch.tiers import TIERS, choose_tier
-from kick.harness.model import KickLM
 from kick.quiet import quiet_libraries
 from kick.types import BatchSize
 
-KINDS = {  # of operators, by what their names begin with
+# Kinds of operators, by what their names begin with.
+KINDS = {
     "matrix products": (
         "aten::mm",
         "aten::addmm",
@@ -60,7 +61,9 @@ class Run:
     """One pass over a workload."""
 
     seconds: float
-    mebibytes: float  # at the peak, above what was held before
+    mebibytes: float
+    """Memory at the peak, above what was held before."""
+
     answers: Answers
 
 
@@ -70,21 +73,37 @@ class Comparison:
 
     workload: str
     items: int
-    tokens: int  # of all prompts and continuations, each by itself
-    plain_batch: int | None  # None: a direct computation
+    tokens: int
+    """The tokens of all prompts and continuations, each by itself."""
+
+    plain_batch: int | None
+    """The batch size of lm-eval; None for a direct computation."""
+
     plain_seconds: float
     kick_seconds: float
     ratio: float
-    floor_seconds: float  # of kick's matrix products alone
-    ratio_at_floor: float  # what no packing of the same tokens could exceed
+    floor_seconds: float
+    """The time of kick's matrix products alone."""
+
+    ratio_at_floor: float
+    """The ratio that no packing of the same tokens could exceed."""
+
     plain_tokens_per_second: float
     kick_tokens_per_second: float
     plain_mebibytes: float
     kick_mebibytes: float
-    largest_difference: float | None  # nats, of a log-likelihood or a KL; None for text
-    equal_answers: float  # share of the items (of the tokens, for KL)
-    overhead: float  # share of kick's time that is spent outside the model
-    tried: dict[int, float]  # seconds of plain at each batch size, on half of the items
+    largest_difference: float | None
+    """The largest difference of a log-likelihood or a KL, in nats; None for text."""
+
+    equal_answers: float
+    """The share of the items (of the tokens, for KL) with equal answers."""
+
+    overhead: float
+    """The share of kick's time that is spent outside the model."""
+
+    tried: dict[int, float]
+    """Seconds of lm-eval at each batch size, on half of the items."""
+
     note: str
 
 
@@ -98,6 +117,7 @@ class Clock:
 
     @contextmanager
     def watch(self, models: Sequence[Any]) -> Iterator[None]:
+        """Measure the time that some models and their heads take."""
         self.inside = 0.0
         hooks = []
         for model in models:
@@ -134,7 +154,7 @@ class Clock:
 
 
 class Products(TorchFunctionMode):
-    """Notes every linear layer that runs, with the shape of its input, so that they can be run again alone."""
+    """Note every linear layer that runs, with the shape of its input, so they can be run again alone."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -148,7 +168,7 @@ class Products(TorchFunctionMode):
 
     @torch.inference_mode()
     def seconds(self) -> float:
-        """The time of all of them, one after the other."""
+        """Return the time of all of them, one after the other."""
         inputs: dict[torch.Size, torch.Tensor] = {}
         for shape, weight, _ in self.calls:
             if shape not in inputs:
@@ -162,12 +182,15 @@ class Products(TorchFunctionMode):
 
 
 def finish() -> None:
+    """Wait until the accelerator is done."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
 def measure(work: Callable[[], Answers]) -> Run:
-    with peak_memory() as mebibytes, redirect_stderr(StringIO()):  # HFLM draws progress bars unasked
+    """Return the time, the memory and the answers of one pass."""
+    # HFLM always draws progress bars.
+    with peak_memory() as mebibytes, redirect_stderr(StringIO()):
         started = time.perf_counter()
         answers = work()
         finish()
@@ -177,38 +200,42 @@ def measure(work: Callable[[], Answers]) -> Run:
 
 @contextmanager
 def peak_memory() -> Iterator[list[float]]:
-    """Yields a list that holds the peak, above what was held at the start, once the block is left."""
-    found: list[float] = []
+    """Yield a list that holds the peak, above what was held at the start, once the block is left."""
+    peak: list[float] = []
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated() / 2**20
-        yield found
-        found.append(torch.cuda.max_memory_allocated() / 2**20 - before)
+        yield peak
+        peak.append(torch.cuda.max_memory_allocated() / 2**20 - before)
         return
     ctypes.CDLL("libc.so.6").malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark begins anew
+    # The high-water mark begins anew.
+    Path("/proc/self/clear_refs").write_text("5")
     before = read_kibibytes("/proc/self/status", "VmRSS") / 1024
-    yield found
-    found.append(read_kibibytes("/proc/self/status", "VmHWM") / 1024 - before)
+    yield peak
+    peak.append(read_kibibytes("/proc/self/status", "VmHWM") / 1024 - before)
 
 
 def read_kibibytes(file: str, key: str) -> int:
+    """Return a value of a file of /proc."""
     line = next(line for line in Path(file).read_text().splitlines() if line.startswith(key))
     return int(line.split()[1])
 
 
 def free_bytes() -> int:
+    """Return the memory that is free."""
     if torch.cuda.is_available():
         return torch.cuda.mem_get_info()[0]
     return read_kibibytes("/proc/meminfo", "MemAvailable") * 1024
 
 
 def try_sizes(workload: Workload, sizes: Sequence[int], vocabulary: int) -> dict[int, float]:
-    """Seconds of plain lm-eval on the first half of the items at every batch size that fits the memory."""
+    """Return the seconds of plain lm-eval on the first half of the items, at every batch size that fits the memory."""
     half = max(1, workload.items // 2)
     tried: dict[int, float] = {}
     for size in sizes:
-        needed = 2 * 4 * size * workload.longest * vocabulary  # logits and their log-softmax, in float32
+        # Logits and their log-softmax, in float32.
+        needed = 2 * 4 * size * workload.longest * vocabulary
         if workload.full_logits and tried and needed > 0.8 * free_bytes():
             say(f"  HFLM at batch size {size}: not tried, its logits would take {needed / 2**30:.0f} GiB")
             continue
@@ -219,6 +246,7 @@ def try_sizes(workload: Workload, sizes: Sequence[int], vocabulary: int) -> dict
 
 
 def compare(workload: Workload, options: argparse.Namespace, vocabulary: int) -> Comparison:
+    """Measure a workload by both, in turns."""
     tried = try_sizes(workload, options.batch_sizes, vocabulary) if workload.batched else {}
     best = min(tried, key=tried.__getitem__) if tried else None
     clock = Clock()
@@ -262,32 +290,33 @@ def compare(workload: Workload, options: argparse.Namespace, vocabulary: int) ->
 
 
 def largest_difference(theirs: Answers, ours: Answers) -> float | None:
+    """Return the largest difference of a number, or None if the answers are texts."""
     if isinstance(ours[0], str):
         return None
     return float(max(abs(a[0] - b[0]) for a, b in zip(theirs, ours, strict=True)))
 
 
 def profile(workload: Workload) -> str:
-    """Shares of kick's time by kind of operator, and the costliest operators."""
+    """Return the shares of kick's time by kind of operator, and the costliest operators."""
     started = time.perf_counter()
     with torch.profiler.profile() as profiled:
         workload.kick()
     wall = time.perf_counter() - started
-    found = profiled.key_averages()
+    averages = profiled.key_averages()
     seconds: Counter[str] = Counter()
-    for operator in found:
+    for operator in averages:
         kinds = [kind for kind, names in KINDS.items() if operator.key.startswith(names)]
         seconds[kinds[0] if kinds else "norms, activations and the rest"] += (
             operator.self_cpu_time_total / 1e6
         )
     seconds["outside of operators"] = wall - sum(seconds.values())
     lines = [f"  {kind}: {spent:.2f} s, {spent / wall:.0%}" for kind, spent in seconds.most_common()]
-    table = found.table(sort_by="self_cpu_time_total", row_limit=12, max_name_column_width=40)
+    table = averages.table(sort_by="self_cpu_time_total", row_limit=12, max_name_column_width=40)
     return "\n".join([f"  kick's pass under the profiler: {wall:.2f} s", *lines, table])
 
 
 def table(lines: Sequence[Comparison]) -> str:
-    """The comparisons as a Markdown table, and the notes below it."""
+    """Return the comparisons as a Markdown table, and the notes below it."""
     head = (
         "workload",
         "items",
@@ -323,21 +352,23 @@ def table(lines: Sequence[Comparison]) -> str:
 
 
 def say(text: str) -> None:
+    """Print a line of progress."""
     print(text, file=sys.stderr, flush=True)
 
 
 def counts(given: Sequence[str]) -> dict[str, int]:
-    """`--items`: a number for all workloads, or NAME=NUMBER for some."""
-    found = dict(ITEMS)
+    """Return the items of each workload by `--items`: a number for all workloads, or NAME=NUMBER for some."""
+    items = dict(ITEMS)
     for text in given:
         name, _, number = text.rpartition("=")
         if not number.isdigit() or int(number) < 1 or (name and name not in ITEMS):
             sys.exit(f"--items {text}: expected a number or NAME=NUMBER with a name of {', '.join(ITEMS)}.")
-        found.update({name: int(number)} if name else dict.fromkeys(ITEMS, int(number)))
-    return found
+        items.update({name: int(number)} if name else dict.fromkeys(ITEMS, int(number)))
+    return items
 
 
 def main() -> None:
+    """Measure the workloads and print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", type=Path, help="a checkpoint's folder")
     parser.add_argument("--data-root", type=Path, required=True, help="a local mirror of the data sets")
@@ -369,19 +400,19 @@ def main() -> None:
     tier = choose_tier(loaded).tier if options.tier == "auto" else options.tier
     where = f"{options.device}, {torch.get_num_threads()} threads"
     say(f"{options.model.name}, {loaded.dtype}, {where}, tier {tier}")
-    lm = KickLM(loaded, BatchSize(tokens=options.batch_tokens, rows=options.rows), tier)
+    engine = TorchEngine(loaded, BatchSize(tokens=options.batch_tokens, rows=options.rows), tier)
     lines = []
     for name in options.only:
         say(f"{name}: {items[name]} items")
-        workload = make_workload(name, items[name], loaded, lm, options)
-        lines.append(compare(workload, options, lm.forward.head.vocabulary))
+        workload = make_workload(name, items[name], loaded, engine, options)
+        lines.append(compare(workload, options, engine.forward.head.vocabulary))
         say(table(lines[-1:]))
         if options.profile:
             say(profile(workload))
     settings = {name: str(value) for name, value in vars(options).items()}
     settings |= {"tier": tier, "dtype": loaded.dtype, "torch": torch.__version__}
-    found = {"settings": settings, "comparisons": [asdict(line) for line in lines]}
-    print(json.dumps(found, indent=1) if options.json else table(lines))
+    document = {"settings": settings, "comparisons": [asdict(line) for line in lines]}
+    print(json.dumps(document, indent=1) if options.json else table(lines))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 
     python scripts/compare_with_lm_eval.py RESULTS kick_mmlu kick_squad --checkpoint dense --model MODEL
 
-Prints one line a metric; exit code 1 if a mean differs by more than 1e-9, or if an item of a score does.
+Prints one line per metric; exit code 1 if a mean differs by more than 1e-9, or if an item of a score does. Responses
+are compared without leading white space: kick drops it before it looks for a stop string, and lm-eval does not. A
+response that begins with a stop string in white space, which is empty by lm-eval, therefore differs.
 """
 
 import argparse
@@ -22,7 +24,8 @@ from kick.harness.tasks import load_tasks
 from kick.suite.catalog import read_catalog
 
 COLUMNS = ("task", "metric", "items", "kick", "lm-eval", "items that differ", "")
-SAME = 1e-9  # scores are means of the same numbers: only the order of a sum may differ
+# Scores are means of the same numbers: only the order of a sum may differ.
+SAME = 1e-9
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,18 @@ class Line:
     items: int
     kick: float
     lm_eval: float
-    differing: int  # items
-    log_likelihood: float | None  # the largest difference of a choice, nats; None where answers are generated
-    other_texts: int | None  # generated answers that differ in a character; None where choices are scored
+    differing: int
+    """Items whose value differs."""
+
+    log_likelihood: float | None
+    """The largest difference of a choice, in nats; None if answers are generated."""
+
+    other_texts: int | None
+    """Generated answers that differ in a character; None if choices are scored."""
 
     @property
     def same(self) -> bool:
+        """True if both give the same values."""
         return abs(self.kick - self.lm_eval) <= SAME and self.differing == 0
 
     def __str__(self) -> str:
@@ -58,8 +67,9 @@ def lines(
     items: pd.DataFrame, samples: Sequence[Mapping[str, Any]], means: Mapping[str, float], task: str
 ) -> Iterator[Line]:
     """Compare a stored cell with lm-eval's samples of the same items."""
-    theirs = {sample["doc_id"]: sample for sample in samples}
-    pairs = [(item, theirs[item["doc_id"]]) for item in items.to_dict("records")]
+    first = samples[0]["filter"]
+    theirs = {(sample["filter"], sample["doc_id"]): sample for sample in samples}
+    pairs = [(item, theirs[first, item["doc_id"]]) for item in items.to_dict("records")]
     if any(item["prompt"] != sample["arguments"][0][0] for item, sample in pairs):
         raise SystemExit(f"{task}: the prompts differ, so the scores cannot be compared.")
     largest, texts = None, None
@@ -70,14 +80,20 @@ def lines(
             for mine, response in zip(item["choice_logprobs"], sample["filtered_resps"], strict=True)
         )
     else:
-        texts = sum(item["response"] != sample["filtered_resps"][0] for item, sample in pairs)
+        texts = sum(item["response"] != sample["resps"][0][0].lstrip() for item, sample in pairs)
     for metric, mean in means.items():
-        differing = sum(abs(float(item[metric]) - float(sample[metric])) > SAME for item, sample in pairs)
-        reference = float(np.mean([float(sample[metric]) for _, sample in pairs]))
+        # A metric of a filter beyond the first is called `<metric>,<filter>`.
+        name, _, further = metric.partition(",")
+        values = [float(theirs[further or first, item["doc_id"]][name]) for item, _ in pairs]
+        differing = sum(
+            abs(float(item[metric]) - value) > SAME for (item, _), value in zip(pairs, values, strict=True)
+        )
+        reference = float(np.mean(values))
         yield Line(task, metric, len(pairs), mean, reference, differing, largest, texts)
 
 
 def main() -> None:
+    """Score the items of stored cells again by plain lm-eval and compare."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("results", type=Path)
     parser.add_argument("tasks", nargs="+")
@@ -96,7 +112,7 @@ def main() -> None:
         cells[name] = cell
     frames = {name: store.items(cell) for name, cell in cells.items()}
     loaded = load_tasks(options.tasks, read_catalog(), data_root=options.data_root)
-    found = lm_eval.simple_evaluate(
+    results = lm_eval.simple_evaluate(
         model=HFLM(
             pretrained=str(options.model), dtype="float32", device="cpu", batch_size=options.batch_size
         ),
@@ -109,7 +125,7 @@ def main() -> None:
     print(f"| {' | '.join(['---', '---', *['---:'] * 4, '---'])} |")
     same = True
     for name, cell in cells.items():
-        for line in lines(frames[name], found["samples"][name], cell.scores, name):
+        for line in lines(frames[name], results["samples"][name], cell.scores, name):
             print(line)
             same &= line.same
     raise SystemExit(0 if same else 1)

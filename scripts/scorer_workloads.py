@@ -2,6 +2,7 @@
 
 import argparse
 import copy
+import dataclasses
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -15,15 +16,12 @@ from lm_eval.models.huggingface import HFLM
 
 from kick.checkpoints import Loaded
 from kick.data.corpora import load_corpus
-from kick.engines.torch.forward import Forward
-from kick.engines.torch.memory import Memory
-from kick.harness.divergence import States, TokenPass
-from kick.harness.model import KickLM
-from kick.harness.perplexity import Stretch, TextScorer
-from kick.harness.plan import Generate, Score, build_requests, encode_requests
+from kick.engines.base import Completion, Generate, LogLikelihood, Response, Score
+from kick.engines.torch import TorchEngine
+from kick.harness.encoding import Encoder, encode_requests
+from kick.harness.plan import build_requests
 from kick.harness.tasks import load_tasks
 from kick.rounding import round_to_nearest
-from kick.store import Journal
 from kick.suite.catalog import read_catalog
 
 TASKS = {
@@ -42,17 +40,17 @@ class Workload:
     """Requests, and how either side answers them.
 
     Args:
-        name: in the table.
-        items: how many.
-        tokens: of all prompts and continuations, each by itself.
-        longest: tokens of the longest request.
-        plain: lm-eval's answers to the first so many items (or a direct computation's) at a batch size.
-        kick: kick's answers.
-        choice: turns the answers into what is called equal or not, one for each item or token.
-        models: that kick runs.
-        full_logits: plain holds the logits of every position, so that a batch may not fit the memory.
-        batched: plain has a batch size.
-        note: what else is to be said of the answers of both.
+        name: the name in the table.
+        items: the number of items.
+        tokens: the tokens of all prompts and continuations, each by itself.
+        longest: the tokens of the longest request.
+        plain: returns the answers of lm-eval (or of a direct computation) at a batch size to the first so many items.
+        kick: returns kick's answers.
+        choice: turns the answers into values that are equal or not, one per item or token.
+        models: the models that kick runs.
+        full_logits: True if plain holds the logits of every position, so a batch may not fit the memory.
+        batched: True if plain has a batch size.
+        note: returns what else is to be said about the answers of both.
     """
 
     name: str
@@ -68,26 +66,35 @@ class Workload:
     note: Callable[[Answers, Answers], str] = lambda theirs, ours: ""
 
 
-def make_workload(name: str, items: int, loaded: Loaded, lm: KickLM, options: argparse.Namespace) -> Workload:
+def make_workload(
+    name: str, items: int, loaded: Loaded, engine: TorchEngine, options: argparse.Namespace
+) -> Workload:
+    """Return a workload of `ITEMS` for a model."""
     if name == "wikitext":
-        return _perplexity(items, loaded, lm, options)
+        return _perplexity(items, loaded, engine, options)
     if name == "kl":
-        return _divergence(items, loaded, lm, options)
-    return _task(name, items, loaded, lm, options)
+        return _divergence(items, loaded, engine, options)
+    return _task(name, items, loaded, engine, options)
 
 
-def _task(name: str, items: int, loaded: Loaded, lm: KickLM, options: argparse.Namespace) -> Workload:
+def _task(
+    name: str, items: int, loaded: Loaded, engine: TorchEngine, options: argparse.Namespace
+) -> Workload:
     (task,) = load_tasks([TASKS[name]], read_catalog(), data_root=options.data_root)
-    documents = range(min(items, len(task.task.eval_docs)))  # neighbours, as in a run over a whole task
+    # Neighbours, as in a run over a whole task.
+    documents = range(min(items, len(task.task.eval_docs)))
     instances = build_requests(task, documents, seed=1234)
-    requests = encode_requests(instances, lm.encoder)
+    encoder = Encoder(loaded.tokenizer)
+    requests = encode_requests(instances, encoder)
     generates = isinstance(requests[0], Generate)
 
     def plain(size: int, first: int) -> Answers:
-        asked = [instance for instance in instances if instance.doc_id < first]
+        some = [instance for instance in instances if instance.doc_id < first]
         model = hflm(loaded, size)
-        answer = model.generate_until if generates else model.loglikelihood
-        return answer(asked, disable_tqdm=True)
+        if not generates:
+            return model.loglikelihood(some, disable_tqdm=True)
+        # kick drops leading white space before it looks for a stop string.
+        return [text.lstrip() for text in model.generate_until(some, disable_tqdm=True)]
 
     return Workload(
         name=name,
@@ -95,11 +102,19 @@ def _task(name: str, items: int, loaded: Loaded, lm: KickLM, options: argparse.N
         tokens=sum(request.length for request in requests),
         longest=max(request.length for request in requests),
         plain=plain,
-        kick=lambda: lm.generate_until(instances) if generates else lm.loglikelihood(instances),
+        # Tokenisation is part of what is measured, as it is for lm-eval.
+        kick=lambda: [
+            as_lm_eval(response) for response in engine.answer(encode_requests(instances, encoder))
+        ],
         choice=list if generates else lambda answers: _best_choices(instances, answers),
         models=[loaded.model],
         full_logits=not generates,
     )
+
+
+def as_lm_eval(response: Response) -> Any:
+    """Return a response in the form of lm-eval's model classes."""
+    return response.text if isinstance(response, Completion) else (response.value, response.greedy)
 
 
 def _best_choices(instances: Sequence[Instance], answers: Answers) -> list[int]:
@@ -114,56 +129,53 @@ def _windows(items: int, length: int, loaded: Loaded, options: argparse.Namespac
     return [tuple(ids[n * length : (n + 1) * length]) for n in range(min(items, len(ids) // length))]
 
 
-def _perplexity(items: int, loaded: Loaded, lm: KickLM, options: argparse.Namespace) -> Workload:
+def _perplexity(items: int, loaded: Loaded, engine: TorchEngine, options: argparse.Namespace) -> Workload:
     windows = _windows(items, options.window, loaded, options)
-    asked = [(("", str(n)), [window[0]], list(window[1:])) for n, window in enumerate(windows)]
-    scorer = TextScorer(lm.forward, lm.batch)
+    plain_requests = [(("", str(n)), [window[0]], list(window[1:])) for n, window in enumerate(windows)]
+    requests = [Score(window[:1], window[1:]) for window in windows]
 
     def kick() -> Answers:
-        together = max(1, options.batch_tokens // options.window)
-        parts = [windows[start : start + together] for start in range(0, len(windows), together)]
-        return [(-loss, False) for part in parts for loss in scorer.losses([Stretch(one) for one in part])]
+        responses = engine.answer(requests, alone=True)
+        return [(response.value, False) for response in responses if isinstance(response, LogLikelihood)]
 
     return Workload(
         name="wikitext",
         items=len(windows),
         tokens=sum(map(len, windows)),
         longest=options.window,
-        plain=lambda size, first: hflm(loaded, size)._loglikelihood_tokens(asked[:first], disable_tqdm=True),
+        plain=lambda size, first: hflm(loaded, size)._loglikelihood_tokens(
+            plain_requests[:first], disable_tqdm=True
+        ),
         kick=kick,
         choice=lambda answers: [round(value / (options.window - 1), 3) for value, _ in answers],
         models=[loaded.model],
     )
 
 
-def _divergence(items: int, loaded: Loaded, lm: KickLM, options: argparse.Namespace) -> Workload:
+def _divergence(items: int, loaded: Loaded, engine: TorchEngine, options: argparse.Namespace) -> Workload:
     """KL of each token against a candidate with rounded weights, whose reference has left its states on disk."""
     windows = _windows(items, options.kl_window, loaded, options)
     requests = [Score(window[:1], window[1:]) for window in windows]
     candidate = _rounded(loaded)
     folder = tempfile.TemporaryDirectory()
-    states = States(Path(folder.name) / "states.bin", requests)
-    runs = iter(range(10**6))
+    states = Path(folder.name) / "states.bin"
+    other = TorchEngine(dataclasses.replace(loaded, model=candidate), engine.batch, engine.tier)
 
-    def token_pass(model: Any, **states_of: States) -> Answers:
-        scoring = TokenPass(Forward(model, "plain"), "plain", lm.batch, Memory(), **states_of)
-        scores = scoring.run(requests, Journal(Path(folder.name) / f"journal{next(runs)}"), 0)
-        if "keep" in states_of:
-            return []
+    def kick() -> Answers:
+        scores = other.predict_tokens(requests, against=states, alone=True)
         return [pair for score in scores for pair in zip(score.kl, score.same_top, strict=True)]
 
     started = time.perf_counter()
-    token_pass(loaded.model, keep=states)
-    states.finish()
+    engine.predict_tokens(requests, keep=states, alone=True)
     reference_seconds = time.perf_counter() - started
     tokens = sum(len(request.continuation) for request in requests)
-    whole = 2 * tokens * lm.forward.head.vocabulary
+    whole = 2 * tokens * engine.forward.head.vocabulary
 
     def note(theirs: Answers, ours: Answers) -> str:
-        size = states.path.stat().st_size
+        size = states.stat().st_size
         direct, kick = (sum(kl for kl, _ in answers) / len(answers) for answers in (theirs, ours))
         return (
-            f"kl: mean {direct:.5f} nats a token directly, {kick:.5f} by kick. "
+            f"kl: mean {direct:.5f} nats per token directly, {kick:.5f} by kick. "
             f"The pass of the reference, once for all candidates, took {reference_seconds:.2f} s; its states take "
             f"{size / 2**20:.2f} MiB on disk, 1/{whole / size:.0f} of 16-bit log-probabilities of the vocabulary "
             f"({whole / 2**20:,.0f} MiB)"
@@ -175,7 +187,7 @@ def _divergence(items: int, loaded: Loaded, lm: KickLM, options: argparse.Namesp
         tokens=tokens,
         longest=options.kl_window,
         plain=lambda _, first: _direct(loaded.model, candidate, windows[:first]),
-        kick=lambda: token_pass(candidate, against=states),
+        kick=kick,
         choice=lambda answers: [bool(same) for _, same in answers],
         models=[candidate],
         batched=False,
@@ -207,6 +219,7 @@ def _direct(reference: Any, candidate: Any, windows: Sequence[tuple[int, ...]]) 
 
 
 def hflm(loaded: Loaded, batch_size: int) -> HFLM:
+    """Return lm-eval's own model class for a checkpoint, with a float32 softmax."""
     return HFLM(
         pretrained=loaded.model,
         tokenizer=loaded.tokenizer,

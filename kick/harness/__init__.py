@@ -1,1 +1,1 @@
-"""The bridge to lm-eval: the only place that imports it. Tasks, their data, the scoring model, and plans."""
+"""The bridge to lm-eval, and the only place that imports it: tasks, plans, scoring, perplexity, divergence."""

@@ -72,7 +72,7 @@ class SuiteTasks:
         """Return the work of every cell for a tokenizer, by task name; planned once for checkpoints that share it.
 
         Args:
-            tokenizer_fingerprint: what tokenizers that encode alike have in common.
+            tokenizer_fingerprint: equal for tokenizers that encode alike.
             config: the config of a checkpoint, which states its window.
             tokenizer: loads the tokenizer.
 

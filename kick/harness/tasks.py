@@ -23,9 +23,8 @@ class LoadedTask:
 
     info: TaskInfo
     task: ConfigurableTask
-    config_hash: (
-        str  # of prompts, targets, choices, generation settings, metrics, and the functions that are named
-    )
+    config_hash: str
+    """A hash of prompts, targets, choices, generation settings, metrics, and the functions that are named."""
 
 
 def load_tasks(
@@ -39,14 +38,14 @@ def load_tasks(
     """Load tasks of the catalog with their data.
 
     Args:
-        names: of the tasks.
+        names: the names of the tasks.
         catalog: where they are declared.
-        include: the folders of the catalog beside the packaged one.
-        data_root: a local mirror of the data; the hub if left out.
+        include: the folders of the catalog besides the packaged one.
+        data_root: a local mirror of the data; the hub if None.
         tokenizer: the folder of the reference, for tasks whose items are chosen by their length in tokens.
 
     Raises:
-        InputError: the data are not there (from `kick.data.datasets`).
+        InputError: data are missing (from `kick.data.datasets`).
     """
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     _keep_templates()
@@ -62,7 +61,7 @@ def load_tasks(
 
 
 def _keep_templates() -> None:
-    """Let lm-eval compile a template once and not for each document: that took longer than to score a small model."""
+    """Let lm-eval compile a template once; once per document took longer than scoring a small model."""
     if not hasattr(templates.from_string, "cache_info"):
         templates.from_string = functools.lru_cache(maxsize=4096)(templates.from_string)
 
@@ -74,7 +73,7 @@ def _loaded(catalog: Catalog, name: str, task: ConfigurableTask) -> LoadedTask:
 
 
 def _config_hash(declared: CatalogTask) -> str:
-    """Of everything that the YAML says and of the source of every function that it names."""
+    """Return a hash of all that the YAML says and of the source of every function that it names."""
     config = {key: value for key, value in declared.config.items() if key != "metadata"}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     digest.update(declared.info.model_dump_json().encode())

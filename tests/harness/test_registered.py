@@ -8,6 +8,7 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.api.registry import get_model
 from lm_eval.models.huggingface import HFLM
+from lm_eval.tasks import TaskManager
 from transformers import AutoTokenizer
 
 import kick.harness.registered  # noqa: F401
@@ -23,6 +24,7 @@ def test_lm_eval_finds_the_model_by_its_name_and_scores_as_with_its_own(
     names = ["kick_mmlu", "kick_squad"]
     tasks = [task.task for task in load_tasks(names, read_catalog(), data_root=make_data_root(tmp_path))]
     settings = {"tasks": tasks, "limit": 3, "bootstrap_iters": 0, "batch_size": 2}
+    settings["task_manager"] = TaskManager(include_defaults=False)
     own = HFLM(
         pretrained=str(tiny_llama), device="cpu", dtype="float32", batch_size=2, softmax_dtype=torch.float32
     )

@@ -1,6 +1,7 @@
 """Scores equal plain lm-eval's on the same YAML, item by item; and what kick adds to them."""
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from lm_eval.models.huggingface import HFLM
+from lm_eval.tasks import TaskManager
 
 from kick.checkpoints import Loaded, load
 from kick.engines.base import Completion, LogLikelihood
@@ -62,6 +64,7 @@ def theirs(tasks: dict[str, LoadedTask], ours: dict[str, pd.DataFrame], tiny_lla
         samples={name: frame["doc_id"].tolist() for name, frame in ours.items()},
         fewshot_random_seed=SEED,
         bootstrap_iters=0,
+        task_manager=TaskManager(include_defaults=False),
     )
 
 
@@ -229,6 +232,7 @@ def test_filters_and_repeats_are_scored_as_by_plain_lm_eval(
         samples={"filtered": items["doc_id"].tolist()},
         fewshot_random_seed=SEED,
         bootstrap_iters=0,
+        task_manager=TaskManager(include_defaults=False),
     )
     for sample in results["samples"]["filtered"]:
         (item,) = items[items["doc_id"] == sample["doc_id"]].to_dict("records")
@@ -277,3 +281,42 @@ def test_the_choices_of_an_item_are_scored_in_order(tasks: dict[str, LoadedTask]
     responses = [LogLikelihood(-float(place), greedy=False) for place in range(work.steps)]
     items = work.score(responses)
     assert [value for row in items["choice_logprobs"] for value in row] == [r.value for r in responses]
+
+
+GSM8K = """
+include: {yaml}
+task: gsm8k_here
+dataset_path: parquet
+dataset_name: null
+dataset_kwargs: {{data_files: {{train: {data}/test.parquet, test: {data}/test.parquet}}}}
+num_fewshot: 1
+generation_kwargs: {{until: ["Question:"], do_sample: false, max_gen_toks: 16}}
+"""
+
+
+@pytest.mark.real
+def test_lm_eval_s_own_gsm8k_is_scored_by_both_of_its_filters(tiny_llama: Path, tmp_path: Path) -> None:
+    data = Path(os.environ["KICK_DATA_ROOT"]) / "openai__gsm8k" / "main"
+    yaml = Path(lm_eval.__file__).parent / "tasks" / "gsm8k" / "gsm8k.yaml"
+    (tmp_path / "gsm8k.yaml").write_text(GSM8K.format(yaml=yaml, data=data))
+    task = load_tasks(["gsm8k_here"], read_catalog([tmp_path]), include=[tmp_path])[0]
+    assert task.info.metrics == ("exact_match", "exact_match,flexible-extract")
+    loaded = load(tiny_llama, dtype="float32", device="cpu")
+    work = plan(task, loaded)
+    items = score(work, TorchEngine(loaded, BATCH, "tree"))
+    results = lm_eval.simple_evaluate(
+        model=HFLM(pretrained=str(tiny_llama), device="cpu", dtype="float32", batch_size=2),
+        tasks=[task.task],
+        samples={"gsm8k_here": items["doc_id"].tolist()},
+        fewshot_random_seed=SEED,
+        bootstrap_iters=0,
+        task_manager=TaskManager(include_defaults=False),
+    )
+    samples = results["samples"]["gsm8k_here"]
+    assert [sample["filter"] for sample in samples] == ["strict-match"] * LIMIT + ["flexible-extract"] * LIMIT
+    texts = [sample["resps"][0][0].lstrip() for sample in samples[:LIMIT]]
+    assert items["response"].tolist() == texts
+    right = [f"It is {item.instances[0].doc['answer'].split()[-1]}" for item in work.plan.items]
+    scored = work.score([Completion(text, cut=False) for text in right])
+    assert scored["exact_match"].tolist() == [0.0] * LIMIT
+    assert scored["exact_match,flexible-extract"].tolist() == [1.0] * LIMIT
