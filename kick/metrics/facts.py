@@ -11,6 +11,7 @@ between two right names is not checked. Whether a sentence follows from the arti
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from kick.metrics.numbers import is_number
 from kick.metrics.words import Word, word_set, words
@@ -54,6 +55,8 @@ def sentences(text: str) -> list[str]:
     return [sentence for part in _SENTENCE.split(text) if (sentence := part.strip()) and words(sentence)]
 
 
+# The facts of an article are asked for by every sentence of every summary of it.
+@lru_cache(maxsize=2**12)
 def facts(text: str) -> Facts:
     """Return the facts of *text*."""
     found = [_of_sentence(words(sentence)) for sentence in sentences(text)]
@@ -72,9 +75,14 @@ def held(claimed: Facts, source: Facts, text: str) -> int:
         source: the facts of the source.
         text: the source itself.
     """
-    known = {word.form for word in words(text)}
+    known = _forms(text)
     names = sum(set(name.split()) <= known for name in claimed.names)
     return names + len(claimed.numbers & (source.numbers | known)) + len(claimed.negated & source.negated)
+
+
+@lru_cache(maxsize=2**8)
+def _forms(text: str) -> frozenset[str]:
+    return frozenset(word.form for word in words(text))
 
 
 def precision(summary: str, article: str) -> float:

@@ -10,6 +10,9 @@ from typing import Literal
 from pydantic import Field
 
 from kick.types.base import Record as Record
+from kick.types.floors import Floor as Floor
+from kick.types.floors import Floors as Floors
+from kick.types.floors import ResponseSigns as ResponseSigns
 from kick.types.measures import Cost as Cost
 from kick.types.measures import Description as Description
 from kick.types.recipes import Axis as Axis

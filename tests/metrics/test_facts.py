@@ -7,7 +7,8 @@ from kick.metrics.summaries import rouge, score_content
 
 ARTICLE = (
     "The ferry to Vinsted lay still on Sunday. Captain Iver Lund said that 40 passengers waited at the inn. "
-    "The mayor, Maren Holt, paid 1,200 crowns for their food. She did not blame the crew. Ice had closed the harbour for three days."
+    "The mayor, Maren Holt, paid 1,200 crowns for their food. She did not blame the crew. "
+    "Ice had closed the harbour for three days."
 )
 REFERENCE = "Captain Iver Lund said 40 passengers waited in Vinsted .\nMaren Holt paid 1,200 crowns ."
 CHANGED = (
