@@ -1,8 +1,8 @@
 """Is a task fair to its items? Checks of rendered prompts, for `kick tasks check` and before every run.
 
 A *failure* makes the task unfit. Two kinds of failure make its scores wrong and stop a run (`stop_if_unfit`). A
-property of the data (a question that names its answer, one that is asked twice, an item longer than the window) is not a
-failure: it is counted, and a report shows it.
+property of the data (a question that names its answer, one that is asked twice, an item longer than the window) is
+not a failure: it is counted, and a report shows it.
 """
 
 import re
@@ -156,8 +156,8 @@ def stop_if_unfit(check: TaskCheck) -> None:
         examples = "; ".join(f"item {finding.doc_id}: {finding.detail}" for finding in wrong[:EXAMPLES])
         more = f" (and {len(wrong) - EXAMPLES:,} more)" if len(wrong) > EXAMPLES else ""
         raise InputError(
-            f"{check.task}: its scores would be wrong. {examples}{more}. Correct the task (`kick tasks check` lists what "
-            "is wrong), or state `answer_in_prompt: true` in its metadata if the answer belongs in the prompt."
+            f"{check.task}: its scores would be wrong. {examples}{more}. Correct the task (`kick tasks check` lists "
+            "what is wrong), or state `answer_in_prompt: true` in its metadata if the answer belongs in the prompt."
         )
 
 

@@ -129,10 +129,10 @@ def _choosers(loaded: LoadedTask, docs: Sequence[Document]) -> Iterator[tuple[st
     choices = [[str(choice) for choice in loaded.task.doc_to_choice(doc)] for doc in docs]
     for position in range(max(map(len, choices))):
         yield "one option always", [_taking(min(position, len(each) - 1), len(each)) for each in choices]
-    for name, better in (("the longest option", max), ("the shortest option", min)):
-        if any(len({len(choice) for choice in each}) > 1 for each in choices):
-            taken = [better(range(len(each)), key=lambda at, each=each: len(each[at])) for each in choices]
-            yield name, [_taking(at, len(each)) for at, each in zip(taken, choices, strict=True)]
+    lengths = [[len(choice) for choice in each] for each in choices]
+    if any(len(set(each)) > 1 for each in lengths):
+        for name, extreme in (("the longest option", max), ("the shortest option", min)):
+            yield name, [_taking(each.index(extreme(each)), len(each)) for each in lengths]
 
 
 def _taking(choice: int, count: int) -> list[float]:
@@ -157,8 +157,9 @@ def _writers(loaded: LoadedTask, docs: Sequence[Document]) -> Iterator[tuple[str
     for constant in frequent[:CONSTANTS]:
         yield "the most frequent answer", [constant] * count
     yield "a list of the most frequent answers", [", ".join(frequent[:LISTED])] * count
-    if any(passage(doc) for doc in docs):
-        yield "the first sentence of the passage", ["".join(sentences(passage(doc))[:1]) for doc in docs]
+    leads = [_lead(loaded, doc) for doc in docs]
+    if any(leads):
+        yield "the first sentence of the passage", leads
     options = [_options(loaded, doc, question) for doc, question in zip(docs, questions, strict=True)]
     if any(options):
         yield "all options named", [" and ".join(each) if each else frequent[0] for each in options]
@@ -187,6 +188,12 @@ def _options(loaded: LoadedTask, doc: Document, question: str) -> tuple[str, ...
 
 def _aliases(loaded: LoadedTask, doc: Document) -> list[str]:
     return [str(loaded.task.doc_to_target(doc)).strip()]
+
+
+def _lead(loaded: LoadedTask, doc: Document) -> str:
+    """Return the first sentence of the passage; "" if the prompt does not show it, as in a closed-book variant."""
+    lead = "".join(sentences(passage(doc))[:1])
+    return lead if lead in str(loaded.task.doc_to_text(doc)) else ""
 
 
 def passage(doc: Document) -> str:

@@ -95,9 +95,9 @@ def variants(alias: str) -> tuple[tuple[str, ...], ...]:
     if len(forms) > 1 and forms[-1] == "language":
         result[forms[:-1]] = None
     for short, long in _LAST:
-        for one, other in ((short, long), (long, short)):
-            if len(forms) > 1 and forms[-1] == one:
-                result[(*forms[:-1], other)] = None
+        for ending, replacement in ((short, long), (long, short)):
+            if len(forms) > 1 and forms[-1] == ending:
+                result[(*forms[:-1], replacement)] = None
     result.update(dict.fromkeys(numeral_variants(forms)))
     return tuple(result)
 

@@ -20,6 +20,8 @@ NAMES = [
     "kick_cnn_dailymail",
     "kick_strategyqa",
     "kick_hotpotqa",
+    "kick_musique_hops",
+    "kick_musique_hops_closed",
     "kick_world_multihop",
     "llm_kick_icra_closed",
 ]
@@ -125,6 +127,12 @@ def test_given_responses_are_scored_as_a_models_would_be(tasks: dict[str, Loaded
 def test_a_task_without_items_has_no_floor(tasks: dict[str, LoadedTask]) -> None:
     with pytest.raises(ValueError, match="without items"):
         floors_of(tasks["kick_squad"], [])
+
+
+def test_a_passage_that_the_prompt_does_not_show_is_not_quoted(tasks: dict[str, LoadedTask]) -> None:
+    closed, shown = (floors_of(tasks[f"kick_musique_hops{kind}"]) for kind in ("_closed", ""))
+    assert "the first sentence of the passage" not in scores(closed)
+    assert scores(shown)["the first sentence of the passage"] > 0.0
 
 
 def test_the_passage_of_a_document_is_found_whatever_its_field() -> None:
