@@ -1,8 +1,8 @@
 """Is a task fair to its items? Checks of rendered prompts, for `kick tasks check` and before every run.
 
-A *failure* makes the task unfit: two kinds of it make its scores wrong and stop a run (`stop_if_unfit`). What the data
-themselves hold - a question that names its answer, one that is asked twice, an item longer than the window - is no
-failure: it is counted, and a report shows it.
+A *failure* makes the task unfit. Two kinds of failure make its scores wrong and stop a run (`stop_if_unfit`). A
+property of the data (a question that names its answer, one that is asked twice, an item longer than the window) is
+not a failure: it is counted, and a report shows it.
 """
 
 import re
@@ -14,19 +14,26 @@ from lm_eval.api.instance import Instance
 from kick.errors import InputError
 from kick.harness.tasks import LoadedTask
 from kick.metrics.answers import VERDICTS, gold_in_question
-from kick.types import Family, Record, Skipped
+from kick.metrics.containment import is_comparison
+from kick.types import Family, Floors, Record, Skipped
 
-# Whether the answer stands in the prompt by the nature of the family, where metadata.answer_in_prompt does not say.
+# By family, whether the answer is in the prompt by design. `metadata.answer_in_prompt` overrides it.
 ANSWER_IN_PROMPT: Mapping[Family, bool] = {
     "factoid_qa": False,
-    "multihop_reasoning": False,  # with its paragraphs a task says so itself
-    "incontext_qa": True,  # in the passage
-    "summarization": False,  # the reference summary, word for word
-    "multiple_choice": True,  # among the options
+    # A task with paragraphs says so itself.
+    "multihop_reasoning": False,
+    # The answer is in the passage.
+    "incontext_qa": True,
+    # The reference summary must not be there word for word.
+    "summarization": False,
+    # The answer is among the options.
+    "multiple_choice": True,
     "other": False,
 }
-CHANCE_TOLERANCE = 0.005  # between the chance that a task states and one over the number of its choices
-EXAMPLES = 3  # of a failure, in a message
+# The largest difference between the chance that a task states and one over the number of its choices.
+CHANCE_TOLERANCE = 0.005
+# The number of items that a message names per failure.
+EXAMPLES = 3
 
 _WORDS = re.compile(r"\w+")
 
@@ -38,15 +45,20 @@ class RenderedItem(Record):
     """One item as a model sees it."""
 
     doc_id: int
-    prompt: str  # all of it, shots included
-    own: str  # the end of the prompt that asks for this item: its question, with its passage
-    target: str  # the reference answer, as text
-    question: str = ""  # the question alone, where the document has one
-    choices: tuple[str, ...] = ()  # what is scored after the prompt; none where the answer is generated
+    # The whole prompt, shots included.
+    prompt: str
+    # The end of the prompt that asks for this item: its question, with its passage.
+    own: str
+    # The reference answer, as text.
+    target: str
+    # The question alone, if the document has one.
+    question: str = ""
+    # The continuations that are scored after the prompt; none if the answer is generated.
+    choices: tuple[str, ...] = ()
 
 
 class Finding(Record):
-    """What is wrong with one item, or with the task (`doc_id` None)."""
+    """A fault of one item, or of the task (`doc_id` None)."""
 
     check: CheckName
     doc_id: int | None
@@ -54,30 +66,44 @@ class Finding(Record):
 
 
 class TaskCheck(Record):
-    """What was found of one task."""
+    """The result of checking one task."""
 
     task: str
     family: Family
-    items: int  # rendered
-    documents: int  # in the data at hand
-    published: int | None  # in the pinned split, as the task states it
+    # The number of rendered items.
+    items: int
+    # The number of documents in the data at hand.
+    documents: int
+    # The number of items in the pinned split, as the task states it.
+    published: int | None
     chance: float | None
-    answer_in_prompt: bool  # by its nature: then the reference is not looked for
+    # Whether the answer is in the prompt by design, so the reference is not looked for.
+    answer_in_prompt: bool
     failures: tuple[Finding, ...]
-    gold_in_question: int  # items whose question names its answer, where the reference is looked for
-    duplicates: int  # items that ask the same as an earlier one
-    skipped: tuple[Skipped, ...] | None  # items that do not fit the model's window; None: no model was given
+    # Items that give their answer away: the question names it.
+    gold_in_question: int
+    # Those of them that offer options ("Is the Elbe or the Rhine longer?"), answered by the first option named.
+    comparisons: int = 0
+    # Items that ask the same as an earlier one.
+    duplicates: int
+    # Items that do not fit the model's window; None: no model was given.
+    skipped: tuple[Skipped, ...] | None
+    # What answerers without knowledge score; None: not asked for.
+    floors: Floors | None = None
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the data hold that a reader of the scores should know, one sentence each."""
+        """The properties of the data that a reader of the scores should know, one sentence each."""
         notes = []
         if self.published is not None and self.documents != self.published:
             notes.append(
                 f"the data hold {self.documents:,} of the {self.published:,} items of the pinned split"
             )
         if self.gold_in_question:
-            notes.append(f"{self.gold_in_question:,} items name their answer in the question")
+            options = (
+                f", {self.comparisons:,} of them among the options that it offers" if self.comparisons else ""
+            )
+            notes.append(f"{self.gold_in_question:,} items name their answer in the question{options}")
         if self.duplicates:
             notes.append(f"{self.duplicates:,} items ask the same as another one")
         return tuple(notes)
@@ -90,16 +116,15 @@ def check_task(
 
     Args:
         loaded: the task.
-        items: what `rendered` made of its requests.
-        skipped: the items that do not fit the model's window, where there is a model.
+        items: the items that `rendered` made of its requests.
+        skipped: the items that do not fit the model's window, if there is a model.
     """
     metadata, data = loaded.task.config.metadata or {}, loaded.task.config.dataset_kwargs or {}
-    shown = bool(metadata.get("answer_in_prompt", ANSWER_IN_PROMPT.get(loaded.info.family, False)))
-    named = 0
+    in_prompt = bool(metadata.get("answer_in_prompt", ANSWER_IN_PROMPT.get(loaded.info.family, False)))
+    named = [] if loaded.info.family == "multiple_choice" else _giveaways(items)
     failures = [*chance(loaded.info.family, loaded.info.chance, items), *items_in_shots(items)]
-    if not shown:
+    if not in_prompt:
         failures += references_in_prompts(items)
-        named = sum(gold_in_question(item.question, [item.target]) for item in items)
     return TaskCheck(
         task=loaded.info.name,
         family=loaded.info.family,
@@ -107,32 +132,37 @@ def check_task(
         documents=len(loaded.task.eval_docs),
         published=metadata.get("items", data.get("items")),
         chance=loaded.info.chance,
-        answer_in_prompt=shown,
+        answer_in_prompt=in_prompt,
         failures=tuple(failures),
-        gold_in_question=named,
+        gold_in_question=len(named),
+        comparisons=sum(is_comparison(item.question, [item.target]) for item in named),
         duplicates=duplicates(items),
         skipped=skipped,
     )
 
 
+def _giveaways(items: Sequence[RenderedItem]) -> list[RenderedItem]:
+    return [item for item in items if gold_in_question(item.question, [item.target])]
+
+
 def stop_if_unfit(check: TaskCheck) -> None:
-    """Stop where the scores of a task would be wrong.
+    """Stop if the scores of a task would be wrong.
 
     Raises:
         InputError: names the items.
     """
     wrong = [finding for finding in check.failures if finding.check in WRONG_SCORES]
     if wrong:
-        shown = "; ".join(f"item {finding.doc_id}: {finding.detail}" for finding in wrong[:EXAMPLES])
+        examples = "; ".join(f"item {finding.doc_id}: {finding.detail}" for finding in wrong[:EXAMPLES])
         more = f" (and {len(wrong) - EXAMPLES:,} more)" if len(wrong) > EXAMPLES else ""
         raise InputError(
-            f"{check.task}: its scores would be wrong. {shown}{more}. Correct the task (`kick tasks check` lists what "
-            "is wrong), or state `answer_in_prompt: true` in its metadata where the answer belongs in the prompt."
+            f"{check.task}: its scores would be wrong. {examples}{more}. Correct the task (`kick tasks check` lists "
+            "what is wrong), or state `answer_in_prompt: true` in its metadata if the answer belongs in the prompt."
         )
 
 
 def rendered(loaded: LoadedTask, instances: Iterable[Instance], doc_ids: Sequence[int]) -> list[RenderedItem]:
-    """The items behind lm-eval's requests.
+    """Return the items behind lm-eval's requests.
 
     Args:
         loaded: the task.
@@ -171,7 +201,7 @@ def _reference(loaded: LoadedTask, document: Mapping[str, Any]) -> str:
 
 
 def references_in_prompts(items: Sequence[RenderedItem]) -> list[Finding]:
-    """The items whose own part of the prompt holds their reference as whole words, the question apart.
+    """Return a finding per item whose own part of the prompt has its reference as whole words, the question apart.
 
     A question may name its answer ("Is the Elbe or the Rhine longer?"): that is counted elsewhere. Words that every
     prompt begins or ends with give no answer away, and neither do yes and no.
@@ -183,20 +213,20 @@ def references_in_prompts(items: Sequence[RenderedItem]) -> list[Finding]:
         reference = _plain(item.target)
         telling = reference.strip() not in ("", *VERDICTS) and not any(reference in part for part in constant)
         if telling and reference in _plain(text):
-            detail = f"'{_short(item.target)}' stands in the prompt"
+            detail = f"'{_short(item.target)}' is in the prompt"
             findings.append(Finding(check="reference_in_prompt", doc_id=item.doc_id, detail=detail))
     return findings
 
 
 def duplicates(items: Sequence[RenderedItem]) -> int:
-    """How many items have the own part and the choices of an earlier one, case and punctuation apart."""
+    """Return how many items have the own part and the choices of an earlier one, case and punctuation apart."""
     return len(items) - len({hash((_plain(item.own), item.choices)) for item in items})
 
 
 def items_in_shots(items: Sequence[RenderedItem]) -> list[Finding]:
-    """The items that stand among the shots before them, case and punctuation apart.
+    """Return a finding per item that is among the shots before it, case and punctuation apart.
 
-    Where choices are scored, a shot is the item if it has its answer, too: the same question may have other options.
+    If choices are scored, a shot is the item only if it has its answer, too: the same question may have other options.
     """
     plain: dict[str, str] = {}
     findings = []
@@ -215,7 +245,7 @@ def items_in_shots(items: Sequence[RenderedItem]) -> list[Finding]:
 
 
 def chance(family: Family, stated: float | None, items: Sequence[RenderedItem]) -> list[Finding]:
-    """Whether a task of choices states what blind guessing scores, and states it right."""
+    """Return a finding if a task of choices does not state what blind guessing scores, or states it wrongly."""
     counts = [len(item.choices) for item in items if len(item.choices) > 1]
     if stated is None:
         if counts or family == "multiple_choice":
@@ -229,7 +259,7 @@ def chance(family: Family, stated: float | None, items: Sequence[RenderedItem]) 
 
 
 def _shared(texts: Sequence[str]) -> tuple[str, str]:
-    """What all texts begin with and what all end with; nothing where there is only one."""
+    """Return the text that all begin with and the text that all end with; nothing for fewer than two."""
     if len(texts) < 2:
         return "", ""
     end = _common_start([text[::-1] for text in texts])[::-1]
@@ -243,7 +273,7 @@ def _common_start(texts: Sequence[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Case-folded words with single spaces between and around."""
+    """Return the case-folded words with single spaces between and around."""
     return f" {' '.join(_WORDS.findall(text.casefold()))} "
 
 

@@ -171,6 +171,18 @@ def _option_after(given: Sequence[Word]) -> tuple[str, ...]:
     return tuple(word.form for word in chosen)
 
 
+def named_options(question: str, aliases: Sequence[str]) -> tuple[str, ...]:
+    """Return the options of a comparison question, its answer among them, in the order in which it names them."""
+    gold = tuple(alias for alias in aliases if not _verdict(alias))
+    others = other_options(question, gold)
+    if not others:
+        return ()
+    given = words(question)
+    placed = [(hit.start, alias) for alias in gold for hit in _find(given, variants(alias))][:1]
+    placed += [(hit.start, " ".join(option)) for option in others for hit in _find(given, [option])[:1]]
+    return tuple(text for _, text in sorted(placed))
+
+
 def is_comparison(question: str, aliases: Sequence[str]) -> bool:
     """Return whether the question offers options, its answer among them."""
     return bool(other_options(question, tuple(alias for alias in aliases if not _verdict(alias))))

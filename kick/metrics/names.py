@@ -1,13 +1,14 @@
-"""Other spellings of one name: countries, streets, saints and numerals.
+"""Other spellings of one name: countries, streets, languages, titles in encyclopaedias, numerals.
 
 pycountry and babel know formal names but neither "USA" nor "Britain", and take ten megabytes each, so the countries
 that English texts name in several ways are a table here. No alias of another place is in it: "England" is not "UK".
 """
 
+import re
 from functools import lru_cache
 
 from kick.metrics.numbers import numeral_variants
-from kick.metrics.words import tokens
+from kick.metrics.words import ARTICLES, tokens
 
 COUNTRIES = (
     ("United States", "United States of America", "USA", "US", "America", "U.S. of A.", "the States"),
@@ -64,6 +65,10 @@ COUNTRIES = (
     ("European Union", "EU"),
     ("United Nations", "UN"),
 )
+# Encyclopaedias tell titles apart in brackets: Bang (song). An apostrophe may part words: Jay'Ed.
+_IN_BRACKETS = re.compile(r"\s*\([^()]*\)\s*$")
+_APOSTROPHE = re.compile(r"(?<=\w\w)['\u2018\u2019](?=\w\w)")
+# A street may end in its short form.
 _LAST = (("saint", "street"), ("st", "street"), ("ave", "avenue"), ("rd", "road"), ("mt", "mountain"))
 
 
@@ -82,12 +87,17 @@ def variants(alias: str) -> tuple[tuple[str, ...], ...]:
     forms = tuple(tokens(alias))
     if not forms:
         return ()
-    result = dict.fromkeys(_countries().get(forms, (forms,)))
-    result = {forms: None, **result}
+    result = {forms: None, **dict.fromkeys(_countries().get(forms, (forms,)))}
+    for text in (_IN_BRACKETS.sub("", alias), _APOSTROPHE.sub(" ", alias)):
+        other = tuple(tokens(text))
+        if other and not ARTICLES.issuperset(other):
+            result[other] = None
+    if len(forms) > 1 and forms[-1] == "language":
+        result[forms[:-1]] = None
     for short, long in _LAST:
-        for one, other in ((short, long), (long, short)):
-            if len(forms) > 1 and forms[-1] == one:
-                result[(*forms[:-1], other)] = None
+        for ending, replacement in ((short, long), (long, short)):
+            if len(forms) > 1 and forms[-1] == ending:
+                result[(*forms[:-1], replacement)] = None
     result.update(dict.fromkeys(numeral_variants(forms)))
     return tuple(result)
 

@@ -31,6 +31,7 @@ from kick.types.comparisons import (
     Refusal,
     SuiteComparison,
 )
+from kick.types.floors import Floor, Floors, ResponseSigns
 from kick.types.loading import LoadingOptions, ModelReference
 from kick.types.measures import Cost, Declared, Description, LinearWeights, Ratio, Speed, StoredAs
 from kick.types.recipes import DENSE_RATE, Axis, Calibration, Recipe, Step, falling
@@ -60,6 +61,8 @@ __all__ = [
     "Estimate",
     "Family",
     "Flips",
+    "Floor",
+    "Floors",
     "GateResult",
     "LinearWeights",
     "LoadingOptions",
@@ -73,6 +76,7 @@ __all__ = [
     "Recipe",
     "Record",
     "Refusal",
+    "ResponseSigns",
     "Skipped",
     "Speed",
     "Step",

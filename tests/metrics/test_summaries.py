@@ -10,6 +10,7 @@ def test_a_copy_of_the_reference_scores_one() -> None:
         "rouge1": 1.0,
         "rouge2": 1.0,
         "rougeL": 1.0,
+        "rougeLsum": 1.0,
     }
 
 
@@ -25,7 +26,19 @@ def test_stems_match() -> None:
 
 
 def test_an_empty_summary_scores_zero_and_is_counted() -> None:
-    assert score(" \n", "Ice holds the ferry.") == {"rouge1": 0.0, "rouge2": 0.0, "rougeL": 0.0, "empty": 1.0}
+    assert score(" \n", "Ice holds the ferry.") == {
+        "rouge1": 0.0,
+        "rouge2": 0.0,
+        "rougeL": 0.0,
+        "rougeLsum": 0.0,
+        "empty": 1.0,
+    }
+
+
+def test_rouge_lsum_compares_sentence_by_sentence() -> None:
+    scores = rouge("Forty wait. Ice holds the ferry.", "Ice holds the ferry .\nForty wait .")
+    assert scores["rougeLsum"] == 1.0
+    assert scores["rougeL"] == pytest.approx(2 / 3)
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
@@ -34,6 +47,5 @@ def test_any_unicode_is_scored_within_0_and_1(summary: str, reference: str) -> N
 
 
 def test_cnn_dailymail_is_scored_against_its_highlights() -> None:
-    assert cnn_dailymail({"highlights": "Ice holds the ferry ."}, ["Ice holds"])["rouge1"] == pytest.approx(
-        2 / 3
-    )
+    doc = {"article": "Ice holds the ferry.", "highlights": "Ice holds the ferry ."}
+    assert cnn_dailymail(doc, ["Ice holds"])["rouge1"] == pytest.approx(2 / 3)
