@@ -137,9 +137,8 @@ def test_a_file_of_another_commit_is_told(hub: Hub, tmp_path: Path) -> None:
 def test_a_download_that_breaks_off_leaves_nothing_half_written(hub: Hub, tmp_path: Path) -> None:
     needed, root = needs(suite(tmp_path, "kick_popqa", "kick_squad")), tmp_path / "mirror"
     hub.broken.add("validation-00000-of-00001.parquet")
-    with pytest.raises(
-        InputError, match=r"rajpurkar/squad \(plain_text, validation\) at commit \w+ could not be fetched"
-    ):
+    message = r"rajpurkar/squad \(plain_text, validation\) at commit \w+ could not be fetched"
+    with pytest.raises(InputError, match=message):
         pull(needed, root, quiet)
     assert states(check(needed, root)) == {POPQA: "unchanged", SQUAD: "missing"}
     hub.broken.clear()
