@@ -19,8 +19,8 @@ def data(
 ) -> None:
     """Fill a mirror of the data that a suite needs, at the pinned commits, or check one.
 
-    Exit code 0 if the mirror is complete and every file the one that was published; 1 if a file is missing, changed or
-    another; 3 if files are there whose origin nothing tells.
+    Exit code 0 if the mirror is complete and every file is the one that was published; 1 if a file is missing, changed
+    or from another commit; 3 if the origin of a file is unknown.
     """
     from kick.errors import InputError
     from kick.suite import Suite
@@ -32,8 +32,9 @@ def data(
     read = Suite.read(suite)
 
     from kick.data import mirror
+    from kick.suite.data_sets import needs
 
-    needed = mirror.needs(read)
+    needed = needs(read)
     if action == "pull":
         states = mirror.pull(needed, data_root, lambda line: print(line, file=sys.stderr))
     else:

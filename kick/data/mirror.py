@@ -1,29 +1,25 @@
-"""A local mirror of the data of a suite, for machines without a network: filled by `pull`, proved by `check`.
+"""A local mirror of data sets, for machines without a network: filled by `pull`, proved by `check`.
 
-Files come whole or not at all: they are fetched into a folder beside the mirror's, compared with the checksums that the
-hub (or FreebaseQA's authors' repository) states for the pinned commit, and renamed into place. A manifest keeps where
-each came from and its SHA-256.
+Files come whole or not at all: they are fetched into a folder inside the mirror, compared with the checksums that the
+hub (or the repository of FreebaseQA's authors) states for the pinned commit, and renamed into place. A manifest keeps
+the origin of each file and its SHA-256.
 """
 
 import gzip
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import httpx
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub import HfApi
-from huggingface_hub.hf_api import RepoFile
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from kick.data.corpora import CALIBRATION, SOURCES
 from kick.data.datasets import (
     FREEBASEQA_BLOBS,
     FreebaseqaFile,
@@ -32,15 +28,15 @@ from kick.data.datasets import (
     git_blob_hash,
 )
 from kick.errors import InputError
-from kick.files import file_sha256, sync
-from kick.suite import Suite
-from kick.suite.catalog import CatalogTask, read_catalog
+from kick.files import file_sha256, read_json, sync, temporary_path, write_atomically
+from kick.hub import fetch
 from kick.types import Record
 
 MANIFEST = "kick-data.json"
-SCRATCH = ".kick-data"  # below the data root, so that a rename is enough
+# Inside the data root, so a rename puts a file in place.
+SCRATCH = ".kick-data"
 
-# SHA-256 of files on the hub at the commits that the tasks pin, known apart from the hub's own word.
+# SHA-256 of files on the hub at the commits that the tasks pin, known independently of what the hub states.
 PUBLISHED: Mapping[tuple[str, str], str] = {
     ("cais/mmlu", "all/test-00000-of-00001.parquet"): (
         "74a41822ce7d3def56e1682f958469c04642a5336a5ce912fa375fdb90fb25d7"
@@ -70,10 +66,12 @@ class Need(Record):
     """A file of the mirror, where it comes from, and who needs it."""
 
     origin: HubSplit | FreebaseqaFile
+    # Task names, `perplexity_<text>` or "calibration".
     tasks: tuple[str, ...]
 
     @property
     def file(self) -> str:
+        """The path of the file inside a data root."""
         return self.origin.file
 
 
@@ -83,12 +81,14 @@ class Entry(Record):
     sha256: str
     bytes: int
     origin: HubSplit | FreebaseqaFile
-    fetched: dict[str, str]  # the files that it was made of -> their checksum: SHA-256, or git's blob hash
+    # Each file that it was made of -> the checksum: SHA-256, or git's blob hash for FreebaseQA.
+    fetched: dict[str, str]
 
 
 class Manifest(Record):
-    """What `pull` wrote into a mirror."""
+    """The files that `pull` wrote into a mirror."""
 
+    # Path inside the data root -> file.
     files: dict[str, Entry] = Field(default_factory=dict)
 
 
@@ -97,7 +97,7 @@ GOOD: frozenset[State] = frozenset({"unchanged", "published"})
 
 
 class FileState(Record):
-    """What was found of a file of the mirror."""
+    """The state of a file of the mirror, and what it rests on."""
 
     file: str
     state: State
@@ -105,70 +105,23 @@ class FileState(Record):
     tasks: tuple[str, ...]
 
 
-def needs(suite: Suite) -> list[Need]:
-    """The files that the tasks and the perplexity of a suite read, in the order of the suite.
-
-    Raises:
-        InputError: a task loads its data by itself (lm-eval's `dataset_path`), so that a data root is of no use to it.
-    """
-    catalog = read_catalog([Path(folder) for folder in suite.include_path])
-    found: dict[str, tuple[HubSplit | FreebaseqaFile, list[str]]] = {}
-    for name in suite.tasks:
-        for origin in _origins(catalog.tasks[name]):
-            found.setdefault(origin.file, (origin, []))[1].append(name)
-    for name in suite.perplexity.datasets if suite.perplexity else ():
-        if name in SOURCES:
-            found.setdefault(SOURCES[name].file, (SOURCES[name], []))[1].append(f"perplexity_{name}")
-    for checkpoint in suite.checkpoints:
-        for step in checkpoint.recipe.steps if checkpoint.recipe else ():
-            if step.calibration and step.calibration.data in CALIBRATION:
-                origin = CALIBRATION[step.calibration.data]
-                users = found.setdefault(origin.file, (origin, []))[1]
-                users += ["calibration"] if "calibration" not in users else []
-    return [Need(origin=origin, tasks=tuple(tasks)) for origin, tasks in found.values()]
-
-
-def _origins(task: CatalogTask) -> Sequence[HubSplit | FreebaseqaFile]:
-    data: Mapping[str, Any] = task.config.get("dataset_kwargs") or {}
-    function = str(task.config.get("custom_dataset") or "")
-    if not function:
-        raise InputError(
-            f"{task.path}: {task.info.name} loads its data by lm-eval's dataset_path, which reads no data root. Load "
-            "them with `custom_dataset: !function kick.data.datasets.load`, or leave the task out of the suite."
-        )
-    splits = [*data.get("splits", ()), *([data["shots_split"]] if "shots_split" in data else [])]
-    if "freebaseqa" in function.rpartition(".")[2]:
-        return [FreebaseqaFile(split=split, commit=data["commit"]) for split in splits]
-    if "path" not in data:  # made, not fetched
-        return []
-    return [
-        HubSplit(
-            repository=data["path"],
-            config=data.get("name", "default"),
-            split=split,
-            commit=data.get("commit"),
-        )
-        for split in splits
-    ]
-
-
 # --- pull ---
 
 
 def pull(needed: Sequence[Need], root: Path, say: Callable[[str], None]) -> list[FileState]:
-    """Fetch what a mirror lacks; what it holds unchanged from the same commit stays.
+    """Fetch what a mirror lacks; what it holds unchanged from the same commit is kept.
 
     Args:
         needed: the files.
-        root: the data root; made if it is not there.
-        say: where progress goes.
+        root: the data root; made if it does not exist.
+        say: receives one line per file.
 
     Returns:
         The state of every file afterwards; `missing` are those that no hub has.
 
     Raises:
-        InputError: no answer, a file that is not the published one, or a file that `pull` did not write stands in the
-            way. What was fetched before stays, and the same call goes on from there.
+        InputError: the hub gives no answer, a file is not the published one, or a file that `pull` did not write is in
+            the way. What was fetched before is kept, and the same call goes on from there.
     """
     root.mkdir(parents=True, exist_ok=True)
     for need in needed:
@@ -193,72 +146,75 @@ def _fetch(origin: HubSplit | FreebaseqaFile, root: Path) -> None:
     """Fetch one file, put it in place, and enter it into the manifest."""
     scratch = root / SCRATCH
     scratch.mkdir(exist_ok=True)
-    made = scratch / f"{os.getpid()}.part"
+    part = temporary_path(scratch / "part")
     if isinstance(origin, FreebaseqaFile):
-        made.write_bytes(download_freebaseqa(origin.split, origin.commit))
+        part.write_bytes(download_freebaseqa(origin.split, origin.commit))
         fetched = {f"FreebaseQA-{origin.split}.json": FREEBASEQA_BLOBS[origin.split]}
     else:
-        fetched = _fetch_split(origin, scratch, made)
-    sync(made)
+        fetched = _fetch_split(origin, scratch, part)
+    sync(part)
     final = root / origin.file
     final.parent.mkdir(parents=True, exist_ok=True)
-    entry = Entry(sha256=file_sha256(made), bytes=made.stat().st_size, origin=origin, fetched=fetched)
-    made.replace(final)
+    entry = Entry(sha256=file_sha256(part), bytes=part.stat().st_size, origin=origin, fetched=fetched)
+    part.replace(final)
     sync(final.parent)
     _write_manifest(root, Manifest(files={**read_manifest(root).files, origin.file: entry}))
 
 
-def _fetch_split(origin: HubSplit, scratch: Path, made: Path) -> dict[str, str]:
+def _fetch_split(origin: HubSplit, scratch: Path, part: Path) -> dict[str, str]:
+    """Write the rows of a split to `part`, and return the files that they came from with their SHA-256."""
     where = f"{origin.repository} ({origin.config}, {origin.split}) at commit {origin.commit}"
-    try:
-        hub = HfApi()
-        tree = hub.list_repo_tree(
-            origin.repository, repo_type="dataset", revision=origin.commit, recursive=True
-        )
-        stated = {file.path: _stated(file) for file in tree if isinstance(file, RepoFile)}
-        names = origin.names or split_files(list(stated), origin.config, origin.split)
-        if not names or any(name not in stated for name in names):
-            raise InputError(f"{where}: its files were not found on the hub among {', '.join(stated)}.")
-        files = [
-            Path(
-                hub.hf_hub_download(
-                    origin.repository,
-                    name,
-                    repo_type="dataset",
-                    revision=origin.commit,
-                    local_dir=scratch / origin.repository.replace("/", "__"),
-                )
-            )
-            for name in names
-        ]
-    except (OSError, httpx.HTTPError, ValueError) as error:
-        raise InputError(f"could not fetch {where}: {error}") from error
-    for name, file in zip(names, files, strict=True):
-        expected = {stated[name], PUBLISHED.get((origin.repository, name), stated[name])}
-        if expected != {_checksum(file, stated[name])}:
-            file.unlink()
+    folder = scratch / origin.repository.replace("/", "__")
+    names, mismatches = fetch(
+        where, lambda: _download(origin, where, folder), advice="Connect to the network, and pull again."
+    )
+    sums = {name: file_sha256(folder / name) for name in names}
+    for name, sha256 in sums.items():
+        published = PUBLISHED.get((origin.repository, name), sha256)
+        expected = mismatches.get(name) or (published if published != sha256 else None)
+        if expected is not None:
+            shutil.rmtree(folder)
             raise InputError(
-                f"{where}: {name} is not the published file: its checksum is not {' or '.join(sorted(expected))}. "
+                f"{where}: {name} is not the published file: its checksum is not {expected}. "
                 "Fetch it again, or look at what changes it on the way."
             )
+    files = [folder / name for name in names]
     if len(files) == 1 and files[0].suffix == ".parquet" and origin.rows is None:
-        files[0].replace(made)
+        files[0].replace(part)
     else:
-        pq.write_table(_read(files, origin.rows), made)
-    return {name: stated[name] for name in names}
+        pq.write_table(_read(files, origin.rows), part)
+    return sums
 
 
-def _stated(file: RepoFile) -> str:
-    """The checksum that the hub states: SHA-256 of large files, git's blob hash of others."""
-    return str(file.lfs.sha256 if file.lfs else file.blob_id)
+def _download(origin: HubSplit, where: str, folder: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Download the files of a split into a folder.
 
-
-def _checksum(file: Path, like: str) -> str:
-    return file_sha256(file) if len(like) == 64 else git_blob_hash(file.read_bytes())
+    Returns:
+        The names of the files, and those that are not what the hub states -> the checksum that it states.
+    """
+    hub, repository = HfApi(), origin.repository
+    names = origin.names
+    if not names:
+        listed = hub.list_repo_files(repository, repo_type="dataset", revision=origin.commit)
+        names = split_files(listed, origin.config, origin.split)
+    if names:
+        hub.snapshot_download(
+            repository,
+            repo_type="dataset",
+            revision=origin.commit,
+            allow_patterns=list(names),
+            local_dir=folder,
+        )
+    if not names or not all((folder / name).is_file() for name in names):
+        raise InputError(f"{where}: its files were not found on the hub.")
+    found = hub.verify_repo_checksums(
+        repository, repo_type="dataset", revision=origin.commit, local_dir=folder
+    )
+    return names, {mismatch["path"]: mismatch["expected"] for mismatch in found.mismatches}
 
 
 def split_files(names: Sequence[str], config: str, split: str) -> tuple[str, ...]:
-    """The files of a split by the hub's customs: `<config or data>/<split>-*.parquet`, else one named for the split.
+    """Return the files of a split by the hub's customs: `<config or data>/<split>-*.parquet`, or one named for it.
 
     Raises:
         InputError: several files could be meant.
@@ -286,7 +242,7 @@ def split_files(names: Sequence[str], config: str, split: str) -> tuple[str, ...
 
 
 def _read(files: Sequence[Path], rows: int | None) -> pa.Table:
-    """The rows of files as one table; of text files, as `datasets` reads them."""
+    """Return the rows of files as one table; text files are read as `datasets` reads them."""
     parts = []
     for file in files:
         if file.suffix == ".parquet":
@@ -310,7 +266,7 @@ def _read_lines(file: Path, rows: int | None) -> pa.Table:
 
 
 def check(needed: Sequence[Need], root: Path) -> list[FileState]:
-    """What the mirror holds of the needed files.
+    """Return the state of every needed file.
 
     Raises:
         InputError: the mirror's manifest is damaged.
@@ -320,25 +276,25 @@ def check(needed: Sequence[Need], root: Path) -> list[FileState]:
 
 
 def _state(need: Need, root: Path, manifest: Manifest) -> FileState:
-    def found(state: State, detail: str) -> FileState:
+    def report(state: State, detail: str) -> FileState:
         return FileState(file=need.file, state=state, detail=detail, tasks=need.tasks)
 
     file, entry = root / need.file, manifest.files.get(need.file)
     if not file.is_file():
-        return found("missing", "pulled once, and gone" if entry else "not in the mirror")
+        return report("missing", "pulled once, and gone" if entry else "not in the mirror")
     if entry is None:
-        return found(*_unlisted(need.origin, file))
+        return report(*_unlisted(need.origin, file))
     if entry.origin != need.origin:
         was = entry.origin.commit
-        return found("other commit", f"pulled at commit {was}, the tasks pin {need.origin.commit}")
+        return report("other commit", f"pulled at commit {was}, the tasks pin {need.origin.commit}")
     actual = file_sha256(file)
     if actual != entry.sha256:
-        return found("changed", f"its SHA-256 is {actual}, the manifest says {entry.sha256}")
-    return found("unchanged", f"SHA-256 {actual[:12]}, commit {str(need.origin.commit)[:12]}")
+        return report("changed", f"its SHA-256 is {actual}, the manifest says {entry.sha256}")
+    return report("unchanged", f"SHA-256 {actual[:12]}, commit {str(need.origin.commit)[:12]}")
 
 
 def _unlisted(origin: HubSplit | FreebaseqaFile, file: Path) -> tuple[State, str]:
-    """The state of a file that no manifest names, by the checksums that are known."""
+    """Return the state of a file that no manifest names, by the checksums that are known."""
     if isinstance(origin, FreebaseqaFile):
         actual, expected = git_blob_hash(file.read_bytes()), FREEBASEQA_BLOBS.get(origin.split)
     else:
@@ -358,23 +314,19 @@ def _unlisted(origin: HubSplit | FreebaseqaFile, file: Path) -> tuple[State, str
 
 
 def read_manifest(root: Path) -> Manifest:
-    """The manifest of a data root; empty where there is none.
+    """Return the manifest of a data root; it is empty if there is none.
 
     Raises:
         InputError: it is damaged.
     """
     path = root / MANIFEST
-    try:
-        return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return Manifest()
-    except (ValidationError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is damaged: {error}. Delete it, and pull again.") from None
+    try:
+        return read_json(path, Manifest)
+    except InputError as error:
+        raise InputError(f"{error} Delete it, and pull again.") from None
 
 
 def _write_manifest(root: Path, manifest: Manifest) -> None:
-    scratch = root / SCRATCH / MANIFEST
-    scratch.write_text(manifest.model_dump_json(indent=1), encoding="utf-8")
-    sync(scratch)
-    scratch.replace(root / MANIFEST)
-    sync(root)
+    write_atomically(root / MANIFEST, manifest.model_dump_json(indent=1))

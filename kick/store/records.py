@@ -3,7 +3,7 @@
 A checksum shows that a file is the one that kick wrote: it was not cut short, edited, or damaged by a disk. It shows
 nothing about who wrote it; see docs/security.md.
 
-    {                                           # <sha256 of what follows this line>
+    {                                           # sha256 <of the rest>: the suite as run. ...
      "sha256": "<of the rest>",                 name: my-suite
      "checkpoint": ...                          reference: dense
 """
@@ -26,7 +26,8 @@ R = TypeVar("R", bound=Record)
 WAY_OUT = "`kick verify --repair` moves it aside, and `kick run` makes it again."
 
 _JSON_SEAL = re.compile(rb'\{\n "sha256": "([0-9a-f]{64})",\n')
-_YAML_SEAL = re.compile(r"# sha256 ([0-9a-f]{64}): .*\n")
+_YAML_NOTE = "the suite as run. Edit a copy of it."
+_YAML_SEAL = re.compile(rf"# sha256 ([0-9a-f]{{64}}): {re.escape(_YAML_NOTE)}\n")
 
 
 # --- JSON ---
@@ -105,7 +106,7 @@ class _Suite(BaseModel):
 def write_suite(path: Path, text: str) -> None:
     """Write suite.yaml whole, with its checksum; that of a suite.yaml that `text` was read from is left out."""
     body = _YAML_SEAL.sub("", text, count=1) if _YAML_SEAL.match(text) else text
-    write_atomically(path, f"# sha256 {_sha256(body)}: the suite as run. Edit a copy of it.\n{body}")
+    write_atomically(path, f"# sha256 {_sha256(body)}: {_YAML_NOTE}\n{body}")
 
 
 def read_suite(path: Path) -> dict[str, Any]:

@@ -68,3 +68,15 @@ def test_a_data_root_that_is_not_there_is_bad_input(
 ) -> None:
     assert kick("data", "check", suite, "--data-root", tmp_path / "nowhere") == 2
     assert "nowhere is not a folder" in capsys.readouterr().err
+
+
+def test_a_network_that_is_down_is_one_message_and_leaves_no_file(suite: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"}
+    command = [sys.executable, "-m", "kick", "data", "pull", str(suite), "--data-root", "mirror"]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "error: rajpurkar/squad (plain_text, validation) at commit" in done.stderr
+    assert "could not be fetched from the hub: [Errno 111] Connection refused" in done.stderr
+    assert done.stderr.rstrip().endswith("Connect to the network, and pull again.")
+    assert not (tmp_path / "mirror" / SQUAD).exists()

@@ -14,11 +14,12 @@ import pytest
 
 from kick.data import datasets, mirror
 from kick.data.corpora import load_corpus
-from kick.data.mirror import FileState, check, needs, pull, split_files
+from kick.data.mirror import FileState, check, pull, split_files
 from kick.errors import InputError
 from kick.files import file_sha256
 from kick.suite import Suite
 from kick.suite.catalog import read_catalog
+from kick.suite.data_sets import needs
 from tests.data_root import make_data_root
 from tests.hub import Hub, serve
 
@@ -136,7 +137,8 @@ def test_a_file_of_another_commit_is_told(hub: Hub, tmp_path: Path) -> None:
 def test_a_download_that_breaks_off_leaves_nothing_half_written(hub: Hub, tmp_path: Path) -> None:
     needed, root = needs(suite(tmp_path, "kick_popqa", "kick_squad")), tmp_path / "mirror"
     hub.broken.add("validation-00000-of-00001.parquet")
-    with pytest.raises(InputError, match=r"could not fetch rajpurkar/squad \(plain_text, validation\)"):
+    message = r"rajpurkar/squad \(plain_text, validation\) at commit \w+ could not be fetched"
+    with pytest.raises(InputError, match=message):
         pull(needed, root, quiet)
     assert states(check(needed, root)) == {POPQA: "unchanged", SQUAD: "missing"}
     hub.broken.clear()
