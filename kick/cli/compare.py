@@ -156,13 +156,15 @@ def _print_categories(console: "Console", task: str, by: str, records: "list[Cat
     from rich.markup import escape
     from rich.table import Table
 
+    from kick.text import strip_controls
+
     title = f"{escape(task)} by {escape(by)}: the {min(SHOWN, len(records))} largest losses of {len(records)}"
     table = Table(title=title, title_justify="left")
     for name in ("category", "n", "change (95 %)", "knowledge loss", "p", "p (false discovery rate)"):
         table.add_column(name, justify="left" if name == "category" else "right")
     for record in records[:SHOWN]:
         table.add_row(
-            escape(record.category),
+            escape(strip_controls(record.category)),
             str(record.n),
             _interval(record.delta, "+"),
             _interval(record.knowledge_loss),
@@ -176,6 +178,8 @@ def _print_items(console: "Console", changed: "pd.DataFrame") -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from kick.text import strip_controls
+
     shown = changed.head(SHOWN)
     title = (
         f"{len(changed)} items became another answer; {len(shown)} are shown, all with --parquet or --json"
@@ -186,7 +190,7 @@ def _print_items(console: "Console", changed: "pd.DataFrame") -> None:
     for row in shown.to_dict("records"):
         said = [_said(row, side) for side in ("reference", "candidate")]
         cells = (row["task"], row["change"], row["group"], str(row["prompt"])[-80:], row["target"], *said)
-        table.add_row(*(escape("" if cell is None else str(cell)) for cell in cells))
+        table.add_row(*(escape("" if cell is None else strip_controls(str(cell))) for cell in cells))
     console.print(table)
 
 

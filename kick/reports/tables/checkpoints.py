@@ -9,7 +9,7 @@ from kick.types import CheckpointRecord, Description
 
 
 def checkpoints(findings: Findings) -> Table:
-    """The checkpoints, and what was measured on their stored weights."""
+    """Return one row per checkpoint with what was measured on its stored weights."""
     header = (
         plain("checkpoint"),
         plain("made by"),
@@ -22,23 +22,23 @@ def checkpoints(findings: Findings) -> Table:
     )
     rows = tuple(_checkpoint_row(findings, checkpoint) for checkpoint in findings.checkpoints)
     note = (
-        "Measured on the stored weights, not read from a config; in memory where they are quantized on loading. A "
-        "checkpoint whose rounded weights are stored in 16 bits keeps the size of the dense one. Bits of the decoder "
-        "linears stand below those of the whole model where they differ."
+        "Measured on the stored weights, not read from a config; in memory if they are quantized on loading. A "
+        "checkpoint whose rounded weights are stored in 16 bits keeps the size of the dense one. If the decoder "
+        "linears have other bits than the whole model, theirs are given below."
     )
     return Table("checkpoints", "Checkpoints", header, rows, note, sortable=True)
 
 
 def _checkpoint_row(findings: Findings, checkpoint: str) -> Row:
     record = findings.records.get(checkpoint)
-    made = plain("the reference" if checkpoint == findings.reference else NOTHING)
+    origin = plain("the reference" if checkpoint == findings.reference else NOTHING)
     if record is None:
         return (name(checkpoint), plain("not run"), *[plain(NOTHING)] * 6)
-    if known := made_by(record):
-        made = plain(*known)
+    if phrases := made_by(record):
+        origin = plain(*phrases)
     measured = record.description
     if measured is None:
-        return (name(checkpoint), made, plain("not measured"), *[plain(NOTHING)] * 5)
+        return (name(checkpoint), origin, plain("not measured"), *[plain(NOTHING)] * 5)
     dtypes = sorted(measured.stored_dtypes.items(), key=lambda pair: -pair[1])
     stored = ", ".join(dtype for dtype, _ in dtypes)
     pattern = (
@@ -46,7 +46,7 @@ def _checkpoint_row(findings: Findings, checkpoint: str) -> Row:
     )
     return (
         name(checkpoint),
-        made,
+        origin,
         number(text.size(measured.parameters), sort=measured.parameters),
         number(
             text.size(measured.nonzero),
@@ -71,7 +71,7 @@ def _checkpoint_row(findings: Findings, checkpoint: str) -> Row:
 
 
 def made_by(record: CheckpointRecord) -> tuple[str, ...]:
-    """What a suite says of how a checkpoint was made and is read, a phrase each; nothing of one that comes as it is."""
+    """Return how a checkpoint was made and is read, one phrase each; nothing for one that is used as it came."""
     phrases = [recipe(record)] if record.checkpoint.recipe else []
     if record.checkpoint.kv_bits is not None:
         phrases.append(f"keys and values in {record.checkpoint.kv_bits} bits")
@@ -79,30 +79,30 @@ def made_by(record: CheckpointRecord) -> tuple[str, ...]:
 
 
 def _linear_bits(measured: Description) -> tuple[str, ...]:
-    """The bits of the decoder linears, where they are not those of the whole model."""
+    """Return the bits of the decoder linears, if they are not those of the whole model."""
     bits = measured.linear_bits_per_weight
     return () if bits is None or abs(bits - measured.bits_per_weight) < 0.1 else (f"linears {bits:.2f}",)
 
 
 def recipe(record: CheckpointRecord) -> str:
-    """How a checkpoint was made: `magnitude, 50 % zeros`, `rtn, 4 bits, groups of 128, symmetric`."""
-    made = record.checkpoint.recipe
-    assert made is not None
-    parts = [made.method]
-    if made.sparsity is not None:
-        parts.append(f"{100 * made.sparsity:g} % zeros")
-    if made.rank is not None:
-        parts.append(f"{100 * made.rank:g} % of the parameters")
-    if made.layers is not None:
-        which = isinstance(made.layers, tuple)
-        parts.append(f"layers {made.layers} dropped" if which else f"{made.layers} layers dropped")
-    if made.pattern:
-        parts.append(made.pattern)
-    if made.bits is not None:
-        parts.append(f"{made.bits} bits")
-        parts.append(f"groups of {made.group_size}" if made.group_size else "one scale a row")
-        parts.append("symmetric" if made.symmetric else "asymmetric")
-    if drawn := made.calibration:
+    """Return how a checkpoint was made: `magnitude, 50 % zeros`, `rtn, 4 bits, groups of 128, symmetric`."""
+    steps = record.checkpoint.recipe
+    assert steps is not None
+    parts = [steps.method]
+    if steps.sparsity is not None:
+        parts.append(f"{100 * steps.sparsity:g} % zeros")
+    if steps.rank is not None:
+        parts.append(f"{100 * steps.rank:g} % of the parameters")
+    if steps.layers is not None:
+        which = isinstance(steps.layers, tuple)
+        parts.append(f"layers {steps.layers} dropped" if which else f"{steps.layers} layers dropped")
+    if steps.pattern:
+        parts.append(steps.pattern)
+    if steps.bits is not None:
+        parts.append(f"{steps.bits} bits")
+        parts.append(f"groups of {steps.group_size}" if steps.group_size else "one scale per row")
+        parts.append("symmetric" if steps.symmetric else "asymmetric")
+    if drawn := steps.calibration:
         tokens = f"{drawn.samples} × {drawn.length} tokens"
         parts.append(f"calibrated on {tokens} of {Path(drawn.data).name}, seed {drawn.seed}")
     return ", ".join(parts)
