@@ -1,6 +1,6 @@
 """Several results folders as one report: every candidate against the reference of its own folder, in one table.
 
-The folders must have scored the same reference weights on the same requests in the same way; otherwise they are refused.
+The folders must have scored the same reference weights on the same requests in the same way; others are refused.
 """
 
 from collections import Counter

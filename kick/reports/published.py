@@ -1,7 +1,7 @@
-"""Values that others published, laid over the curves on request, each as a share of its own source's dense score.
+"""Values that others published, drawn over the curves on request, each as a share of its own source's dense score.
 
-Nothing published shares kick's items, prompts or models, so a published line shows a shape and no more. It is drawn only
-if method and kind of task are the same, and its caption says what differs.
+Nothing published shares kick's items, prompts or models, so a published line shows a shape and no more. It is drawn
+only if method and kind of task are the same, and its caption says what differs.
 """
 
 import csv
@@ -13,8 +13,8 @@ from kick.errors import InputError
 from kick.reports.findings import Findings, Group
 from kick.types import Axis, Family, Record
 
-# Tasks of the sources that ask for the same kind of knowledge and are scored by right or wrong, as kick's are. Grades by
-# a judge model are left out.
+# Tasks of the sources that ask for the same kind of knowledge and are scored by right or wrong, as kick's are. Grades
+# by a judge model are left out.
 _FAMILIES: dict[str, Family] = {
     "factoid_qa": "factoid_qa",
     "mmlu": "multiple_choice",
@@ -70,7 +70,7 @@ class Published(Record):
 
 
 def packaged() -> Path:
-    """Return the folder of published values that comes with kick: in the wheel, or next to the package in a checkout."""
+    """Return the folder of published values: in the wheel, or next to the package in a checkout."""
     inside = Path(__file__).parent.parent / "_paper"
     return inside if inside.is_dir() else Path(__file__).parents[2] / "results" / "paper"
 

@@ -19,12 +19,12 @@ NOTE = (
 
 RUNNING_NOTE = (
     "Measured once per checkpoint, in the run that scored it; what else the machine did is not known. Made: "
-    "calibrating and compressing. Loaded: with the checks of a strict load. Before the first forward: parameters and buffers as "
-    "the loader holds them. Peak: on a GPU what was allocated, else the resident memory of the whole process with its "
-    "libraries. Tokens per second: transformers, greedy, one prompt, prefill and decode apart, the median of several "
-    "after a warm-up; not measured for a model so small that the time is Python's. Simulated: weights are rounded and "
-    "not packed, or unpacked to run, or keys and values are rounded at each reading, so nothing follows for a packed "
-    "kernel. Zeros are multiplied like other weights."
+    "calibrating and compressing. Loaded: with the checks of a strict load. Before the first forward: parameters "
+    "and buffers as the loader holds them. Peak: on a GPU what was allocated, else the resident memory of the "
+    "whole process with its libraries. Tokens per second: transformers, greedy, one prompt, prefill and decode "
+    "apart, the median of several after a warm-up; not measured for a model so small that the time is Python's. "
+    "Simulated: weights are rounded and not packed, or unpacked to run, or keys and values are rounded at each "
+    "reading, so nothing follows for a packed kernel. Zeros are multiplied like other weights."
 )
 
 
