@@ -204,4 +204,4 @@ def test_no_text_of_a_figure_has_a_character_that_breaks_its_file(tmp_path: Path
         assert style.render(figure, "pdf").startswith(b"%PDF")
         texts = [text.get_text() for text in figure.findobj(Text)]
         assert all(shown == strip_controls(shown) for shown in texts)
-    assert any("facts" in label for label in labels(drawn["curve-magnitude"].axes[0]))
+    assert any("facts" in label for label in labels(drawn["curve-rtn"].axes[0]))
