@@ -60,7 +60,7 @@ class Entry(Record):
 
     @property
     def at_chance(self) -> bool:
-        """Whether the interval of the score reaches down to blind guessing, so that it shows no knowledge."""
+        """True if the interval of the score reaches down to blind guessing: the score then shows no knowledge."""
         chance = self.cell.task.chance if self.cell else None
         return chance is not None and self.score is not None and self.score.low <= chance
 
@@ -216,7 +216,7 @@ def gather(store: Store, see: Callable[[Pairs], object] | None = None) -> Findin
 
 
 class _Items:
-    """What a report takes from the items besides the comparisons, while they are in memory."""
+    """The results that a report takes from the items of each comparison, while they are in memory."""
 
     def __init__(self, store: Store, see: Callable[[Pairs], object] | None) -> None:
         self._store, self._see = store, see

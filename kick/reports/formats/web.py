@@ -36,7 +36,7 @@ class Picture(NamedTuple):
 
     @property
     def wide(self) -> bool:
-        """Whether the figure has several panels side by side."""
+        """True if the figure has several panels side by side."""
         return self.width > _WIDE
 
 

@@ -1,4 +1,4 @@
-"""What was lost by category: the subjects, relations or articles in which a candidate lost most."""
+"""Losses by category: the subjects, relations or articles in which a candidate lost most."""
 
 from kick import text
 from kick.reports.blocks import NOTHING, Field, Table, name, number, plain

@@ -1,4 +1,4 @@
-"""Where the numbers of a report come from: weights, plans, software, dates, and how intervals were made."""
+"""The origin of the numbers of a report: weights, plans, software, dates, and how intervals were made."""
 
 import re
 from collections.abc import Iterable, Sequence

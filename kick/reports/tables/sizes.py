@@ -26,7 +26,7 @@ class Size(Record):
 
     @property
     def ideal(self) -> bool:
-        """Whether `smallest` is a size that no file has."""
+        """True if `smallest` is a size that no file has."""
         return self.smallest < self.stored
 
     @property
