@@ -161,7 +161,7 @@ def _not_finite(number: float) -> str:
 # Control characters but line breaks and tabs, line separators, lone surrogates and noncharacters, which are not
 # well-formed in XML, and characters that hide text or change its direction.
 _HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff"
     "\ufeff\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]"
 )
 # Inside a word an underscore is not markup, and a bracket is markup only if a link or a footnote follows from it.

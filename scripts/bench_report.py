@@ -1,4 +1,4 @@
-"""How long a report of a large grid takes, how much memory, how heavy its page is, and how soon a browser shows it.
+"""Measure the report of a large grid: its time and memory, the size of its page, and how soon a browser shows it.
 
     python scripts/bench_report.py [--checkpoints 200] [--tasks 20] [--items 500] [--folder DIR] [--format html]
 
@@ -73,16 +73,16 @@ BITS = (8, 6, 5, 4, 3, 2)
 
 
 def checkpoints(count: int) -> list[Checkpoint]:
-    """The reference, then series of pruning and of rounding until there are enough."""
-    made = [Checkpoint(id="dense", model="models/dense")]
-    while len(made) < count:
-        series = len({checkpoint.series for checkpoint in made})
+    """Return the reference, then series of pruning and of rounding until there are enough."""
+    listed = [Checkpoint(id="dense", model="models/dense")]
+    while len(listed) < count:
+        series = len({checkpoint.series for checkpoint in listed})
         rates: list[dict[str, Any]] = [{"sparsity": rate} for rate in SPARSITIES]
         if series % 2 == 0:
             rates = [{"bits": bits, "group_size": 128} for bits in BITS]
-        for rate in rates[: count - len(made)]:
+        for rate in rates[: count - len(listed)]:
             recipe = Recipe(method=f"method{series}", **rate)
-            made.append(
+            listed.append(
                 Checkpoint(
                     id=f"{recipe.method}-{recipe.rate:g}",
                     model="models/dense",
@@ -91,11 +91,11 @@ def checkpoints(count: int) -> list[Checkpoint]:
                     series=recipe.method,
                 )
             )
-    return made
+    return listed
 
 
 def damage(checkpoint: Checkpoint) -> float:
-    """Share of the ability lost, 0..1."""
+    """Return the share of the ability that is lost, 0..1."""
     recipe = checkpoint.recipe
     if recipe is None:
         return 0.0
@@ -103,7 +103,7 @@ def damage(checkpoint: Checkpoint) -> float:
 
 
 def items(task: TaskInfo, index: int, checkpoint: Checkpoint, count: int) -> pd.DataFrame:
-    """Items whose difficulty the checkpoints share."""
+    """Return items whose difficulty the checkpoints share."""
     shared = np.random.default_rng(index)
     own = np.random.default_rng([index, int(sha256(checkpoint.id.encode()).hexdigest()[:8], 16)])
     if task.family == "perplexity":
@@ -140,7 +140,8 @@ def items(task: TaskInfo, index: int, checkpoint: Checkpoint, count: int) -> pd.
 
 
 def make(folder: Path, count: int, tasks: int, per_task: int) -> None:
-    made = checkpoints(count)
+    """Write a results folder with this many checkpoints, tasks, and items per task."""
+    grid = checkpoints(count)
     scored = [
         KINDS[index % len(KINDS)].model_copy(update={"name": f"{KINDS[index % len(KINDS)].name}_{index}"})
         for index in range(tasks)
@@ -148,12 +149,12 @@ def make(folder: Path, count: int, tasks: int, per_task: int) -> None:
     suite = {
         "name": f"{count} checkpoints x {tasks} tasks x {per_task} items",
         "reference": "dense",
-        "checkpoints": [checkpoint.model_dump(mode="json", exclude_none=True) for checkpoint in made],
+        "checkpoints": [checkpoint.model_dump(mode="json", exclude_none=True) for checkpoint in grid],
         "tasks": [task.name for task in scored],
         "perplexity": {"datasets": ["text"]},
     }
     store = Store.create(folder, yaml.safe_dump(suite, sort_keys=False))
-    for checkpoint in made:
+    for checkpoint in grid:
         cells = {}
         for index, task in enumerate([*scored, TEXT]):
             frame = items(task, index, checkpoint, per_task)
@@ -162,6 +163,7 @@ def make(folder: Path, count: int, tasks: int, per_task: int) -> None:
 
 
 def cell(task: TaskInfo, checkpoint: Checkpoint, count: int) -> Cell:
+    """Return a plausible cell."""
     identity = CellIdentity(
         checkpoint=sha256(checkpoint.id.encode()).hexdigest(),
         tokenizer="0" * 64,
@@ -194,6 +196,7 @@ def cell(task: TaskInfo, checkpoint: Checkpoint, count: int) -> Cell:
 
 
 def record(checkpoint: Checkpoint, cells: dict[str, str]) -> CheckpointRecord:
+    """Return a plausible record."""
     recipe = checkpoint.recipe
     sparsity = recipe.sparsity or 0.0 if recipe else 0.0
     bits = float(recipe.bits or 16) if recipe else 16.0
@@ -220,7 +223,7 @@ def record(checkpoint: Checkpoint, cells: dict[str, str]) -> CheckpointRecord:
 
 
 def report(folder: Path, out: Path, formats: list[str]) -> str:
-    """Write the report; what it took, measured in this process."""
+    """Write the report, and return what it took, measured in this process."""
     wall = time.perf_counter()
     paths = write(Store(folder), out, formats)
     took = time.perf_counter() - wall
@@ -240,7 +243,7 @@ def report(folder: Path, out: Path, formats: list[str]) -> str:
 
 
 def first_paint(page: Path, times: int = 5) -> str:
-    """How soon a browser shows something of the page, and when all of it is loaded: medians."""
+    """Return how soon a browser shows something of the page, and when all of it is loaded: medians."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -267,6 +270,7 @@ def first_paint(page: Path, times: int = 5) -> str:
 
 
 def main() -> None:
+    """Read the options and print the measurements."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--checkpoints", type=int, default=200)
     parser.add_argument("--tasks", type=int, default=20)

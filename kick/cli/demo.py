@@ -9,7 +9,7 @@ import typer
 
 
 def demo(
-    results: Annotated[Path, typer.Option(help="Where results go.")] = Path("demo-results"),
+    results: Annotated[Path, typer.Option(help="The folder of the results.")] = Path("demo-results"),
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Score two small models of a synthetic world, compressed in two ways; offline, in minutes."""
@@ -29,8 +29,8 @@ def demo(
     pages = write(store, results / "report", ["md", "html"])
     seconds = time.monotonic() - started
     if as_json:
-        found = {"results": str(results), "scored": summary.scored, "reused": summary.reused}
-        print(json.dumps({**found, "seconds": round(seconds, 1), "files": [str(page) for page in pages]}))
+        counts = {"results": str(results), "scored": summary.scored, "reused": summary.reused}
+        print(json.dumps({**counts, "seconds": round(seconds, 1), "files": [str(page) for page in pages]}))
         return
     print(story(gather(store)))
     print(f"\nThe report: {results / 'report' / 'report.html'} (and report.md). {seconds:.0f} s in all.")

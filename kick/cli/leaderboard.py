@@ -15,13 +15,14 @@ def leaderboard(
     out: Annotated[Path, typer.Option(help="The folder of the site.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Write a leaderboard: ranks with their uncertainty, a page and a badge a checkpoint, JSON and CSV."""
+    """Write a leaderboard: ranks with their uncertainty, one page and one badge per checkpoint, JSON and CSV."""
     from kick.reports.leaderboard import write
     from kick.store import Store
+    from kick.text import one_line
 
     board = write([Store(folder) for folder in results], out)
     for one in board.refused:
-        print(f"refused: {one.who} of {one.folder}: {one.reason}", file=sys.stderr)
+        print(one_line(f"refused: {one.who} of {one.folder}: {one.reason}"), file=sys.stderr)
     if as_json:
         counts = {
             "ranked": len(board.ranked),

@@ -8,18 +8,24 @@ import typer
 
 
 def report(
-    results: Annotated[list[Path], typer.Argument(help="A results folder; several for one report over all.")],
+    results: Annotated[
+        list[Path], typer.Argument(help="A results folder, or several for one report over all.")
+    ],
     formats: Annotated[
-        str, typer.Option("--format", help="md, html, latex, csv, parquet, model-card; several as md,csv.")
+        str, typer.Option("--format", help="md, html, latex, csv, parquet, model-card; several: md,csv.")
     ] = "md",
     out: Annotated[
-        Path | None, typer.Option(help="Where to write. Default: RESULTS/report; needed for several folders.")
+        Path | None,
+        typer.Option(help="The folder to write to. Default: RESULTS/report; required for several folders."),
     ] = None,
     diff: Annotated[
-        bool, typer.Option("--diff", help="Of two folders, OLD and NEW: what changed, for a release note.")
+        bool,
+        typer.Option(
+            "--diff", help="Write what changed between two folders, OLD and NEW, for a release note."
+        ),
     ] = False,
     published: Annotated[
-        bool, typer.Option("--published", help="Lay published values of the same methods over the curves.")
+        bool, typer.Option("--published", help="Draw published values of the same methods over the curves.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
@@ -29,16 +35,16 @@ def report(
     from kick.store import Store
 
     if out is None and len(results) > 1:
-        raise InputError("several results folders are given. Say with --out where their report goes.")
+        raise InputError("several results folders are given. Name the folder of their report with --out.")
     stores = [Store(path) for path in results]
     folder = out or results[0] / "report"
-    wanted = [name.strip() for name in formats.split(",") if name.strip()]
+    requested = [name.strip() for name in formats.split(",") if name.strip()]
     if diff:
         if len(stores) != 2:
             raise InputError(f"--diff compares two results folders, OLD and NEW; {len(stores)} given.")
-        paths = write_diff(stores[0], stores[1], folder, wanted)
+        paths = write_diff(stores[0], stores[1], folder, requested)
     else:
-        paths = write(stores, folder, wanted, published=published)
+        paths = write(stores, folder, requested, published=published)
     if as_json:
         given = [str(path) for path in results]
         print(

@@ -1,4 +1,4 @@
-"""What a document is made of, whatever its format: sections with paragraphs, tables, figures and terms.
+"""The parts of a document, whatever its format: sections with paragraphs, tables, figures and terms.
 
 Nothing here is escaped: names and messages are still data. Each format in `kick.reports.formats` renders these
 records in its own way.
@@ -37,7 +37,7 @@ Row = tuple[Field, ...]
 
 
 class Link(NamedTuple):
-    """Where the name of a row leads, and the facts that a form filters its rows by."""
+    """The address that the name of a row leads to, and the facts that a form filters rows by."""
 
     address: str
     facts: Mapping[str, object]
@@ -69,7 +69,7 @@ class Table:
 
     @property
     def empty(self) -> bool:
-        """Whether the table does not apply: it has neither rows nor a note that says why."""
+        """True if the table does not apply: it has neither rows nor a note that says why."""
         return not self.rows and not self.note
 
 

@@ -1,6 +1,6 @@
-"""What the demo found, in a few sentences: the text that `kick demo` opens with.
+"""The findings of the demo in a few sentences: the text that `kick demo` prints.
 
-It reads a results folder of the packaged suite `demo` and nothing else; every number in it has its interval and n.
+It covers the tasks of the packaged suite `demo`; every number in it has its interval and n.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ WIDTH = max(map(len, NAMES.values()))
 
 
 def story(findings: Findings) -> str:
-    """The findings of the demo as plain text, lines of at most 120 characters."""
+    """Return the findings of the demo as plain text, in lines of at most 120 characters."""
     parts = [_knows(findings)]
     parts += [_lost(findings, group) for group in findings.curves() if len(group.candidates) > 1]
     parts += _same_size(findings)
@@ -44,9 +44,9 @@ def _knows(findings: Findings) -> str:
 
 
 def _lost(findings: Findings, group: Group) -> str:
-    """Where perplexity and each task cross 5 % in one series, first to go first."""
-    found = [(task, _crossing(findings, group, task)) for task in findings.tasks if task.name in NAMES]
-    reached = [(task, cross) for task, cross in found if cross]
+    """Return the rates at which perplexity and each task cross 5 % in one series, earliest first."""
+    crossings = [(task, _crossing(findings, group, task)) for task in findings.tasks if task.name in NAMES]
+    reached = [(task, cross) for task, cross in crossings if cross]
     reached.sort(key=lambda pair: _order(pair[1]))
     lines = [
         f"{group.name}: where 5 % of the dense model's score is lost (perplexity: 5 % above), first to go first:"
@@ -69,7 +69,7 @@ def _verdict(tasks: Sequence[tuple[TaskInfo, Crossing]], perplexity: Crossing) -
 
 
 def _same_size(findings: Findings) -> Iterator[str]:
-    """A smaller dense model against the larger one pruned to the nearest number of non-zero parameters."""
+    """Yield a smaller dense model against the larger one pruned to the nearest number of non-zero parameters."""
     sizes = {
         name: record.description.nonzero for name, record in findings.records.items() if record.description
     }
@@ -110,7 +110,7 @@ def _order(cross: Crossing) -> tuple[bool, float]:
 
 
 def _position(rate: float | None, cross: Crossing) -> float:
-    """Larger is more compressed; a loss that was not reached lies beyond everything."""
+    """Return a number that grows with compression; a loss that was not reached is beyond everything."""
     if rate is None:
         return float("inf")
     return -rate if cross.axis == "bits" else rate

@@ -1,4 +1,4 @@
-"""What changed between two results folders, for a release note: the same checkpoint on the same items, then and now."""
+"""The changes between two results folders, for a release note: each checkpoint on the same items, then and now."""
 
 from collections.abc import Iterator
 

@@ -1,6 +1,6 @@
 """The items behind the comparisons, packed for the item explorer of the web page.
 
-Only items that changed are packed: those that flipped, or, of graded ones, whose score moved.
+Only items that changed are packed: those that flipped, and graded ones whose score moved.
 """
 
 import base64
@@ -23,33 +23,39 @@ from kick.types import Record
 
 Rows = npt.NDArray[np.intp]
 
-MAX_ITEMS = 100_000  # on a page
-MAX_TEXT = 20_000  # characters of a prompt or a response
+# Items on a page.
+MAX_ITEMS = 100_000
+# Characters of a prompt or a response.
+MAX_TEXT = 20_000
 
 
 class Pack(Record):
     """The changed items of one task.
 
-    `payload` is base64 of gzipped JSON: `documents`, one [doc id, group, prompt, target, response, score,
-    margin] of the reference each, and `changes`, for each candidate a list of [index of the document,
-    change, response, score, margin].
+    Attributes:
+        task: The task.
+        metric: Its metric.
+        reference: The id of the reference.
+        counts: The number of items that changed and the number of those packed, by candidate.
+        payload: Base64 of gzipped JSON: `documents`, each [doc id, group, prompt, target, response, score, margin] with
+            the reference's answer, and `changes`, for each candidate a list of [index of the document, change,
+            response, score, margin].
     """
 
     task: str
     metric: str
     reference: str
-    counts: dict[str, tuple[int, int]]  # candidate -> items that changed, items packed
+    counts: dict[str, tuple[int, int]]
     payload: str
 
 
 class Explorer:
-    """Packs the items of every task as far as a page can hold them, while `gather` has them at hand.
+    """Packs the items of every task as far as a page can hold them, while `gather` has them in memory.
 
-    Where all comparisons together have more than `MAX_ITEMS` changed items, each gives the same number;
-    losses come first.
+    If all comparisons together have more than `MAX_ITEMS` changed items, each gives the same number; losses come first.
 
     Args:
-        comparisons: how many there are to see, at most.
+        comparisons: The number of comparisons to see, at most.
     """
 
     def __init__(self, comparisons: int) -> None:
@@ -66,14 +72,15 @@ class Explorer:
         kept = rows[: self._share]
         candidate = pairs.candidate.checkpoint
         task.counts[candidate] = (len(rows), len(kept))
-        places = task.documents(pairs, kept)
+        documents = task.documents(pairs, kept)
         sides = _sides(pairs.candidate_items, pairs.sample.b, kept)
         task.changes[candidate] = [
-            [place, str(kinds[row]), *side] for place, row, side in zip(places, kept, sides, strict=True)
+            [document, str(kinds[row]), *side]
+            for document, row, side in zip(documents, kept, sides, strict=True)
         ]
 
     def packs(self, findings: Findings) -> list[Pack]:
-        """What was seen, in the order of the report."""
+        """Return the packed items, in the order of the report."""
         names = [task.name for task in findings.tasks if task.name in self._tasks]
         order = findings.checkpoints[1:]
         return [self._tasks[name].pack(name, findings.reference, order) for name in names]
@@ -87,26 +94,28 @@ class _Task:
         self.counts: dict[str, tuple[int, int]] = {}
         self.changes: dict[str, list[list[Any]]] = {}
         self._rows: list[list[Any]] = []
-        self._places: dict[tuple[int, str], int] = {}
+        self._indices: dict[tuple[int, str], int] = {}
 
     def documents(self, pairs: Pairs, rows: Rows) -> list[int]:
-        """Where the documents of these rows lie; the new ones are added."""
+        """Return the indices of the documents of these rows; new documents are added."""
         items = pairs.reference_items
         keys = list(zip(*(_values(items, name, rows) for name in ("doc_id", "prompt")), strict=True))
-        new = [place for place, key in enumerate(keys) if key not in self._places]
+        new = [row for row, key in enumerate(keys) if key not in self._indices]
         if not new:
-            return [self._places[key] for key in keys]
+            return [self._indices[key] for key in keys]
         fresh = rows[new]
         texts = zip(*(_values(items, name, fresh) for name in ("group", "prompt", "target")), strict=True)
         sides = _sides(items, pairs.sample.a, fresh)
-        for place, text, side in zip(new, texts, sides, strict=True):
-            if keys[place] in self._places:  # a document that stands twice among these rows
+        for row, text, side in zip(new, texts, sides, strict=True):
+            # A document may occur twice among these rows.
+            if keys[row] in self._indices:
                 continue
-            self._places[keys[place]] = len(self._rows)
-            self._rows.append([keys[place][0], *(_shown(part) for part in text), *side])
-        return [self._places[key] for key in keys]
+            self._indices[keys[row]] = len(self._rows)
+            self._rows.append([keys[row][0], *(_text(part) for part in text), *side])
+        return [self._indices[key] for key in keys]
 
     def pack(self, task: str, reference: str, order: Sequence[str]) -> Pack:
+        """Return the items as a pack, with the candidates in this order."""
         candidates = [name for name in order if name in self.counts]
         content = json.dumps(
             {"documents": self._rows, "changes": {name: self.changes[name] for name in candidates}},
@@ -124,19 +133,19 @@ class _Task:
 
 
 def _sides(items: pd.DataFrame, scores: Array, rows: Rows) -> list[list[Any]]:
-    """Response, score and margin of each of these rows."""
+    """Return response, score and margin of each of these rows."""
     margins = choice_margins(_values(items, "choice_logprobs", rows))
     responses = _values(items, "response", rows)
     return [
-        [_shown(response), round(float(score), 4), None if math.isnan(margin) else round(float(margin), 3)]
+        [_text(response), round(float(score), 4), None if math.isnan(margin) else round(float(margin), 3)]
         for response, score, margin in zip(responses, scores[rows], margins, strict=True)
     ]
 
 
 def _values(items: pd.DataFrame, name: str, rows: Rows) -> list[Any]:
-    """A column at these rows; through numpy, which takes a few of many rows much faster than pandas does."""
+    """Return a column at these rows, by numpy, which takes a few of many rows much faster than pandas does."""
     return items[name].to_numpy()[rows].tolist()  # type: ignore[no-any-return]
 
 
-def _shown(value: Any) -> str:
+def _text(value: Any) -> str:
     return "" if pd.isna(value) else visible(str(value), MAX_TEXT)

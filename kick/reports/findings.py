@@ -1,4 +1,4 @@
-"""Everything a report says, gathered once from a results folder; each format only lays it out.
+"""The content of a report, gathered once from a results folder; each format only lays it out.
 
 Scores and comparisons come from `kick.comparison`. What is missing or refused is kept, with the reason.
 """
@@ -36,69 +36,105 @@ from kick.types import (
 )
 from kick.types.recipes import DENSE_RATE, falling
 
-FEWEST_ITEMS = 8  # of a category that is looked at
-HARDEST_HIT = 3  # categories shown of each comparison
+# Smaller categories are not looked at.
+FEWEST_ITEMS = 8
+# Categories listed for each comparison.
+HARDEST_HIT = 3
 
 
 class Entry(Record):
-    """One checkpoint on one task: its score, and how it compares with the reference, where there are such."""
+    """One checkpoint on one task.
+
+    Attributes:
+        cell: Its cell; None: not scored.
+        score: Its score.
+        comparison: Its comparison with the reference; None for the reference itself.
+        problem: The reason why there is no score, or no comparison.
+    """
 
     cell: Cell | None = None
     score: Estimate | None = None
-    comparison: Comparison | None = None  # None for the reference itself
-    problem: str | None = None  # why there is no score, or no comparison
+    comparison: Comparison | None = None
+    problem: str | None = None
 
     @property
     def at_chance(self) -> bool:
-        """Whether the interval of the score reaches down to blind guessing: then it shows no knowledge."""
+        """True if the interval of the score reaches down to blind guessing: the score then shows no knowledge."""
         chance = self.cell.task.chance if self.cell else None
         return chance is not None and self.score is not None and self.score.low <= chance
 
 
 class Group(Record):
-    """Checkpoints shown side by side: a series from light to heavy compression, or those of no series."""
+    """Checkpoints side by side: a series from light to heavy compression, or those that belong to no series.
+
+    Attributes:
+        name: The name of the series.
+        axis: What its rates measure; None: no series.
+        candidates: The ids of its checkpoints.
+        rates: The rate of each checkpoint of a series.
+    """
 
     name: str
     axis: Axis | None
     candidates: tuple[str, ...]
-    rates: tuple[float, ...] = ()  # of a series: where each candidate stands on the axis
+    rates: tuple[float, ...] = ()
 
 
 class Losses(Record):
-    """What a candidate lost on a task, by category."""
+    """The losses of a candidate on a task, by category.
 
-    tested: int  # categories of `FEWEST_ITEMS` items or more
-    small: int  # categories of fewer, which are not looked at
-    hardest_hit: tuple[CategoryLoss, ...]  # of those tested, the largest losses first
+    Attributes:
+        tested: The number of categories of `FEWEST_ITEMS` items or more.
+        small: The number of smaller ones, which are not looked at.
+        hardest_hit: The tested categories with the largest losses, largest first.
+    """
+
+    tested: int
+    small: int
+    hardest_hit: tuple[CategoryLoss, ...]
 
 
 class Findings(Record):
-    """The content of a report."""
+    """The content of a report.
+
+    Attributes:
+        suite: The name of the suite.
+        reference: The id of the reference.
+        checkpoints: All ids: the reference, then group by group.
+        records: The records of the checkpoints that were loaded, by id.
+        tasks: The tasks, perplexity last.
+        groups: The candidates, by series.
+        entries: Every task and checkpoint, by task and id.
+        reach: How far each series can be compressed, by task and series.
+        families: The means over the families of several tasks, by family and candidate.
+        losses: The losses by category, by task and candidate; only right-or-wrong tasks that keep categories.
+        divergences: The divergences that were measured, by task and candidate.
+        readouts: The scores of knowledge that was read in several ways.
+    """
 
     suite: str
     reference: str
-    checkpoints: tuple[str, ...]  # ids: the reference, then group by group
-    records: dict[str, CheckpointRecord]  # of the checkpoints that were loaded
+    checkpoints: tuple[str, ...]
+    records: dict[str, CheckpointRecord]
     tasks: tuple[TaskInfo, ...]
     groups: tuple[Group, ...]
-    entries: dict[str, dict[str, Entry]]  # task -> checkpoint -> entry; none is left out
-    reach: dict[str, dict[str, MatchingRate | None]]  # task -> series -> how far it can be compressed
-    families: dict[Family, dict[str, FamilyComparison]]  # of several tasks -> candidate -> their mean
-    losses: dict[
-        str, dict[str, Losses]
-    ]  # task -> candidate; tasks that are right or wrong and keep categories
-    divergences: dict[str, dict[str, Diverged]]  # task -> candidate; where divergence was measured
-    readouts: tuple[Readout, ...] = ()  # of what was read in several ways
+    entries: dict[str, dict[str, Entry]]
+    reach: dict[str, dict[str, MatchingRate | None]]
+    families: dict[Family, dict[str, FamilyComparison]]
+    losses: dict[str, dict[str, Losses]]
+    divergences: dict[str, dict[str, Diverged]]
+    readouts: tuple[Readout, ...] = ()
 
     def entry(self, task: TaskInfo, checkpoint: str) -> Entry:
+        """Return the entry of a checkpoint on a task."""
         return self.entries[task.name][checkpoint]
 
     def diverged(self, task: TaskInfo, candidate: str) -> Diverged | None:
-        """How far a candidate's distributions are from the reference's on a task, where that was measured."""
+        """Return how far a candidate's distributions are from the reference's on a task, if that was measured."""
         return self.divergences.get(task.name, {}).get(candidate)
 
     def curves(self) -> list[Group]:
-        """The series of which something was compared."""
+        """Return the series of which something was compared."""
         return [
             group
             for group in self.groups
@@ -107,7 +143,7 @@ class Findings(Record):
         ]
 
     def families_of_tasks(self) -> dict[Family, list[TaskInfo]]:
-        """The tasks on which higher is better, by family, in the order of the report."""
+        """Return the tasks on which higher is better, by family, in the order of the report."""
         members: dict[Family, list[TaskInfo]] = {}
         for task in self.tasks:
             if task.higher_is_better and task.metric:
@@ -115,9 +151,9 @@ class Findings(Record):
         return members
 
     def kept(self, family: Family, candidate: str) -> FamilyComparison | Comparison | None:
-        """The candidate against the reference on a family: its one task, or the mean of all its tasks.
+        """Return the candidate against the reference on a family: its one task, or the mean of all its tasks.
 
-        None where it was not compared on all of them.
+        None if it was not compared on all of them.
         """
         tasks = self.families_of_tasks()[family]
         if len(tasks) == 1:
@@ -125,7 +161,7 @@ class Findings(Record):
         return self.families.get(family, {}).get(candidate)
 
     def cells(self) -> list[Cell]:
-        """The cells of the report, by task and checkpoint."""
+        """Return the cells of the report, by task and checkpoint."""
         return [entry.cell for row in self.entries.values() for entry in row.values() if entry.cell]
 
 
@@ -133,11 +169,11 @@ def gather(store: Store, see: Callable[[Pairs], object] | None = None) -> Findin
     """Read a results folder: every checkpoint and task of its suite, whether it was scored or not.
 
     Args:
-        store: the results.
-        see: is shown the items of each comparison, which are read only once.
+        store: The results.
+        see: Called with the items of each comparison, which are read only once.
 
     Raises:
-        InputError: the folder is damaged, or names no reference.
+        InputError: The folder is damaged, or names no reference.
     """
     items = _Items(store, see)
     compared = compare_all(store, see=items.see)
@@ -180,15 +216,17 @@ def gather(store: Store, see: Callable[[Pairs], object] | None = None) -> Findin
 
 
 class _Items:
-    """What is asked of the items beside the comparison itself, while they are at hand."""
+    """The results that a report takes from the items of each comparison, while they are in memory."""
 
     def __init__(self, store: Store, see: Callable[[Pairs], object] | None) -> None:
         self._store, self._see = store, see
         self.divergences: dict[str, dict[str, Diverged]] = {}
         self.losses: dict[str, dict[str, Losses]] = {}
-        self._means: dict[str, dict[str, TaskMoments]] = {}  # candidate -> task
+        # By candidate and task.
+        self._means: dict[str, dict[str, TaskMoments]] = {}
 
     def see(self, pairs: Pairs) -> None:
+        """Take what is needed from the items of one comparison."""
         candidate, info = pairs.candidate.checkpoint, pairs.reference.task
         if info.higher_is_better and is_share(info):
             self._means.setdefault(candidate, {})[info.name] = TaskMoments.of(pairs)
@@ -200,7 +238,7 @@ class _Items:
             self._see(pairs)
 
     def families(self, tasks: Sequence[TaskInfo]) -> dict[Family, dict[str, FamilyComparison]]:
-        """The families on whose every task a candidate was compared."""
+        """Return the mean over each family of several tasks, for candidates that were compared on all of them."""
         members: dict[Family, list[str]] = {}
         for task in tasks:
             if task.higher_is_better and task.metric:
@@ -217,7 +255,7 @@ class _Items:
 
 
 def _losses(pairs: Pairs) -> Losses | None:
-    """The hardest hit categories of a right-or-wrong task; None where it keeps none of a size worth a look."""
+    """Return the hardest hit categories of a right-or-wrong task; None if it does not keep two large enough."""
     if not pairs.sample.is_binary:
         return None
     codes, _ = pd.factorize(pairs.reference_items["group"])
@@ -244,7 +282,7 @@ def _entry(store: Store, cell: Cell | None, comparison: Comparison | None, refus
 def _reach(
     store: Store, reference: str, task: TaskInfo, groups: Sequence[Group], entries: Mapping[str, Entry]
 ) -> dict[str, MatchingRate | None]:
-    """How far each series can be compressed on a task."""
+    """Return how far each series can be compressed on a task."""
     start = attempt(store, reference, reference, task.name)
     return {
         group.name: None if isinstance(start, Refusal) else _reach_of(group, start, task, entries)
@@ -279,7 +317,7 @@ def _groups(candidates: Sequence[Checkpoint], records: Mapping[str, CheckpointRe
 
 
 def _tasks(store: Store, scored: Sequence[TaskInfo]) -> tuple[TaskInfo, ...]:
-    """The tasks of the suite in its order, then those that are stored only; perplexity last."""
+    """Return the tasks of the suite in its order, then those that are stored only; perplexity last."""
     known = {task.name: task for task in scored}
     names = task_names(store)
     if not any(task.family == "perplexity" for task in scored):

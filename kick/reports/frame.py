@@ -1,6 +1,6 @@
-"""The results as one tidy table: a row for each checkpoint on each task, a column for each number.
+"""The results as one tidy table: one row per checkpoint and task, one column per number.
 
-The base of everything that leaves kick for another program: CSV, parquet, a notebook.
+It is the base of everything that leaves kick for another program: CSV, parquet, a notebook.
 """
 
 import io
@@ -15,10 +15,10 @@ from kick.types import Cell, CheckpointRecord, Estimate, TaskInfo
 
 
 def tidy(findings: Findings) -> pd.DataFrame:
-    """One row for each checkpoint and task, those without a score included: `problem` says why there is none.
+    """Return one row per checkpoint and task, those without a score included: `problem` says why there is none.
 
     Scores, deltas and losses are in the units of the metric (a share is 0..1, not percent). `recovery` is
-    candidate / reference, and so is `perplexity_ratio`, which takes its place where less is better. Columns
+    candidate / reference, and so is `perplexity_ratio`, which takes its place if less is better. Columns
     that end in `_low` and `_high` are 95 % intervals.
     """
     rows = []
@@ -27,7 +27,7 @@ def tidy(findings: Findings) -> pd.DataFrame:
             record = findings.records.get(checkpoint)
             rows.append(
                 {"suite": findings.suite, "reference": findings.reference, "checkpoint": checkpoint}
-                | _made(record)
+                | _recipe(record)
                 | {"task": task.name, "family": task.family, "metric": task.metric, "chance": task.chance}
                 | _numbers(task, findings.entry(task, checkpoint))
                 | _divergence(findings.diverged(task, checkpoint), findings.entry(task, checkpoint).cell)
@@ -36,7 +36,7 @@ def tidy(findings: Findings) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _made(record: CheckpointRecord | None) -> dict[str, Any]:
+def _recipe(record: CheckpointRecord | None) -> dict[str, Any]:
     step = record.step if record else None
     measured = record.description if record else None
     return {
@@ -78,16 +78,16 @@ def _numbers(task: TaskInfo, entry: Entry) -> dict[str, Any]:
     }
 
 
-def _divergence(found: Diverged | None, cell: Cell | None) -> dict[str, Any]:
-    """Nats a token; what begins with `token` is of all tokens, the rest are means of the items."""
-    tokens = found.tokens if found else None
+def _divergence(diverged: Diverged | None, cell: Cell | None) -> dict[str, Any]:
+    """Return nats per token; `token_...` is over all tokens, the rest are means over the items."""
+    tokens = diverged.tokens if diverged else None
     ranks = ("1", "5", "10", "50", "90", "95", "99", "99.9")
     return {
-        **_estimate("kl", found.kl if found else None),
-        **_estimate("kl_noise_floor", found.noise_kl if found else None),
-        **_estimate("reverse_kl", found.reverse_kl if found else None),
-        **_estimate("delta_p", found.delta_p if found else None),
-        **_estimate("same_top", found.same_top if found else None),
+        **_estimate("kl", diverged.kl if diverged else None),
+        **_estimate("kl_noise_floor", diverged.noise_kl if diverged else None),
+        **_estimate("reverse_kl", diverged.reverse_kl if diverged else None),
+        **_estimate("delta_p", diverged.delta_p if diverged else None),
+        **_estimate("same_top", diverged.same_top if diverged else None),
         "tokens": tokens.tokens if tokens else None,
         **{f"token_kl_p{rank}": tokens.kl_percentiles[rank] if tokens else None for rank in ranks},
         "token_kl_max": tokens.kl_max if tokens else None,

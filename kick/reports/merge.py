@@ -1,6 +1,6 @@
 """Several results folders as one report: every candidate against the reference of its own folder, in one table.
 
-That needs folders that scored the same reference weights on the same requests in the same way; what differs is refused.
+The folders must have scored the same reference weights on the same requests in the same way; others are refused.
 """
 
 from collections import Counter
@@ -16,17 +16,17 @@ from kick.types import CheckpointRecord, Comparison, Family, TaskInfo
 
 
 def merge(folders: Sequence[tuple[Path, Findings]]) -> Findings:
-    """The findings of several folders as those of one.
+    """Return the findings of several folders as those of one.
 
     A checkpoint or a series whose id several folders use gets the name of its folder before it. Scores of the
-    reference are those of the first folder that has them; deltas and recoveries are to the folder's own. p-values
-    are adjusted anew, over all comparisons.
+    reference are those of the first folder that has them; deltas and recoveries are to the folder's own reference.
+    p-values are adjusted anew, over all comparisons.
 
     Raises:
-        InputError: the references are other weights, or a task was scored on other requests or in another way.
+        InputError: The references have different weights, or a task was scored on other requests or in another way.
     """
     names = _names([path for path, _ in folders])
-    parts = [found for _, found in folders]
+    parts = [findings for _, findings in folders]
     _refuse(names, parts)
     ids = Counter(name for part in parts for name in part.checkpoints[1:])
     series = Counter(group.name for part in parts for group in part.groups if group.axis)
@@ -51,7 +51,7 @@ def merge(folders: Sequence[tuple[Path, Findings]]) -> Findings:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """The folders by their last name, numbered where two have the same."""
+    """Return the last names of the folders, numbered if two have the same."""
     if len({path.resolve() for path in paths}) < len(paths):
         raise InputError("a results folder is given twice. Give each once.")
     last = [path.resolve().name for path in paths]
@@ -62,7 +62,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 
 def _refuse(names: Sequence[str], parts: Sequence[Findings]) -> None:
-    """Refuse folders whose numbers cannot stand in one table."""
+    """Refuse folders whose numbers cannot share one table."""
     first: dict[str, tuple[str, Entry]] = {}
     weights: dict[str, str] = {}
     for name, part in zip(names, parts, strict=True):
@@ -84,15 +84,15 @@ def _refuse(names: Sequence[str], parts: Sequence[Findings]) -> None:
                 entry.cell.model_copy(update={"checkpoint": f"{part.reference} of {name}"}),
             )
     if len(set(weights.values())) > 1:
-        shown = ", ".join(f"{name} {fingerprint[:12]}" for name, fingerprint in weights.items())
+        listed = ", ".join(f"{name} {fingerprint[:12]}" for name, fingerprint in weights.items())
         raise InputError(
-            f"the references of these folders are not the same weights: {shown}. Report the folders one by one, or "
+            f"the references of these folders are not the same weights: {listed}. Report the folders one by one, or "
             "see what changed from one to the other with --diff."
         )
 
 
 def _renamed(part: Findings, ids: dict[str, str], series: dict[str, str]) -> Findings:
-    """The findings with checkpoints and series under other names."""
+    """Return the findings with checkpoints and series under other names."""
 
     def record(old: CheckpointRecord) -> CheckpointRecord:
         checkpoint = old.checkpoint
@@ -128,14 +128,13 @@ def _renamed(part: Findings, ids: dict[str, str], series: dict[str, str]) -> Fin
                 task: {series[name]: rate for name, rate in row.items()} for task, row in part.reach.items()
             },
             "families": {
-                family: {ids[one]: found for one, found in row.items()}
-                for family, row in part.families.items()
+                family: {ids[one]: kept for one, kept in row.items()} for family, row in part.families.items()
             },
             "losses": {
-                task: {ids[one]: found for one, found in row.items()} for task, row in part.losses.items()
+                task: {ids[one]: lost for one, lost in row.items()} for task, row in part.losses.items()
             },
             "divergences": {
-                task: {ids[one]: found for one, found in row.items()}
+                task: {ids[one]: diverged for one, diverged in row.items()}
                 for task, row in part.divergences.items()
             },
             "readouts": tuple(
@@ -159,9 +158,9 @@ def _joined(parts: Sequence[Findings], names: Sequence[str]) -> Findings:
             row, own = entries.setdefault(task.name, {}), part.entries.get(task.name, {})
             absent = Entry(problem=f"not in the suite of {name}")
             for checkpoint in part.checkpoints:
-                found = own.get(checkpoint, absent)
+                entry = own.get(checkpoint, absent)
                 if checkpoint not in row or row[checkpoint].score is None:
-                    row[checkpoint] = found
+                    row[checkpoint] = entry
             rates = part.reach.get(task.name, {})
             for group in part.groups:
                 if group.axis:
@@ -191,7 +190,7 @@ def _joined(parts: Sequence[Findings], names: Sequence[str]) -> Findings:
 
 
 def _groups(parts: Sequence[Findings]) -> tuple[Group, ...]:
-    """The checkpoints of no series of all folders, then the series of each."""
+    """Return the checkpoints of no series of all folders, then the series of each."""
     alone = [group for part in parts for group in part.groups if not group.axis]
     series = [group for part in parts for group in part.groups if group.axis]
     if not alone:
@@ -201,17 +200,15 @@ def _groups(parts: Sequence[Findings]) -> tuple[Group, ...]:
 
 
 def _adjusted(entries: dict[str, dict[str, Entry]]) -> dict[str, dict[str, Entry]]:
-    places = [(task, one) for task, row in entries.items() for one, entry in row.items() if entry.comparison]
-    comparisons = [entries[task][one].comparison for task, one in places]
-    for (task, one), comparison in zip(
-        places, adjusted([found for found in comparisons if found]), strict=True
-    ):
+    keys = [(task, one) for task, row in entries.items() for one, entry in row.items() if entry.comparison]
+    comparisons = [entries[task][one].comparison for task, one in keys]
+    for (task, one), comparison in zip(keys, adjusted([each for each in comparisons if each]), strict=True):
         entries[task][one] = entries[task][one].model_copy(update={"comparison": comparison})
     return entries
 
 
 def _same_tasks(parts: Sequence[Findings], family: Family) -> bool:
-    """Whether every folder has the same tasks of a family, so that their means are means of the same."""
+    """Return whether every folder has the same tasks of a family, so that their means can be compared."""
 
     def members(part: Findings) -> set[str]:
         tasks: list[TaskInfo] = part.families_of_tasks().get(family, [])

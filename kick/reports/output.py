@@ -1,4 +1,4 @@
-"""Where reports and leaderboards write: inside their folder and nowhere else, each file whole or not at all.
+"""The folder of a report or a leaderboard: nothing is written outside it, and each file is written whole or not at all.
 
 Names of checkpoints, tasks and series come from results folders that others made. They become names of files by
 `file_name`, and every path is checked once more when it is written.

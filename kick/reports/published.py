@@ -1,7 +1,7 @@
-"""Values that others published, laid over the curves on request, each as a share of its own source's dense score.
+"""Values that others published, drawn over the curves on request, each as a share of its own source's dense score.
 
-Nothing published shares kick's items, prompts or models, so that a line of theirs shows a shape and no more; it is
-drawn only where method and kind of task are the same, and its caption says what differs.
+Nothing published shares kick's items, prompts or models, so a published line shows a shape and no more. It is drawn
+only if method and kind of task are the same, and its caption says what differs.
 """
 
 import csv
@@ -13,8 +13,8 @@ from kick.errors import InputError
 from kick.reports.findings import Findings, Group
 from kick.types import Axis, Family, Record
 
-# Tasks of the sources that ask for the same kind of knowledge and are scored by right or wrong, as kick's are. What a
-# judge model graded is no such score.
+# Tasks of the sources that ask for the same kind of knowledge and are scored by right or wrong, as kick's are. Grades
+# by a judge model are left out.
 _FAMILIES: dict[str, Family] = {
     "factoid_qa": "factoid_qa",
     "mmlu": "multiple_choice",
@@ -25,50 +25,61 @@ _FAMILIES: dict[str, Family] = {
 }
 _UNSCALED = "do not overlay"
 INCOMPATIBLE = (
-    "Published values, hollow: of other models, on other items with other prompts, without intervals; each as a share "
-    "of its own dense score, so that the shape of a line can be compared and nothing else."
+    "Published values, hollow: of other models, on other items with other prompts, without intervals; each is a share "
+    "of its own dense score, so only the shape of a line can be compared."
 )
 _DENSE: dict[Axis, float] = {"sparsity": 0.0, "bits": 16.0}
 
 
 class Published(Record):
-    """One line of a source: a method on a task of one model."""
+    """One line of a source: a method on a task of one model.
+
+    Attributes:
+        source: The publication.
+        model: The model.
+        method: The method, with its N:M pattern if it has one.
+        axis: What the rates measure.
+        family: The family of the task.
+        task: The task, as the source calls it.
+        points: Rate, and value / the dense model's value, from light to heavy compression.
+        n: The number of items, if the source gives it.
+        notes: Notes of the source.
+    """
 
     source: str
     model: str
-    method: str  # with its N:M pattern, if any
+    method: str
     axis: Axis
     family: Family
-    task: str  # as the source calls it
-    points: tuple[
-        tuple[float, float], ...
-    ]  # rate, value / the dense model's, from light to heavy compression
-    n: str = ""  # items, where the source says
+    task: str
+    points: tuple[tuple[float, float], ...]
+    n: str = ""
     notes: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
+        """The label of the line in a legend."""
         return f"published: {self.task}, {self.model}"
 
     @property
     def caption(self) -> str:
-        """What was measured on what, the source, and what it notes itself."""
+        """Task, model, items, source and its notes, for the caption of a figure."""
         items = f" on {self.n} items" if self.n else ""
         notes = "".join(f" ({note})" for note in self.notes)
         return f"{self.task} of {self.model}{items}, {self.source}{notes}"
 
 
 def packaged() -> Path:
-    """The folder of published values that comes with kick: in the wheel, or beside the package in a checkout."""
+    """Return the folder of published values: in the wheel, or next to the package in a checkout."""
     inside = Path(__file__).parent.parent / "_paper"
     return inside if inside.is_dir() else Path(__file__).parents[2] / "results" / "paper"
 
 
 def read(folder: Path | None = None) -> list[Published]:
-    """Every line that can be drawn: its source also gives the dense model's value on the same task.
+    """Return every line whose source also gives the dense model's value on the same task.
 
     Raises:
-        InputError: the folder holds no CSV files, or one lacks a column.
+        InputError: The folder holds no CSV files, or one lacks a column.
     """
     folder = folder or packaged()
     paths = sorted(folder.glob("*.csv"))
@@ -92,7 +103,7 @@ def read(folder: Path | None = None) -> list[Published]:
 
 
 def _row(path: Path, row: dict[str, str]) -> dict[str, str]:
-    """A row of either kind of file: tasks with a value, or texts with a perplexity."""
+    """Return a row with the same keys for both kinds of file: tasks with a value, or texts with a perplexity."""
     named = row | {
         "task": row.get("task") or row.get("dataset") or "",
         "value": row.get("value") or row.get("perplexity") or "",
@@ -109,7 +120,7 @@ def _row(path: Path, row: dict[str, str]) -> dict[str, str]:
 
 
 def _rate(row: dict[str, str]) -> tuple[str, float]:
-    """The method with its pattern, and the rate as a number: `2:4` in place of a sparsity is a pattern."""
+    """Return the method with its pattern, and the rate as a number: `2:4` in place of a sparsity is a pattern."""
     pattern = re.fullmatch(r"(\d+):(\d+)", row["rate"])
     if pattern:
         return f"{row['method']} {row['rate']}", 1 - int(pattern[1]) / int(pattern[2])
@@ -134,9 +145,9 @@ def _line(key: tuple[str, ...], points: dict[float, dict[str, str]], dense: floa
 
 
 def matching(lines: Sequence[Published], findings: Findings, group: Group) -> list[Published]:
-    """The lines for a series: of its method, pattern and axis, on a family that the report has tasks of.
+    """Return the lines for a series: those of its method, pattern and axis, on a family that the report has tasks of.
 
-    Of several models of one source the smallest is taken, which is the nearest to what is compressed at home.
+    If a source has several models, the smallest is taken.
     """
     families = {task.family for task in findings.tasks}
     methods = {_method(findings, candidate) for candidate in group.candidates}
@@ -160,6 +171,6 @@ def _method(findings: Findings, candidate: str) -> str:
 
 
 def _parameters(model: str) -> float:
-    """Billions of parameters by a model's name; infinite where it does not say."""
+    """Return the billions of parameters by a model's name; infinite if it does not say."""
     size = re.search(r"(\d+(?:\.\d+)?)b\b", model.lower())
     return float(size[1]) if size else float("inf")

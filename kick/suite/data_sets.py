@@ -27,11 +27,11 @@ def needs(suite: Suite) -> list[Need]:
         if name in SOURCES:
             users.setdefault(SOURCES[name].file, (SOURCES[name], []))[1].append(f"perplexity_{name}")
     for checkpoint in suite.checkpoints:
-        calibration = checkpoint.recipe.calibration if checkpoint.recipe else None
-        if calibration and calibration.data in CALIBRATION:
-            origin = CALIBRATION[calibration.data]
-            names = users.setdefault(origin.file, (origin, []))[1]
-            names += ["calibration"] if "calibration" not in names else []
+        for step in checkpoint.recipe.steps if checkpoint.recipe else ():
+            if step.calibration and step.calibration.data in CALIBRATION:
+                origin = CALIBRATION[step.calibration.data]
+                names = users.setdefault(origin.file, (origin, []))[1]
+                names += ["calibration"] if "calibration" not in names else []
     return [Need(origin=origin, tasks=tuple(tasks)) for origin, tasks in users.values()]
 
 

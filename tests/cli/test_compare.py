@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from tests.cli.conftest import TASKS
-from tests.results import make_results, write_scores
+from tests.results import make_results, write_pair, write_scores
 
 
 def test_compare_prints_flips_and_writes_them(
@@ -76,3 +76,14 @@ def test_compare_shows_what_replicates_have_in_common(
     assert code == 0
     assert document["replicates"][0]["candidates"] == ["w4-seed1", "w4-seed2"]
     assert document["categories"]["kick_mmlu"][0]["delta"]["value"] < 0
+
+
+def test_an_escape_sequence_in_a_response_does_not_reach_the_terminal(
+    kick: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    response = "\x1b[2J\x1b]0;owned\x07\x9b31mred"
+    write_pair(tmp_path / "r", [1, 1, 0], [0, 0, 1], response=[response] * 3, group=[response] * 3)
+    assert kick("compare", tmp_path / "r", "dense", "small", "--items", "--by", "group") == 0
+    out = capsys.readouterr().out
+    assert not {"\x1b", "\x07", "\x9b"} & set(out)
+    assert "u001b" in out

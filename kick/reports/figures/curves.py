@@ -17,66 +17,79 @@ from matplotlib.figure import Figure
 
 from kick import text
 from kick.comparison.paired import MARGIN
-from kick.reports.figures import divergence_panel as nats
-from kick.reports.figures import style
+from kick.reports.figures import divergence_panel, style
 from kick.reports.findings import Findings, Group
 from kick.reports.published import INCOMPATIBLE, Published
 from kick.types import Estimate, TaskInfo
 
-MAX_LINES = 6  # tasks in one panel
+# Tasks in one panel.
+MAX_LINES = 6
 FRAME = style.Frame(axes=(3.5, 2.6), room=(5.2, 4.8), left=0.6, low=1.75)
-CEILING = 160.0  # % recovery: the axis never grows beyond it
-FAR = 1000.0  # draws an interval without an upper end
-_FOOT = 0.15  # share of the axis that lies below zero, for perplexities off the scale
+# In % of the reference: the axis never grows beyond it.
+CEILING = 160.0
+# The end that is drawn for an interval without an upper end, as a ratio.
+FAR = 1000.0
+# The share of the axis below zero, for perplexities off the scale.
+_FOOT = 0.15
 
 
 @dataclass(frozen=True)
 class Series:
-    """A series ready to draw: its places on the x axis, the dense reference first, compression growing."""
+    """A series with its positions on the x axis: the dense reference first, compression growing.
+
+    Attributes:
+        findings: The report.
+        group: The series.
+        label: The label of the x axis.
+        dense: The position of the reference.
+        positions: The position of each candidate.
+        ticks: The tick label of each candidate.
+    """
 
     findings: Findings
     group: Group
     label: str
     dense: float
-    places: tuple[float, ...]
+    positions: tuple[float, ...]
     ticks: tuple[str, ...]
 
     def points(self, task: TaskInfo) -> list[tuple[float, Estimate]]:
-        """Place and ratio to the reference of each candidate that has one."""
-        pairs = zip(self.places, self.group.candidates, strict=True)
-        entries = [(place, self.findings.entry(task, name)) for place, name in pairs]
+        """Return position and ratio to the reference of each candidate that has a ratio."""
+        pairs = zip(self.positions, self.group.candidates, strict=True)
+        entries = [(x, self.findings.entry(task, name)) for x, name in pairs]
         return [(x, e.comparison.ratio) for x, e in entries if e.comparison and e.comparison.ratio]
 
-    def place(self, rate: float) -> float:
-        """Where a rate stands on the x axis."""
+    def position(self, rate: float) -> float:
+        """Return the position of a rate on the x axis."""
         if self.group.axis == "bits":
             return -math.log2(rate)
         return -rate if self.group.axis == "rank" else rate
 
     @property
     def span(self) -> float:
-        return self.places[-1] - self.dense
+        """The length of the x axis from the reference to the last candidate."""
+        return self.positions[-1] - self.dense
 
     def shifts(self, count: int) -> list[float]:
-        """Sideways shifts that keep the bars of this many tasks apart, within the room between two rates."""
-        stops = (self.dense, *self.places)
+        """Return sideways shifts that keep the bars of this many tasks apart, within the room between two rates."""
+        stops = (self.dense, *self.positions)
         gap = min((after - before for before, after in pairwise(stops)), default=self.span)
         step = min(0.5 * gap / max(count, 1), 0.03 * self.span)
         return [step * (index - (count - 1) / 2) for index in range(count)]
 
 
 def curve(findings: Findings, group: Group, published: Sequence[Published] = ()) -> Figure:
-    """The curve of a series: recovery of each task against the rate, and perplexity as relative change.
+    """Draw the curve of a series: recovery of each task against the rate, and perplexity as relative change.
 
-    Many tasks are drawn in a panel a family; the last panel is of divergence, where it was measured. Perplexity is
-    drawn in every panel on the axes of the scores, downwards: a rise by 20 % lies where a score that lost 20 % does. A
-    rise beyond 100 % is off the scale: its mark stands below the axis, with the rise written out. Published lines are
-    grey and hollow, without bars.
+    Many tasks are drawn in one panel per family; if divergence was measured, it has the last panel. Perplexity is
+    drawn in every panel on the axes of the scores, downwards: a rise by 20 % is at the height of a score that lost
+    20 %. A rise beyond 100 % is off the scale: its mark is below the axis, with the rise written out. Published lines
+    are grey and hollow, without bars.
     """
     series = _series(findings, group)
     parts = panels(findings)
-    title = f"{text.one_line(findings.suite, 40)}: {group.name}"
-    diverged = nats.measured(findings, group.candidates)
+    title = f"{style.label(findings.suite, 40)}: {style.label(group.name, 40)}"
+    diverged = divergence_panel.measured(findings, group.candidates)
     with matplotlib.rc_context(style.RC):
         figure, drawn = style.panels(len(parts) + diverged, FRAME)
         notes: dict[str, None] = {f"Bars: 95 % intervals, paired by item. {_noise_floor(series)}": None}
@@ -95,7 +108,7 @@ def curve(findings: Findings, group: Group, published: Sequence[Published] = ())
 
 
 def panels(findings: Findings) -> list[tuple[str, list[TaskInfo]]]:
-    """All tasks in one panel where they are few, else a panel a family, or several for a large family."""
+    """Return the tasks of each panel with its name: one panel for few tasks, else one per family or more."""
     scored = [task for task in findings.tasks if task.higher_is_better]
     if len(scored) <= MAX_LINES:
         return [("", scored)]
@@ -110,10 +123,10 @@ def panels(findings: Findings) -> list[tuple[str, list[TaskInfo]]]:
 def _panel(
     axes: Axes, series: Series, tasks: Sequence[TaskInfo], published: Sequence[Published]
 ) -> list[str]:
-    """Draw tasks and every perplexity into one pair of axes; returns what a reader has to be told."""
+    """Draw tasks and every perplexity into one pair of axes, and return remarks for the reader."""
     rising = [task for task in series.findings.tasks if not task.higher_is_better]
     families = {task.family for task in (*tasks, *rising)}
-    shown = [line for line in published if line.family in families]
+    lines = [line for line in published if line.family in families]
     highest = 105.0
     for index, (task, shift) in enumerate(zip(tasks, series.shifts(len(tasks)), strict=True)):
         highest = max(highest, _draw_task(axes, series, task, style.look(index), shift))
@@ -121,7 +134,7 @@ def _panel(
     foot = -_FOOT * top
     looks = [style.perplexity_look(index) for index in range(len(rising))]
     clipped = [_draw_rise(axes, series, task, look, foot) for task, look in zip(rising, looks, strict=True)]
-    notes = [_draw_published(axes, series, line, index) for index, line in enumerate(shown)]
+    notes = [_draw_published(axes, series, line, index) for index, line in enumerate(lines)]
     if notes:
         notes.insert(0, INCOMPATIBLE)
     floors = [floor for task in tasks if (floor := noise_width(series.findings, task)) is not None]
@@ -138,9 +151,9 @@ def _panel(
 
 
 def _divergence(axes: Axes, series: Series) -> list[str]:
-    """Draw the panel of divergence; returns what a reader has to be told."""
-    places = dict(zip(series.group.candidates, series.places, strict=True))
-    notes = nats.draw(axes, series.findings, places)
+    """Draw the panel of divergence, and return remarks for the reader."""
+    positions = dict(zip(series.group.candidates, series.positions, strict=True))
+    notes = divergence_panel.draw(axes, series.findings, positions)
     _rate_axis(axes, series)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=1)
     return notes
@@ -151,21 +164,21 @@ def _series(findings: Findings, group: Group) -> Series:
         record = findings.records.get(findings.reference)
         bits = record.description.bits_per_weight if record and record.description else 16.0
         dense = max(bits, max(group.rates) * math.sqrt(2))
-        places = tuple(-math.log2(rate) for rate in group.rates)
+        positions = tuple(-math.log2(rate) for rate in group.rates)
         ticks = tuple(f"{rate:g}" for rate in group.rates)
-        return Series(findings, group, "bits of the quantized weights", -math.log2(dense), places, ticks)
+        return Series(findings, group, "bits of the quantized weights", -math.log2(dense), positions, ticks)
     if group.axis == "layers":
         ticks = tuple(f"{rate:g}" for rate in group.rates)
         return Series(findings, group, "decoder layers dropped", 0.0, group.rates, ticks)
     ticks = tuple(f"{100 * rate:g}" for rate in group.rates)
     if group.axis == "rank":
-        places = tuple(-rate for rate in group.rates)
-        return Series(findings, group, "parameters kept by low-rank factors, %", -1.0, places, ticks)
+        positions = tuple(-rate for rate in group.rates)
+        return Series(findings, group, "parameters kept by low-rank factors, %", -1.0, positions, ticks)
     return Series(findings, group, "sparsity of the pruned weights, %", 0.0, group.rates, ticks)
 
 
 def _draw_task(axes: Axes, series: Series, task: TaskInfo, look: style.Look, shift: float) -> float:
-    """Draw the recovery of a task; returns the highest point drawn, in %."""
+    """Draw the recovery of a task, and return the highest point drawn, in %."""
     points = [(x + shift, ratio) for x, ratio in series.points(task) if math.isfinite(ratio.value)]
     if not points:
         return 0.0
@@ -183,7 +196,7 @@ def _draw_task(axes: Axes, series: Series, task: TaskInfo, look: style.Look, shi
         markevery=slice(1, None),
         markeredgecolor="white",
         markeredgewidth=0.6,
-        label=task.name,
+        label=style.label(task.name),
         zorder=3,
     )
     reference = series.findings.entry(task, series.findings.reference).score
@@ -193,14 +206,14 @@ def _draw_task(axes: Axes, series: Series, task: TaskInfo, look: style.Look, shi
 
 
 def bars(ratios: Sequence[Estimate]) -> tuple[list[float], list[float]]:
-    """How far the intervals of ratios reach below and above them, in %; an end that is not there lies far off."""
+    """Return how far the intervals of ratios reach below and above them, in %; an open end is far off."""
     below = [100 * max(0.0, ratio.value - max(ratio.low, -FAR)) for ratio in ratios]
     above = [100 * max(0.0, min(ratio.high, FAR) - ratio.value) for ratio in ratios]
     return below, above
 
 
 def noise_width(findings: Findings, task: TaskInfo) -> float | None:
-    """How far the reference's own noise may move a recovery, in % of its score; None where it was not measured."""
+    """Return how far the reference's own noise may move a recovery, in % of its score; None if it was not measured."""
     score = findings.entry(task, findings.reference).score
     for candidate in findings.checkpoints[1:]:
         comparison = findings.entry(task, candidate).comparison
@@ -212,7 +225,7 @@ def noise_width(findings: Findings, task: TaskInfo) -> float | None:
 
 
 def _draw_rise(axes: Axes, series: Series, task: TaskInfo, look: style.Look, foot: float) -> bool:
-    """Draw a perplexity as relative change, downwards; returns whether a point is off the scale."""
+    """Draw a perplexity as relative change, downwards, and return whether a point is off the scale."""
     xs, ys, clipped = [series.dense], [100.0], False
     for x, ratio in series.points(task):
         inside = ratio.value <= 2
@@ -226,13 +239,14 @@ def _draw_rise(axes: Axes, series: Series, task: TaskInfo, look: style.Look, foo
             continue
         clipped = True
         axes.plot(x, foot / 3, marker="v", color=look.color, markersize=7, zorder=6)
-        last = x == series.places[-1]
+        last = x == series.positions[-1]
         axes.annotate(
             _rise(ratio.value),
             (x, foot / 3),
             xytext=(8 if last else 0, -12),
             textcoords="offset points",
-            ha="right" if last else "center",  # inside the axes
+            # The last label stays inside the axes.
+            ha="right" if last else "center",
             fontsize=6.5,
             color=look.color,
         )
@@ -244,7 +258,7 @@ def _draw_rise(axes: Axes, series: Series, task: TaskInfo, look: style.Look, foo
             marker=look.marker,
             linestyle=look.line,
             linewidth=1.3,
-            label=f"{task.name} (right axis)",
+            label=f"{style.label(task.name)} (right axis)",
         )
     return clipped
 
@@ -252,10 +266,10 @@ def _draw_rise(axes: Axes, series: Series, task: TaskInfo, look: style.Look, foo
 def _draw_published(axes: Axes, series: Series, line: Published, index: int) -> str:
     """Draw a published line, and return its caption with what is off the scale."""
     points = [
-        (series.place(rate), 100 * (2 - ratio if line.family == "perplexity" else ratio))
+        (series.position(rate), 100 * (2 - ratio if line.family == "perplexity" else ratio))
         for rate, ratio in line.points
     ]
-    inside = [(x, y) for x, y in points if y >= 0 and series.dense <= x <= series.places[-1]]
+    inside = [(x, y) for x, y in points if y >= 0 and series.dense <= x <= series.positions[-1]]
     if inside:
         axes.plot(
             [series.dense, *(x for x, _ in inside)],
@@ -266,7 +280,7 @@ def _draw_published(axes: Axes, series: Series, line: Published, index: int) -> 
             markersize=4,
             linewidth=0.8,
             linestyle=(0, (1, 1)),
-            label=line.label,
+            label=style.label(line.label),
             zorder=2,
         )
     left_out = len(points) - len(inside)
@@ -286,7 +300,7 @@ def _rise(ratio: float) -> str:
 
 def _dress(axes: Axes, series: Series, foot: float, top: float) -> None:
     _rate_axis(axes, series)
-    axes.set_ylabel(f"recovery: score as % of {series.findings.reference}")
+    axes.set_ylabel(f"recovery: score as % of {style.label(series.findings.reference, 40)}")
     axes.set_ylim(foot, top)
     axes.set_yticks(range(0, int(top) + 1, 20))
     axes.axhline(0, color=style.INK, linewidth=0.8)
@@ -296,13 +310,13 @@ def _dress(axes: Axes, series: Series, foot: float, top: float) -> None:
 
 def _rate_axis(axes: Axes, series: Series) -> None:
     axes.set_xlabel(series.label)
-    axes.set_xticks((series.dense, *series.places), ("dense", *series.ticks))
+    axes.set_xticks((series.dense, *series.positions), ("dense", *series.ticks))
     margin = 0.06 * series.span
-    axes.set_xlim(series.dense - margin, series.places[-1] + margin)
+    axes.set_xlim(series.dense - margin, series.positions[-1] + margin)
 
 
 def _rise_axis(axes: Axes) -> None:
-    """The same axis read as perplexity: 100 % recovery is no change, zero is twice the reference."""
+    """Draw the axis of perplexity on the right: 100 % recovery is no change, zero is twice the reference."""
     right = axes.secondary_yaxis("right", functions=(_from_100, _from_100))
     right.set_yticks([0, 20, 40, 60, 80, 100], ["±0 %", "+20 %", "+40 %", "+60 %", "+80 %", "+100 %"])
     right.set_ylabel("perplexity: rise over the reference")
@@ -316,19 +330,19 @@ def _noise_floor(series: Series) -> str:
     measured = [task for task in series.findings.tasks if noise_width(series.findings, task) is not None]
     if not measured:
         return "Noise floor: not measured."
-    return "Grey band: the noise floor of the task where it is widest; of each, see the tables."
+    return "Grey band: the widest noise floor of any task; the tables give that of each task."
 
 
 def _not_drawn(series: Series) -> list[str]:
-    """What a reader would look for in the figure and not find."""
+    """Return what a reader would look for in the figure and not find."""
     parts = []
     for candidate in series.group.candidates:
         comparisons = {
             task.name: series.findings.entry(task, candidate).comparison for task in series.findings.tasks
         }
-        missing = [task for task, found in comparisons.items() if not (found and found.ratio)]
+        missing = [task for task, pair in comparisons.items() if not (pair and pair.ratio)]
         if missing:
             parts.append(
                 candidate if len(missing) == len(comparisons) else f"{candidate} ({', '.join(missing)})"
             )
-    return [f"Not drawn, see the tables: {'; '.join(parts)}."] if parts else []
+    return [text.one_line(f"Not drawn, see the tables: {'; '.join(parts)}.")] if parts else []

@@ -12,12 +12,14 @@ from kick.reports.findings import Entry, Findings
 from kick.reports.tables.scores import mark
 from kick.types import TaskInfo
 
-MAX_CHECKPOINTS = 24  # beyond it, fields are too narrow to read
-_CELL = (0.86, 0.42)  # inches
+# Beyond it, fields are too narrow to read.
+MAX_CHECKPOINTS = 24
+# Width and height of a field, in inches.
+_CELL = (0.86, 0.42)
 
 
 def heatmap(findings: Findings) -> Figure | None:
-    """Tasks as rows, candidates as columns; None where there are too many candidates or nothing to show.
+    """Draw tasks as rows and candidates as columns; None if there are too many candidates or nothing to show.
 
     A perplexity that rose by 20 % has the shade of a score that lost 20 %.
     """
@@ -48,16 +50,22 @@ def heatmap(findings: Findings) -> Figure | None:
                     fontsize=8,
                     color=style.INK if light else "white",
                 )
-        axes.set_xticks(range(len(candidates)), candidates, rotation=35, ha="left", rotation_mode="anchor")
+        axes.set_xticks(
+            range(len(candidates)),
+            [style.label(one) for one in candidates],
+            rotation=35,
+            ha="left",
+            rotation_mode="anchor",
+        )
         axes.xaxis.tick_top()
-        axes.set_yticks(range(len(findings.tasks)), [task.name for task in findings.tasks])
+        axes.set_yticks(range(len(findings.tasks)), [style.label(task.name) for task in findings.tasks])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         for group in findings.groups[:-1]:
             edge = candidates.index(group.candidates[-1]) + 0.5
             axes.axvline(edge, color="white", linewidth=4)
         bar = figure.colorbar(image, ax=axes, pad=0.02, fraction=0.03)
-        bar.set_label(f"% of {findings.reference} kept")
+        bar.set_label(f"% of {style.label(findings.reference, 40)} kept")
         bar.outline.set_visible(False)
         note = (
             "Recovery in %, for perplexity the ratio to the reference. ✓ shown to be within 5 %, ✗ shown not to be, "
@@ -68,7 +76,7 @@ def heatmap(findings: Findings) -> Figure | None:
 
 
 def _kept(task: TaskInfo, entry: Entry) -> float:
-    """What is left of the reference, in %, 0..100; NaN where there is nothing to compare."""
+    """Return what is left of the reference, in %, 0..100; NaN if there is nothing to compare."""
     if entry.comparison is None or entry.comparison.ratio is None:
         return math.nan
     ratio = entry.comparison.ratio.value

@@ -1,4 +1,4 @@
-"""Quality against size: small dense checkpoints and large compressed ones on one axis, a panel a task family.
+"""Quality against size: small dense checkpoints and large compressed ones on one axis, one panel per task family.
 
 Size shrinks to the right, as compression grows to the right in every figure.
 """
@@ -27,11 +27,12 @@ from kick.types import Estimate, TaskInfo
 
 Measure = Literal["bytes", "bits", "nonzero"]
 MEASURES: tuple[Measure, ...] = ("bytes", "bits", "nonzero")
-MAX_SERIES = 8  # that are told apart; the others are drawn alike
+# Series that are told apart; further ones are drawn alike.
+MAX_SERIES = 8
 FRAME = style.Frame(axes=(2.75, 2.1), room=(3.6, 3.4), left=0.6, low=0.6)
 _LABELS: dict[Measure, tuple[str, Callable[[float], str]]] = {
     "bytes": ("size of the weights", lambda count: text.bytes_(round(count))),
-    "bits": ("effective bits a parameter", lambda bits: f"{bits:g}"),
+    "bits": ("effective bits per parameter", lambda bits: f"{bits:g}"),
     "nonzero": ("non-zero parameters", text.size),
 }
 _ALONE = ("*", "h", "d", "8", "<", ">")
@@ -39,37 +40,55 @@ _ALONE = ("*", "h", "d", "8", "<", ">")
 
 @dataclass(frozen=True)
 class Point:
-    """One checkpoint: where it stands, what it keeps of a family or what became of its perplexity."""
+    """One checkpoint in a panel.
+
+    Attributes:
+        checkpoint: Its id.
+        x: Its size.
+        ratio: Its score or perplexity as a ratio to the reference's.
+        ideal: Whether no file of this size exists.
+    """
 
     checkpoint: str
     x: float
-    ratio: Estimate  # to the reference
-    ideal: bool  # whether no file of this size exists
+    ratio: Estimate
+    ideal: bool
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel ready to draw."""
+    """One panel ready to draw.
+
+    Attributes:
+        title: The family or the perplexity text.
+        ratios: The ratio to the reference of each candidate.
+        higher_is_better: Whether scores are drawn, and not a perplexity.
+        noise: Half the width of the noise floor, in %.
+        chance: The level of blind guessing, in % of the reference's score.
+    """
 
     title: str
-    ratios: Mapping[str, Estimate]  # candidate -> ratio to the reference
+    ratios: Mapping[str, Estimate]
     higher_is_better: bool
-    noise: float | None  # half the width of the noise floor, in %
-    chance: float | None  # in % of the reference's score
+    noise: float | None
+    chance: float | None
 
 
-def against(findings: Findings, measure: Measure) -> Figure | None:
-    """What each checkpoint keeps, against its size; None where sizes do not differ or nothing was compared.
+def quality_vs_size(findings: Findings, measure: Measure) -> Figure | None:
+    """Draw what each checkpoint keeps, against its size; None if sizes do not differ or nothing was compared.
 
     Bytes and bits are the smallest that a checkpoint could take (`kick.reports.tables.sizes`); hollow marks are sizes
-    that no file has. Where checkpoints of no series are among the candidates, a small dense one say, the Pareto
-    front is drawn: no checkpoint is both smaller and better than one on it.
+    that no file has. If some candidates belong to no series, such as a small dense one, the Pareto front is drawn: no
+    checkpoint is both smaller and better than one on it.
     """
-    sizes = {name: found for name in findings.checkpoints if (found := size(findings.records.get(name)))}
+    sizes = {
+        name: measured for name in findings.checkpoints if (measured := size(findings.records.get(name)))
+    }
     panels = [panel for panel in _panels(findings) if any(name in sizes for name in panel.ratios)]
-    differ = len({_value(found, measure) for found in sizes.values()}) > 1
+    differ = len({_value(each, measure) for each in sizes.values()}) > 1
     if measure == "bits" and _parameters(sizes) is not None:
-        differ = False  # the figure of bytes has an axis of bits
+        # The figure of bytes has an axis of bits.
+        differ = False
     if not differ or not panels or findings.reference not in sizes:
         return None
     with matplotlib.rc_context(style.RC | {"font.size": 8, "axes.labelsize": 8, "axes.titlesize": 9}):
@@ -95,22 +114,22 @@ def against(findings: Findings, measure: Measure) -> Figure | None:
     return figure
 
 
-def _value(found: Size, measure: Measure) -> float:
-    return {"bytes": found.smallest, "bits": found.bits, "nonzero": found.nonzero}[measure]
+def _value(of: Size, measure: Measure) -> float:
+    return {"bytes": of.smallest, "bits": of.bits, "nonzero": of.nonzero}[measure]
 
 
 def _parameters(sizes: Mapping[str, Size]) -> int | None:
-    """The number of parameters that all checkpoints have; None where they differ."""
-    counts = {found.parameters for found in sizes.values()}
+    """Return the number of parameters that all checkpoints have; None if they differ."""
+    counts = {each.parameters for each in sizes.values()}
     return counts.pop() if len(counts) == 1 else None
 
 
 def _panels(findings: Findings) -> list[Panel]:
-    """A panel a family, and one a perplexity text."""
+    """Return one panel per family and one per perplexity text."""
     panels = []
     for family, tasks in findings.families_of_tasks().items():
-        found = {name: findings.kept(family, name) for name in findings.checkpoints[1:]}
-        ratios = {name: kept.ratio for name, kept in found.items() if kept and kept.ratio}
+        compared = {name: findings.kept(family, name) for name in findings.checkpoints[1:]}
+        ratios = {name: kept.ratio for name, kept in compared.items() if kept and kept.ratio}
         title = family.replace("_", " ") + (f", mean of {len(tasks)} tasks" if len(tasks) > 1 else "")
         if ratios:
             floors = [floor for task in tasks if (floor := noise_width(findings, task)) is not None]
@@ -123,12 +142,15 @@ def _panels(findings: Findings) -> list[Panel]:
                 if (comparison := findings.entry(task, name).comparison) and comparison.ratio
             }
             if ratios:
-                panels.append(Panel(task.name, ratios, False, noise_width(findings, task), None))
+                panels.append(Panel(style.label(task.name), ratios, False, noise_width(findings, task), None))
     return panels
 
 
 def _chance(findings: Findings, tasks: Sequence[TaskInfo]) -> float | None:
-    """Blind guessing on a family in % of the reference's mean score; None where a task has no such level."""
+    """Return the level of blind guessing on a family, in % of the reference's mean score.
+
+    None if one of its tasks has no such level.
+    """
     scores = [findings.entry(task, findings.reference).score for task in tasks]
     reached = sum(score.value for score in scores if score)
     levels = [task.chance for task in tasks if task.chance is not None]
@@ -140,7 +162,7 @@ def _chance(findings: Findings, tasks: Sequence[TaskInfo]) -> float | None:
 def _draw(
     axes: Axes, findings: Findings, panel: Panel, sizes: Mapping[str, Size], measure: Measure
 ) -> list[str]:
-    """Draw a panel; returns what a reader has to be told."""
+    """Draw a panel, and return remarks for the reader."""
 
     def place(name: str, ratio: Estimate) -> Point:
         return Point(name, _value(sizes[name], measure), ratio, sizes[name].ideal and measure != "nonzero")
@@ -160,7 +182,7 @@ def _draw(
             continue
         drawn += members
         if index < MAX_SERIES:
-            _line(axes, members, style.look(index), group.name, start)
+            _line(axes, members, style.look(index), style.label(group.name, 40), start)
         else:
             _line(axes, members, style.Look("#b0b0b0", ".", ""), "other series")
     alone = [
@@ -170,8 +192,16 @@ def _draw(
         drawn.append(points[name])
         label = name if index < len(_ALONE) else "other checkpoints"
         mark = _ALONE[min(index, len(_ALONE) - 1)]
-        _line(axes, [points[name]], style.Look(style.INK, mark, ""), text.one_line(label, 40), size=8)
-    axes.plot(start.x, 100, marker="o", color=style.INK, markersize=6, linestyle="", label=start.checkpoint)
+        _line(axes, [points[name]], style.Look(style.INK, mark, ""), style.label(label, 40), size=8)
+    axes.plot(
+        start.x,
+        100,
+        marker="o",
+        color=style.INK,
+        markersize=6,
+        linestyle="",
+        label=style.label(start.checkpoint),
+    )
     if alone:
         _front(axes, drawn, panel)
     _dress(axes, panel, [point.x for point in drawn], measure)
@@ -189,7 +219,7 @@ def _line(
     start: Point | None = None,
     size: float = 5,
 ) -> None:
-    """A line from `start` through points, with bars; hollow where a size is ideal."""
+    """Draw a line from `start` through points, with bars; marks of ideal sizes are hollow."""
     path = [start, *points] if start else points
     axes.plot([p.x for p in path], [100 * p.ratio.value for p in path], color=look.color, linestyle=look.line)
     below, above = bars([point.ratio for point in points])
@@ -222,7 +252,7 @@ def _line(
 
 
 def _front(axes: Axes, points: Sequence[Point], panel: Panel) -> None:
-    """The Pareto front, from small to large: each step up is the smallest checkpoint that is as good."""
+    """Draw the Pareto front, from small to large: each step up is the smallest checkpoint that is as good."""
     sign = 1 if panel.higher_is_better else -1
     best: list[Point] = []
     for point in sorted(points, key=lambda one: (one.x, -sign * one.ratio.value)):
@@ -271,7 +301,7 @@ def _dress(axes: Axes, panel: Panel, xs: Sequence[float], measure: Measure) -> N
 
 
 def _bits_axis(axes: Axes, parameters: int) -> None:
-    """The axis of bytes read as effective bits."""
+    """Draw an axis on top that reads bytes as effective bits."""
 
     def bits(count: npt.ArrayLike) -> npt.ArrayLike:
         return 8 * np.asarray(count) / parameters
@@ -291,8 +321,8 @@ def _notes(
     notes = ["Bars: 95 % intervals, paired by item; n: see the tables. Size shrinks to the right."]
     if any(point.ideal for point in drawn):
         notes.append(
-            "Hollow: an ideal size that no file has: zeros left out under a mask of one bit a weight, rounded weights "
-            "packed with a 16-bit scale a group."
+            "Hollow: an ideal size that no file has: zeros left out under a mask of one bit per weight, rounded "
+            "weights packed with one 16-bit scale per group."
         )
     axes = {group.axis for group in findings.groups}
     if measure == "nonzero" and "bits" in axes:
@@ -302,7 +332,7 @@ def _notes(
             "Low-rank products are stored multiplied out, without zeros; their series are not drawn."
         )
     if front:
-        notes.append("Pareto front: of the scores as measured, whatever their intervals.")
+        notes.append("The Pareto front is that of the scores as measured, whatever their intervals.")
     broken = sum(not math.isfinite(ratio.value) for ratio in panel.ratios.values())
     if broken:
         notes.append(f"{panel.title}: {broken} not drawn, because they are not finite.")

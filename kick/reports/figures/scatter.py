@@ -1,4 +1,4 @@
-"""Flips against delta: two checkpoints can score the same while many items changed sides."""
+"""Flips against delta: two checkpoints can score the same while the correctness of many items changed."""
 
 import math
 
@@ -10,11 +10,12 @@ from kick.reports.findings import Findings
 from kick.types import Comparison
 
 FRAME = style.Frame(axes=(2.75, 2.6), room=(3.6, 3.4), left=0.6, low=0.6)
-MAX_BARS = 60  # comparisons whose intervals are drawn
+# With more comparisons than this, intervals are not drawn.
+MAX_BARS = 60
 
 
 def flips_against_delta(findings: Findings) -> Figure | None:
-    """Every comparison of right-or-wrong items as a point; None where there is none.
+    """Draw every comparison of right-or-wrong items as a point; None if there is none.
 
     On the dashed line every flip went the same way; the higher above it, the more gains hide losses.
     """

@@ -1,9 +1,7 @@
-"""How kick's figures look: one place for sizes, colours, markers, line styles and the lines that every figure has.
+"""The look of kick's figures: sizes, colours, markers, line styles, and the lines that every figure has.
 
-Panels are made to be read at the width of a column in print.
-
-Tasks differ in colour, marker and line style at once, so that a figure reads in print, in greyscale and for
-the colour-blind. Colours: Okabe and Ito, Color Universal Design (2008).
+Panels are sized to be read at the width of a column in print. Tasks differ in colour, marker and line style at once, so
+a figure reads in print, in greyscale and for the colour-blind. Colours: Okabe and Ito, Color Universal Design (2008).
 """
 
 import io
@@ -15,6 +13,8 @@ from typing import NamedTuple
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from kick.text import one_line
 
 RC = {
     "figure.dpi": 100,
@@ -38,17 +38,22 @@ RC = {
     "legend.fontsize": 8.5,
     "lines.linewidth": 1.6,
     "lines.markersize": 6,
-    "text.parse_math": False,  # names are data: a dollar sign in one is a dollar sign
-    "svg.hashsalt": "kick",  # the same results give the same file
+    # Names are data: a dollar sign in one is a dollar sign.
+    "text.parse_math": False,
+    # The same results give the same file.
+    "svg.hashsalt": "kick",
 }
 
 INK = "#1a1a1a"
 NOTE = "#555555"
 FLOOR = "#d9d9d9"
-MANY = 300  # marks in a figure, from which they are stored as pixels
+# A figure with more marks than this stores them as pixels.
+MANY = 300
 
 
 class Look(NamedTuple):
+    """The colour, marker and line style of one task."""
+
     color: str
     marker: str
     line: tuple[int, tuple[float, ...]] | str
@@ -73,26 +78,42 @@ _PERPLEXITY_LOOKS = (
 
 
 def look(index: int) -> Look:
-    """The look of the task at this position: eight of them, then again."""
+    """Return the look of the task at this position; there are eight, which repeat."""
     return _LOOKS[index % len(_LOOKS)]
 
 
 def perplexity_look(index: int) -> Look:
-    """The look of a perplexity: never that of a task."""
+    """Return the look of a perplexity, which is never that of a task."""
     return _PERPLEXITY_LOOKS[index % len(_PERPLEXITY_LOOKS)]
 
 
 class Frame(NamedTuple):
-    """The size of one panel in inches: its axes, and the room that it takes with labels and legend."""
+    """The size of one panel in inches.
+
+    Attributes:
+        axes: Width and height of the axes.
+        room: Width and height of the panel with labels and legend.
+        left: The distance of the axes from the left edge of the panel.
+        low: The distance of the axes from its foot.
+    """
 
     axes: tuple[float, float]
     room: tuple[float, float]
-    left: float  # of the axes in the room
+    left: float
     low: float
 
 
+def label(name: str, length: int = 60) -> str:
+    """Return a name as text in a figure: without characters that fonts lack, and shown in legends whatever it is.
+
+    matplotlib leaves labels that open with an underscore out of legends; a thin space in front prevents that.
+    """
+    shown = one_line(name, length)
+    return f"\N{THIN SPACE}{shown}" if shown.startswith("_") else shown
+
+
 def panels(count: int, frame: Frame) -> tuple[Figure, list[Axes]]:
-    """A figure of equal panels, two side by side, filled from the top left."""
+    """Return a figure of equal panels, two side by side, filled from the top left."""
     columns = min(count, 2)
     rows = math.ceil(count / columns)
     width, height = columns * frame.room[0], rows * frame.room[1]
@@ -107,18 +128,18 @@ def panels(count: int, frame: Frame) -> tuple[Figure, list[Axes]]:
 
 
 def remark(figure: Figure, frame: Frame, lines: Sequence[str], low: float = 0.0) -> None:
-    """What a reader has to be told, its top `low` inches above the foot of the figure, or below it."""
+    """Write remarks for the reader, their top `low` inches above the foot of the figure."""
     left, top = frame.left / figure.get_figwidth(), low / figure.get_figheight()
     figure.text(left, top, "\n".join(lines), va="top", fontsize=7.5, color=NOTE)
 
 
 def tolerance(axes: Axes, height: float, margin: float) -> None:
-    """The line below which a checkpoint has lost more than the tolerance."""
+    """Draw the line below which a checkpoint has lost more than the tolerance."""
     axes.axhline(height, color=NOTE, linewidth=1.1, zorder=1, label=f"{100 * margin:.0f} % tolerance")
 
 
 def noise_floor(axes: Axes, middle: float, width: float | None) -> None:
-    """The band inside which the reference differs from itself; nothing where it was not measured."""
+    """Draw the band inside which the reference differs from itself; nothing if it was not measured."""
     if width:
         axes.axhspan(
             middle - width, middle + width, color=FLOOR, linewidth=0, zorder=0.5, label="noise floor"
@@ -126,14 +147,14 @@ def noise_floor(axes: Axes, middle: float, width: float | None) -> None:
 
 
 def power(value: float) -> str:
-    """A tick of a logarithmic axis: `0.01`, `100`, `1e6`."""
+    """Return a tick label of a logarithmic axis: `0.01`, `100`, `1e6`."""
     if 1e-4 < value < 1e4:
         return f"{value:g}"
     return f"{value:.0e}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
 
 
 def chance(axes: Axes, height: float, color: str = NOTE) -> None:
-    """The level of blind guessing."""
+    """Draw the level of blind guessing."""
     labelled = "chance" in axes.get_legend_handles_labels()[1]
     label = "_" if labelled else "chance"
     axes.axhline(height, color=color, linestyle=(0, (1, 2)), linewidth=1.1, zorder=1, label=label)

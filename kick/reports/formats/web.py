@@ -1,4 +1,4 @@
-"""What every web page of kick is made with: templates, style, script, and the policy that lets it do no more than that.
+"""The frame of every web page of kick: templates, style, script, and a policy that allows no other.
 
 A page is one self-contained file: it asks nothing of any server. Everything foreign goes through Jinja's escape.
 """
@@ -17,30 +17,36 @@ from kick.reports.output import slug
 from kick.text import one_line
 
 _TEMPLATES = Path(__file__).parents[1] / "templates"
-_PIXELS_A_POINT = 1.6  # the figures' 8 points are the 13 pixels of the tables
-
-_WIDE = 700  # pixels
+# The 8 points of the figures are the 13 pixels of the tables.
+_PIXELS_PER_POINT = 1.6
+# In pixels.
+_WIDE = 700
 
 
 class Picture(NamedTuple):
-    """A figure in a page."""
+    """A figure in a page.
+
+    Attributes:
+        uri: The picture itself, as a data URI.
+        width: Its width in pixels, on a screen that has as many.
+    """
 
     uri: str
-    width: int  # pixels, where the screen has as many
+    width: int
 
     @property
     def wide(self) -> bool:
-        """Whether it has several panels side by side."""
+        """True if the figure has several panels side by side."""
         return self.width > _WIDE
 
 
 def render(template: str, scripts: tuple[str, ...], content: Mapping[str, Any]) -> str:
-    """A page.
+    """Return a page.
 
     Args:
-        template: its file in `templates/`, which extends `page.html`.
-        scripts: files in `templates/` that make up its script, after `page.js`.
-        content: what the template asks for.
+        template: Its file in `templates/`, which extends `page.html`.
+        scripts: Files in `templates/` that make up its script, after `page.js`.
+        content: The variables of the template.
     """
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -56,21 +62,21 @@ def render(template: str, scripts: tuple[str, ...], content: Mapping[str, Any]) 
 
 
 def data_uri(svg: bytes | None) -> str:
-    """A picture that lies in the page; empty for none."""
+    """Return a picture as a data URI; empty for none."""
     return "" if svg is None else f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 
 def picture(svg: bytes | None) -> Picture | None:
-    """A figure that lies in the page, in the size in which its text is as large as that of other figures."""
+    """Return a figure for a page, in the size in which its text is as large as that of other figures."""
     if svg is None:
         return None
     width = re.search(rb'<svg[^>]* width="([0-9.]+)pt"', svg)
     assert width, "a figure of matplotlib's has a width"
-    return Picture(data_uri(svg), round(_PIXELS_A_POINT * float(width[1])))
+    return Picture(data_uri(svg), round(_PIXELS_PER_POINT * float(width[1])))
 
 
 def script_json(data: object) -> str:
-    """JSON that may stand in a script element: nothing in it ends the element."""
+    """Return JSON for a script element: nothing in it ends the element."""
     return json.dumps(data).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
@@ -79,7 +85,7 @@ def _read(name: str) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    """A content security policy: this style, this script, pictures that lie in the page; no requests."""
+    """Return a content security policy: this style, this script, pictures within the page; no requests."""
     return (
         f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
         "base-uri 'none'; form-action 'none'"

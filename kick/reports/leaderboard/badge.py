@@ -1,4 +1,4 @@
-"""The badge of an entry: a small picture that says what is kept, for a model card or a README."""
+"""The badge of an entry: a small picture of what is kept, for a model card or a README."""
 
 from html import escape
 
@@ -14,13 +14,16 @@ _FILL: dict[Match | None, str] = {
     "cannot tell": "#5a5f66",
     None: "#5a5f66",
 }
-_PER_CHARACTER = 6.7  # of Verdana at 11 px, on average
+# Pixels per character of Verdana at 11 px, on average.
+_PER_CHARACTER = 6.7
 _PADDING = 12
 
 
 def badge(entry: BoardEntry) -> str:
-    """The badge as SVG: `knowledge kept | 92 % [88, 96]`, green where shown to be within 5 % of the base, red where
-    shown not to be, grey where the items cannot tell.
+    """Return the badge as SVG: `knowledge kept | 92 % [88, 96]`.
+
+    It is green if the entry is shown to be within 5 % of its base model, red if it is shown not to be, and grey if the
+    items cannot tell.
     """
     standing = entry.standings.get(OVERALL)
     value = text.percent(standing.kept) if standing else "incomplete"

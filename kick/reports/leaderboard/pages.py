@@ -85,7 +85,7 @@ def _index(board: Board) -> str:
             "incomplete", "Incomplete: no overall rank", "", _if_rows(tables.incomplete(board)), "Incomplete"
         ),
         Section("refused", "Refused", "", (tables.refused(board),)),
-        Section("bases", "Base models: what 100 % stands for", "", (tables.bases(board),), "Base models"),
+        Section("bases", "Base models: what 100 % means", "", (tables.bases(board),), "Base models"),
         Section("plans", "What was scored", "", (tables.plans(board),)),
         Section("legend", "How to read this", "", (Terms(BOARD),)),
     )

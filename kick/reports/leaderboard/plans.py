@@ -1,10 +1,10 @@
-"""What every entry of a leaderboard must have been scored on; who was scored on something else is refused."""
+"""The plan that every entry of a leaderboard must have been scored on; others are refused."""
 
 from collections.abc import Callable
 
 from kick.types import Cell
 
-# What must agree whatever the tokenizer; what a reader understands comes first.
+# Fields that must agree whatever the tokenizer; those that a reader understands come first.
 _FIELDS: dict[str, Callable[[Cell], object]] = {
     "metric": lambda cell: cell.task.metric,
     "shots": lambda cell: cell.identity.plan.shots,
@@ -15,18 +15,22 @@ _FIELDS: dict[str, Callable[[Cell], object]] = {
 
 
 class BoardPlan:
-    """The plan of each task: that of the first folder given which scored its reference on the task.
+    """The plan of each task, which is set by the first folder that scored its reference on the task.
 
-    A plan hash is that of tokenised requests. Models with another tokenizer have another one for the same items, which
-    the first folder with that tokenizer sets.
+    A plan's hash is that of tokenised requests. Models with another tokenizer have another hash for the same items,
+    which is set by the first folder with that tokenizer.
+
+    Attributes:
+        cells: The cell that set the plan, by task.
     """
 
     def __init__(self) -> None:
-        self.cells: dict[str, Cell] = {}  # task -> the cell that set its plan
-        self._hashes: dict[tuple[str, str], str] = {}  # task, tokenizer -> plan hash
+        self.cells: dict[str, Cell] = {}
+        # By task and tokenizer.
+        self._hashes: dict[tuple[str, str], str] = {}
 
     def adopt(self, cell: Cell) -> None:
-        """Take the plan of a reference's cell where its task, or its tokenizer, is new to the board."""
+        """Take the plan of a reference's cell if its task, or its tokenizer, is new to the board."""
         task = cell.task.name
         if task not in self.cells:
             self.cells[task] = cell
@@ -34,7 +38,7 @@ class BoardPlan:
             self._hashes.setdefault((task, cell.identity.tokenizer), cell.identity.plan.hash)
 
     def objection(self, cell: Cell) -> str | None:
-        """What differs from the board's plan of a task, or None if nothing does."""
+        """Return what differs from the board's plan of a task, or None if nothing does."""
         task = cell.task.name
         if task not in self.cells:
             return None

@@ -1,4 +1,4 @@
-"""What a leaderboard says, as records: its entries, its base models, and what was refused."""
+"""The content of a leaderboard as records: its entries, its base models, and the refusals."""
 
 from dataclasses import dataclass
 
@@ -11,45 +11,78 @@ NOT_STATED = "not stated"
 
 
 class BoardEntry(Record):
-    """A compressed checkpoint on the board."""
+    """A compressed checkpoint on the board.
 
-    page: str  # names its files; of what it is and not of where it stands, so that links to it last
+    Attributes:
+        page: The name of its files, made of what it is and not of its rank, so that links to it last.
+        folder: The label of its results folder.
+        suite: The name of its suite.
+        base: The model that it was made from.
+        base_fingerprint: The fingerprint of that model.
+        reference: The id of that model in the folder.
+        checkpoint: Its id.
+        fingerprint: Its fingerprint.
+        method: How it was made, in one word.
+        made_by: How it was made, in full.
+        bits: The bits of its recipe, else of the whole model as stored.
+        record: Its record.
+        standings: Its ranks, overall and by family, as far as it has all tasks.
+        comparisons: Its comparisons with the reference, by task.
+        missing: Why a task does not count, by task.
+    """
+
+    page: str
     folder: str
     suite: str
-    base: str  # the model that it was made from
+    base: str
     base_fingerprint: str
-    reference: str  # id of the base in its folder
-    checkpoint: str  # id
+    reference: str
+    checkpoint: str
     fingerprint: str
     method: str
     made_by: str
-    bits: float | None  # of its recipe, else of the whole model as stored
+    bits: float | None
     record: CheckpointRecord
-    standings: dict[str, Standing]  # OVERALL and families -> where it stands, where it has all tasks
-    comparisons: dict[str, Comparison]  # task -> against the reference
-    missing: dict[str, str]  # task -> why it does not count
+    standings: dict[str, Standing]
+    comparisons: dict[str, Comparison]
+    missing: dict[str, str]
 
 
 class Refused(Record):
-    """What is not on the board, and why."""
+    """A refusal.
+
+    Attributes:
+        folder: The label of the results folder.
+        checkpoints: The ids that were refused; none: the whole folder.
+        reason: Why.
+    """
 
     folder: str
-    checkpoints: tuple[str, ...]  # ids; none: the whole folder
+    checkpoints: tuple[str, ...]
     reason: str
 
     @property
     def who(self) -> str:
+        """The checkpoints, or the words for all of them."""
         return ", ".join(self.checkpoints) or "all of the folder"
 
 
 class Base(Record):
-    """A reference in one folder: what its candidates' 100 % stand for."""
+    """The reference of one folder: what 100 % means for its candidates.
+
+    Attributes:
+        name: The name of the model.
+        folder: The label of the results folder.
+        checkpoint: Its id.
+        entries: The number of entries that were made from it.
+        unknown: The tasks that do not count, because it is not above chance there, or scores 0.
+    """
 
     name: str
     folder: str
-    checkpoint: str  # id
+    checkpoint: str
     entries: int
-    unknown: tuple[str, ...]  # tasks on which it is not above chance, or scores 0: they do not count
+    unknown: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -57,13 +90,13 @@ class Board:
     """A leaderboard.
 
     Attributes:
-        entries: by what they keep overall; those that lack a task come last.
-        refused: what is not on the board.
-        bases: the references that entries were made from, in the order of the folders.
-        tasks: of the board, those that no rank rests on last.
-        families: family -> its ranked tasks.
-        plan_cells: for each task the cell whose plan is the board's.
-        findings: folder -> what its report says.
+        entries: The entries by what they keep overall; those that lack a task come last.
+        refused: The refusals.
+        bases: The references that entries were made from, in the order of the folders.
+        tasks: The tasks; those that no rank is based on come last.
+        families: The ranked tasks of each family.
+        plan_cells: The cell whose plan is the board's, by task.
+        findings: The findings of each folder.
     """
 
     entries: tuple[BoardEntry, ...]
@@ -76,13 +109,15 @@ class Board:
 
     @property
     def ranked(self) -> list[BoardEntry]:
+        """The entries with an overall rank."""
         return [entry for entry in self.entries if OVERALL in entry.standings]
 
     @property
     def refusals(self) -> int:
-        """Checkpoints refused; a folder refused as a whole counts as one."""
+        """The number of refused checkpoints; a folder refused as a whole counts as one."""
         return sum(max(len(one.checkpoints), 1) for one in self.refused)
 
     @property
     def incomplete(self) -> list[BoardEntry]:
+        """The entries without an overall rank."""
         return [entry for entry in self.entries if OVERALL not in entry.standings]

@@ -1,4 +1,4 @@
-"""The tables of a leaderboard: of the whole board, and of one entry."""
+"""The tables of a leaderboard, for the whole board and for one entry."""
 
 from kick import text
 from kick.comparison.ranking import Standing
@@ -10,17 +10,17 @@ from kick.types import TaskInfo
 
 
 def family_name(family: str) -> str:
-    """`factoid QA` of `factoid_qa`."""
+    """Return `factoid QA` for `factoid_qa`."""
     return family.replace("_", " ").replace(" qa", " QA")
 
 
 def ranks(standing: Standing) -> str:
-    """`2`, or `1–3` where the items cannot tell."""
+    """Return `2`, or `1–3` if the items cannot tell."""
     return str(standing.best) if standing.best == standing.worst else f"{standing.best}–{standing.worst}"
 
 
 def standings(board: Board) -> Table:
-    """A row an entry, best first: rank, what it is, what it keeps overall and in each family, perplexity."""
+    """Return one row per entry, best first: what it is, its rank, what it keeps, and its perplexity."""
     header = (
         plain("checkpoint", "(made from, by)"),
         number("rank"),
@@ -40,7 +40,7 @@ def standings(board: Board) -> Table:
 
 
 def unranked_tasks(board: Board) -> list[TaskInfo]:
-    """The tasks that no rank rests on: perplexities."""
+    """Return the tasks that no rank is based on: perplexities."""
     ranked = {task for tasks in board.families.values() for task in tasks}
     return [task for task in board.tasks if task.name not in ranked]
 
@@ -85,12 +85,12 @@ def _family(board: Board, entry: BoardEntry, family: str) -> Field:
 
 
 def _kept(standing: Standing, more: str) -> Field:
-    outcome = standing.matching.outcome
+    match = standing.matching.outcome
     return number(
-        f"{text.percent(standing.kept)} {MARKS[outcome]}",
+        f"{text.percent(standing.kept)} {MARKS[match]}",
         f"n = {standing.kept.n}{more}",
         sort=standing.kept.value,
-        outcome=outcome,
+        outcome=match,
     )
 
 
@@ -107,7 +107,7 @@ def _ratio(entry: BoardEntry, task: TaskInfo) -> Field:
 
 
 def incomplete(board: Board) -> Table:
-    """The entries that have no overall rank, and what they lack."""
+    """Return the entries that have no overall rank, and what they lack."""
     header = (
         plain("checkpoint", "(made from)"),
         plain("results folder"),
@@ -123,18 +123,18 @@ def incomplete(board: Board) -> Table:
 
 
 def refused(board: Board) -> Table:
-    """What is not on the board."""
+    """Return what is not on the board, and why."""
     header = (plain("checkpoint"), plain("results folder"), plain("why it is not on the board"))
     rows = [
         (name(one.who) if one.checkpoints else plain(one.who), plain(one.folder), plain(one.reason))
         for one in board.refused
     ]
-    note = "" if rows else "Nothing: every stored cell is what was written, and all share one plan a task."
+    note = "" if rows else "Nothing: every stored cell is what was written, and all share one plan per task."
     return Table("refused", "Refused", header, tuple(rows), note, sortable=True)
 
 
 def bases(board: Board) -> Table:
-    """The references and their scores: what 100 % stands for."""
+    """Return the references and their scores: what 100 % means."""
     header = (
         plain("base model"),
         plain("results folder"),
@@ -144,8 +144,8 @@ def bases(board: Board) -> Table:
     )
     rows = []
     for base in board.bases:
-        found = board.findings[base.folder]
-        record = found.records.get(base.checkpoint)
+        findings = board.findings[base.folder]
+        record = findings.records.get(base.checkpoint)
         measured = record.description if record else None
         rows.append(
             (
@@ -156,17 +156,17 @@ def bases(board: Board) -> Table:
                 if measured
                 else number(NOTHING),
                 *(
-                    _base_score(found, task, base.checkpoint, task.name in base.unknown)
+                    _base_score(findings, task, base.checkpoint, task.name in base.unknown)
                     for task in board.tasks
                 ),
             )
         )
     note = "A task on which a base model is not above chance, or scores 0, does not count for what is made from it."
-    return Table("bases", "Base models: what 100 % stands for", header, tuple(rows), note, sortable=True)
+    return Table("bases", "Base models: what 100 % means", header, tuple(rows), note, sortable=True)
 
 
-def _base_score(found: Findings, task: TaskInfo, checkpoint: str, unknown: bool) -> Field:
-    entry = found.entries[task.name][checkpoint] if task.name in found.entries else None
+def _base_score(findings: Findings, task: TaskInfo, checkpoint: str, unknown: bool) -> Field:
+    entry = findings.entries[task.name][checkpoint] if task.name in findings.entries else None
     if entry is None or entry.score is None:
         return number(NOTHING, "not scored")
     lines = [text.score(entry.score, task), f"n = {entry.score.n}"]
@@ -174,7 +174,7 @@ def _base_score(found: Findings, task: TaskInfo, checkpoint: str, unknown: bool)
 
 
 def plans(board: Board) -> Table:
-    """What every entry was scored on."""
+    """Return the plan that every entry was scored on."""
     header = (
         plain("task"),
         plain("family"),
@@ -198,7 +198,7 @@ def plans(board: Board) -> Table:
 
 
 def families(board: Board, entry: BoardEntry) -> Table:
-    """Where an entry stands, overall and in each family."""
+    """Return the ranks of an entry, overall and in each family."""
     header = (plain("family"), number("knowledge kept"), number("rank"), number("of"), plain("tasks"))
     rows = []
     for column in (OVERALL, *board.families):
@@ -212,11 +212,11 @@ def families(board: Board, entry: BoardEntry) -> Table:
             number(str(standing.of), sort=standing.of),
         )
         rows.append((plain(family_name(column)), _kept(standing, ""), place, ranked, plain(tasks)))
-    return Table("families", "Where it stands", header, tuple(rows), sortable=True)
+    return Table("families", "Rank", header, tuple(rows), sortable=True)
 
 
-def results(entry: BoardEntry, found: Findings) -> Table:
-    """The tasks of one entry against its reference."""
+def results(entry: BoardEntry, findings: Findings) -> Table:
+    """Return the tasks of one entry against its reference."""
     header = (
         plain("task"),
         number("n"),
@@ -229,16 +229,16 @@ def results(entry: BoardEntry, found: Findings) -> Table:
         number("noise floor"),
         number("p", "(adjusted)"),
     )
-    rows = tuple(_result(entry, found, task) for task in found.tasks if task.metric)
+    rows = tuple(_result(entry, findings, task) for task in findings.tasks if task.metric)
     note = (
-        "Scores with 95 % intervals; what is kept is the recovery, for perplexity the ratio. p: of no difference, and "
-        "adjusted for all the comparisons of its results folder (Holm)."
+        "Scores with 95 % intervals; what is kept is the recovery, for perplexity the ratio. p: the probability of "
+        "such a difference if there were none, and adjusted for all the comparisons of its results folder (Holm)."
     )
     return Table("results", "Task by task", header, rows, note, sortable=True)
 
 
-def _result(entry: BoardEntry, found: Findings, task: TaskInfo) -> tuple[Field, ...]:
-    mine, base = found.entry(task, entry.checkpoint), found.entry(task, entry.reference)
+def _result(entry: BoardEntry, findings: Findings, task: TaskInfo) -> tuple[Field, ...]:
+    mine, base = findings.entry(task, entry.checkpoint), findings.entry(task, entry.reference)
     compared = mine.comparison
     head = (name(task.name, metric(task)),)
     scores = [

@@ -7,7 +7,7 @@ from kick.types import Comparison, TaskInfo
 
 
 def changes(findings: Findings, task: TaskInfo) -> Table:
-    """For each candidate on a task: the paired difference, and the flips of right-or-wrong items."""
+    """Return one row per candidate on a task: the paired difference, and the flips of right-or-wrong items."""
     entries = [(checkpoint, findings.entry(task, checkpoint)) for checkpoint in findings.checkpoints[1:]]
     flips = any(entry.comparison and entry.comparison.flips for _, entry in entries)
     header = [
@@ -28,7 +28,8 @@ def changes(findings: Findings, task: TaskInfo) -> Table:
     rows = []
     for checkpoint, entry in entries:
         if entry.comparison is None:
-            why = "not compared" if entry.score else "not run"  # the reason stands among the problems
+            # The reason is among the problems.
+            why = "not compared" if entry.score else "not run"
             fields = [plain(NOTHING), plain(why), *[plain(NOTHING)] * (len(header) - 3)]
         else:
             fields = _change(entry.comparison, task) + (_flips(entry.comparison) if flips else [])

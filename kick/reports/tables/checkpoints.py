@@ -9,7 +9,7 @@ from kick.types import CheckpointRecord, Description, Step
 
 
 def checkpoints(findings: Findings) -> Table:
-    """The checkpoints, and what was measured on their stored weights."""
+    """Return one row per checkpoint with what was measured on its stored weights."""
     header = (
         plain("checkpoint"),
         plain("made by"),
@@ -22,23 +22,23 @@ def checkpoints(findings: Findings) -> Table:
     )
     rows = tuple(_checkpoint_row(findings, checkpoint) for checkpoint in findings.checkpoints)
     note = (
-        "Measured on the stored weights, not read from a config; in memory where they are quantized on loading. A "
-        "checkpoint whose rounded weights are stored in 16 bits keeps the size of the dense one. Bits of the decoder "
-        "linears stand below those of the whole model where they differ."
+        "Measured on the stored weights, not read from a config; in memory if they are quantized on loading. A "
+        "checkpoint whose rounded weights are stored in 16 bits keeps the size of the dense one. If the decoder "
+        "linears have other bits than the whole model, theirs are given below."
     )
     return Table("checkpoints", "Checkpoints", header, rows, note, sortable=True)
 
 
 def _checkpoint_row(findings: Findings, checkpoint: str) -> Row:
     record = findings.records.get(checkpoint)
-    made = plain("the reference" if checkpoint == findings.reference else NOTHING)
+    origin = plain("the reference" if checkpoint == findings.reference else NOTHING)
     if record is None:
         return (name(checkpoint), plain("not run"), *[plain(NOTHING)] * 6)
-    if known := made_by(record):
-        made = plain(*known)
+    if phrases := made_by(record):
+        origin = plain(*phrases)
     measured = record.description
     if measured is None:
-        return (name(checkpoint), made, plain("not measured"), *[plain(NOTHING)] * 5)
+        return (name(checkpoint), origin, plain("not measured"), *[plain(NOTHING)] * 5)
     dtypes = sorted(measured.stored_dtypes.items(), key=lambda pair: -pair[1])
     stored = ", ".join(dtype for dtype, _ in dtypes)
     pattern = (
@@ -46,7 +46,7 @@ def _checkpoint_row(findings: Findings, checkpoint: str) -> Row:
     )
     return (
         name(checkpoint),
-        made,
+        origin,
         number(text.size(measured.parameters), sort=measured.parameters),
         number(
             text.size(measured.nonzero),
@@ -79,7 +79,7 @@ def made_by(record: CheckpointRecord) -> tuple[str, ...]:
 
 
 def _linear_bits(measured: Description) -> tuple[str, ...]:
-    """The bits of the decoder linears, where they are not those of the whole model."""
+    """Return the bits of the decoder linears, if they are not those of the whole model."""
     bits = measured.linear_bits_per_weight
     return () if bits is None or abs(bits - measured.bits_per_weight) < 0.1 else (f"linears {bits:.2f}",)
 

@@ -1,7 +1,7 @@
-"""Cost beside quality: what each checkpoint takes to keep and to run, and what it keeps of each task family."""
+"""Cost beside quality: what storing and running each checkpoint takes, and what it keeps of each task family."""
 
 from kick import text
-from kick.reports.blocks import MARKS, NOTHING, Field, Table, column, name, number, plain
+from kick.reports.blocks import NOTHING, Field, Table, column, name, number, plain
 from kick.reports.findings import Findings
 from kick.reports.tables.scores import mark, outcome
 from kick.reports.tables.sizes import Size, size
@@ -10,28 +10,28 @@ from kick.types.measures import Cost, Speed
 
 TITLE = "Cost beside quality"
 NOTE = (
-    "Stored: the weight files as they lie on the disk. Smallest: what a format made for the zeros or the bits could "
-    "reach, marked * where no such file was made; the decoder's linears without their zeros under a mask of one bit a "
-    "weight, or at their bits with a 16-bit scale a group, or as low-rank factors, all else as stored. Effective bits: "
-    "8 × smallest / parameters. Energy is not measured. Recovery: of a family of several tasks, the ratio of the mean "
+    "Stored: the weight files on the disk. Smallest: what a format made for the zeros or the bits could reach, marked "
+    "* if no such file was made; the decoder's linears without their zeros under a mask of one bit per weight, or at "
+    "their bits with one 16-bit scale per group, or as low-rank factors, all else as stored. Effective bits: "
+    "8 × smallest / parameters. Energy is not measured. Recovery: for a family of several tasks, the ratio of the mean "
     "scores."
 )
 
 RUNNING_NOTE = (
-    "Measured once a checkpoint, in the run that scored it; what else the machine did is not known. Made: calibrating "
-    "and compressing. Loaded: with the checks of a strict load. Before the first forward: parameters and buffers as "
-    "the loader holds them. Peak: on a GPU what was allocated, else the resident memory of the whole process with its "
-    "libraries. Tokens a second: transformers, greedy, one prompt, prefill and decode apart, the median of several "
-    "after a warm-up; not of a model so small that the time is Python's. Simulated: weights are rounded and not "
-    "packed, or unpacked to run, or keys and values rounded at each reading, so that nothing follows for a packed "
-    "kernel. Zeros are multiplied like other weights."
+    "Measured once per checkpoint, in the run that scored it; what else the machine did is not known. Made: "
+    "calibrating and compressing. Loaded: with the checks of a strict load. Before the first forward: parameters "
+    "and buffers as the loader holds them. Peak: on a GPU what was allocated, else the resident memory of the "
+    "whole process with its libraries. Tokens per second: transformers, greedy, one prompt, prefill and decode "
+    "apart, the median of several after a warm-up; not measured for a model so small that the time is Python's. "
+    "Simulated: weights are rounded and not packed, or unpacked to run, or keys and values are rounded at each "
+    "reading, so nothing follows for a packed kernel. Zeros are multiplied like other weights."
 )
 
 
 def cost(findings: Findings) -> Table:
-    """A row a checkpoint: sizes, compression ratio, recovery on each family, rise of each perplexity.
+    """Return one row per checkpoint: sizes, compression ratio, recovery on each family, rise of each perplexity.
 
-    Without rows where no weights were measured.
+    The table is empty if no weights were measured.
     """
     sizes = {checkpoint: size(findings.records.get(checkpoint)) for checkpoint in findings.checkpoints}
     families = findings.families_of_tasks()
@@ -61,15 +61,15 @@ def cost(findings: Findings) -> Table:
 
 
 def running(findings: Findings) -> Table:
-    """A row a checkpoint: what making, loading and running it took. Without rows where nothing was measured."""
+    """Return one row per checkpoint: what making, loading and running it took; empty if nothing was measured."""
     header = (
         plain("checkpoint"),
         number("made in"),
         number("loaded in"),
         number("before the first forward"),
         number("peak memory"),
-        number("prefill", "tokens a second"),
-        number("decode", "tokens a second"),
+        number("prefill", "tokens per second"),
+        number("decode", "tokens per second"),
         plain("run by"),
     )
     rows = []
@@ -82,9 +82,9 @@ def running(findings: Findings) -> Table:
 
 
 def _running(taken: Cost) -> list[Field]:
-    made, peak, speed = taken.made_seconds, taken.peak_memory, taken.speed
+    making, peak, speed = taken.made_seconds, taken.peak_memory, taken.speed
     return [
-        number(NOTHING) if made is None else number(text.duration(made), sort=made),
+        number(NOTHING) if making is None else number(text.duration(making), sort=making),
         number(f"{taken.load_seconds:.1f} s", sort=taken.load_seconds),
         number(text.bytes_(taken.footprint), sort=taken.footprint),
         number("not told") if peak is None else number(text.bytes_(peak), sort=peak),
@@ -101,16 +101,16 @@ def _speed(speed: Speed | None, rate: float | None) -> Field:
     return number(text.quantity(rate), *(["simulated"] if speed.simulated else []), sort=rate)
 
 
-def _sizes(found: Size | None, reference: Size | None) -> list[Field]:
-    if found is None:
+def _sizes(measured: Size | None, reference: Size | None) -> list[Field]:
+    if measured is None:
         return [plain("not measured"), *[plain(NOTHING)] * 4]
-    ratio = reference.smallest / found.smallest if reference and found.smallest else None
+    ratio = reference.smallest / measured.smallest if reference and measured.smallest else None
     return [
-        number(text.bytes_(found.stored), sort=found.stored),
-        number(text.bytes_(found.smallest) + (" *" if found.ideal else ""), sort=found.smallest),
-        number(f"{found.bits:.2f}", sort=found.bits),
+        number(text.bytes_(measured.stored), sort=measured.stored),
+        number(text.bytes_(measured.smallest) + (" *" if measured.ideal else ""), sort=measured.smallest),
+        number(f"{measured.bits:.2f}", sort=measured.bits),
         number(NOTHING) if ratio is None else number(f"{text.TIMES}{ratio:.2f}", sort=ratio),
-        number(text.size(found.nonzero), sort=found.nonzero),
+        number(text.size(measured.nonzero), sort=measured.nonzero),
     ]
 
 
@@ -120,12 +120,11 @@ def _kept(findings: Findings, family: Family, checkpoint: str) -> Field:
     kept = findings.kept(family, checkpoint)
     if kept is None or kept.ratio is None:
         return plain(NOTHING)
-    shown = kept.matching.outcome if kept.matching else None
     return number(
-        f"{text.percent(kept.ratio)} {MARKS[shown] if shown else ''}".rstrip(),
+        f"{text.percent(kept.ratio)} {mark(kept)}".rstrip(),
         f"n = {kept.n}",
         sort=kept.ratio.value,
-        outcome=shown,
+        outcome=outcome(kept),
     )
 
 

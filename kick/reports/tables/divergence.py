@@ -1,4 +1,4 @@
-"""How far each candidate's next-token distributions are from the reference's, beside its perplexity: a table a task."""
+"""How far each candidate's next-token distributions are from the reference's, beside its perplexity."""
 
 import math
 from collections.abc import Sequence
@@ -12,20 +12,22 @@ from kick.types import Estimate, TaskInfo
 
 TITLE = "Divergence from the reference"
 NOTE = (
-    "What a candidate thinks of the next token against what the reference thinks, over the whole vocabulary: on the "
-    "tokens of a text's windows, and on those of a task's right answers. KL, in nats a token, is 0 where both think "
-    "alike, and sees a change before any answer flips. KL, equal first choice (the share of tokens for which both find "
-    "the same one most probable) and change of p (the probability of the right token) are means of the items, with "
-    "intervals by item; percentiles, RMS and correlation are of all tokens, and the perplexity of right answers has an "
-    "interval that takes tokens as independent. Noise floor: the reference against itself in batches of another size; "
-    "the windows of a text are scored one by one, and have none."
+    "The candidate's probabilities of the next token against the reference's, over the whole vocabulary: on the tokens "
+    "of a text's windows, and on those of a task's right answers. KL, in nats per token, is 0 if both agree, and shows "
+    "a change before any answer flips. KL, equal first choice (the share of tokens for which both find the same one "
+    "most probable) and change of p (the probability of the right token) are means over the items, with intervals by "
+    "item; percentiles, RMS and correlation are over all tokens, and the perplexity of right answers has an interval "
+    "that takes tokens as independent. Noise floor: the reference against itself in batches of another size; the "
+    "windows of a text are scored one by one, and have none."
 )
-MAX_CANDIDATES = 24  # rows of a table
-_RANKS = (("1", "5", "10"), ("50", "90", "95"), ("99", "99.9"))  # a column each
+# Rows of a table.
+MAX_CANDIDATES = 24
+# Percentiles, one column per group.
+_RANKS = (("1", "5", "10"), ("50", "90", "95"), ("99", "99.9"))
 
 
 def divergences(findings: Findings) -> list[Table]:
-    """A table for each task and text on which divergence was measured; a row a candidate."""
+    """Return one table per task and text on which divergence was measured, with one row per candidate."""
     return [_table(findings, task) for task in findings.tasks if findings.divergences.get(task.name)]
 
 
@@ -34,7 +36,7 @@ def _table(findings: Findings, task: TaskInfo) -> Table:
     header = (
         plain("candidate"),
         number("n", "windows" if windows else "items"),
-        number("KL(reference, candidate)", "nats a token"),
+        number("KL(reference, candidate)", "nats per token"),
         number("noise floor"),
         number("KL(candidate, reference)"),
         number("perplexity", "ratio" if windows else "of the right answers, ratio"),
@@ -44,15 +46,17 @@ def _table(findings: Findings, task: TaskInfo) -> Table:
         number("largest KL"),
         number("correlation", "of the losses"),
     )
-    shown, left_out = _shown(findings, task)
-    rows = tuple((name(candidate), *_row(findings, task, candidate, len(header) - 1)) for candidate in shown)
+    candidates, left_out = _candidates(findings, task)
+    rows = tuple(
+        (name(candidate), *_row(findings, task, candidate, len(header) - 1)) for candidate in candidates
+    )
     title = f"{task.name}: divergence from {findings.reference}"
     note = f"Left out: {left_out} candidates that diverge less; see report.csv." if left_out else ""
     return Table(f"divergence-{task.name}", title, header, rows, note, sortable=True)
 
 
-def _shown(findings: Findings, task: TaskInfo) -> tuple[Sequence[str], int]:
-    """The candidates of a table, and how many are left out: of many, those that diverge least."""
+def _candidates(findings: Findings, task: TaskInfo) -> tuple[Sequence[str], int]:
+    """Return the candidates of a table, and how many are left out because they diverge least."""
     candidates = findings.checkpoints[1:]
     measured = findings.divergences[task.name]
     if len(candidates) <= MAX_CANDIDATES:
@@ -62,20 +66,22 @@ def _shown(findings: Findings, task: TaskInfo) -> tuple[Sequence[str], int]:
 
 
 def _row(findings: Findings, task: TaskInfo, candidate: str, width: int) -> list[Field]:
-    found = findings.diverged(task, candidate)
-    if found is None:
+    diverged = findings.diverged(task, candidate)
+    if diverged is None:
         return [number(NOTHING), number("not measured"), *[number(NOTHING)] * (width - 2)]
-    tokens = found.tokens
+    tokens = diverged.tokens
     percentiles = tokens.kl_percentiles
     correlation = tokens.nll_correlation
     return [
-        number(str(found.kl.n), f"{tokens.tokens:,} tokens", sort=found.kl.n),
-        number(text.divergence(found.kl), sort=found.kl.value),
-        _noise(found),
-        number(text.divergence(found.reverse_kl), sort=found.reverse_kl.value),
-        _perplexity(findings, task, candidate, found),
-        number(text.percent(found.same_top), sort=found.same_top.value),
-        number(text.points(found.delta_p), f"RMS {100 * tokens.delta_p_rms:.2f}", sort=found.delta_p.value),
+        number(str(diverged.kl.n), f"{tokens.tokens:,} tokens", sort=diverged.kl.n),
+        number(text.divergence(diverged.kl), sort=diverged.kl.value),
+        _noise(diverged),
+        number(text.divergence(diverged.reverse_kl), sort=diverged.reverse_kl.value),
+        _perplexity(findings, task, candidate, diverged),
+        number(text.percent(diverged.same_top), sort=diverged.same_top.value),
+        number(
+            text.points(diverged.delta_p), f"RMS {100 * tokens.delta_p_rms:.2f}", sort=diverged.delta_p.value
+        ),
         *(
             number(*(text.nats(percentiles[rank]) for rank in ranks), sort=percentiles[ranks[0]])
             for ranks in _RANKS
@@ -85,21 +91,23 @@ def _row(findings: Findings, task: TaskInfo, candidate: str, width: int) -> list
     ]
 
 
-def _noise(found: Diverged) -> Field:
-    if found.noise_kl is None:
+def _noise(diverged: Diverged) -> Field:
+    if diverged.noise_kl is None:
         return number("not measured")
-    same = [] if found.noise_same_top is None else [f"first choice {text.percent(found.noise_same_top)}"]
-    return number(text.divergence(found.noise_kl), *same, sort=found.noise_kl.value)
+    same = (
+        [] if diverged.noise_same_top is None else [f"first choice {text.percent(diverged.noise_same_top)}"]
+    )
+    return number(text.divergence(diverged.noise_kl), *same, sort=diverged.noise_kl.value)
 
 
-def _perplexity(findings: Findings, task: TaskInfo, candidate: str, found: Diverged) -> Field:
-    """The ratio to the reference's: of a text that of its windows, of a task that of the tokens of its answers."""
+def _perplexity(findings: Findings, task: TaskInfo, candidate: str, diverged: Diverged) -> Field:
+    """Return the ratio to the reference's perplexity, on the windows of a text or on a task's right answers."""
     comparison = findings.entry(task, candidate).comparison
     if task.family == "perplexity":
         if comparison is None or comparison.ratio is None:
             return plain(NOTHING)
         return number(text.ratio(comparison.ratio), sort=comparison.ratio.value, outcome=outcome(comparison))
-    tokens = found.tokens
+    tokens = diverged.tokens
     middle, half = tokens.log_perplexity_ratio, 1.96 * tokens.log_perplexity_ratio_error
     value, low, high = (_exp(number) for number in (middle, middle - half, middle + half))
     ratio = Estimate(value=value, low=low, high=high, n=tokens.tokens, method="tokens taken as independent")

@@ -1,4 +1,4 @@
-"""What was lost by category: the subjects, relations or articles that a candidate was hit hardest in."""
+"""Losses by category: the subjects, relations or articles in which a candidate lost most."""
 
 from kick import text
 from kick.reports.blocks import NOTHING, Field, Table, name, number, plain
@@ -7,24 +7,25 @@ from kick.types import TaskInfo
 
 TITLE = "What was lost by category"
 NOTE = (
-    f"Of the categories with {FEWEST_ITEMS} items or more, those that lost the largest share of their items (right to "
-    "wrong, less wrong to right). Knowledge loss: of the items that the reference got right, the share that the "
+    f"The categories that lost the largest share of their items (right to wrong, less wrong to right), among those "
+    f"with {FEWEST_ITEMS} items or more. Knowledge loss: the share of the items that the reference got right and the "
     "candidate gets wrong. p is adjusted for the categories of one row (Benjamini and Hochberg), and not for the rows; "
-    "✗ marks p < 0.05. The worst of many small categories look worse than they are: what is not marked is where to "
-    "look, and no finding."
+    "✗ marks p < 0.05. The worst of many small categories look worse than they are: what is not marked is a place to "
+    "look, and not a finding."
 )
-MAX_CANDIDATES = 24  # rows of a table
+# Rows of a table.
+MAX_CANDIDATES = 24
 
 
 def categories(findings: Findings, task: TaskInfo) -> Table:
-    """A row a candidate with its hardest hit categories; without rows where the task keeps none."""
+    """Return one row per candidate with its hardest hit categories; empty if the task keeps none."""
     losses = findings.losses.get(task.name, {})
     candidates = [one for one in findings.checkpoints[1:] if one in losses]
     left_out = len(candidates) - MAX_CANDIDATES
     if left_out > 0:
         worst = sorted(candidates, key=lambda one: _worst(losses[one]))[:MAX_CANDIDATES]
         candidates = [one for one in candidates if one in worst]
-    most = max((len(found.hardest_hit) for found in losses.values()), default=0)
+    most = max((len(each.hardest_hit) for each in losses.values()), default=0)
     header = (
         plain("candidate"),
         number("categories"),
@@ -36,12 +37,12 @@ def categories(findings: Findings, task: TaskInfo) -> Table:
 
 
 def _worst(losses: Losses) -> float:
-    """The difference in the category that lost most."""
+    """Return the difference in the category that lost most."""
     return min(loss.delta.value for loss in losses.hardest_hit)
 
 
 def _row(losses: Losses, most: int, task: TaskInfo) -> list[Field]:
-    looked_at = number(str(losses.tested), *([f"{losses.small} too small"] if losses.small else []))
+    tested = number(str(losses.tested), *([f"{losses.small} too small"] if losses.small else []))
     unit = " points" if text.is_share(task) else ""
     fields = []
     for loss in losses.hardest_hit:
@@ -53,5 +54,5 @@ def _row(losses: Losses, most: int, task: TaskInfo) -> list[Field]:
             lines.append(f"knowledge loss {text.percent(loss.knowledge_loss)}, n = {loss.knowledge_loss.n}")
         fields.append(plain(loss.category, *lines, f"p {text.p_value(loss.p_fdr)}"))
     if not fields:
-        return [looked_at, plain("no category lost"), *[plain(NOTHING)] * (most - 1)]
-    return [looked_at, *fields, *[plain(NOTHING)] * (most - len(fields))]
+        return [tested, plain("no category lost"), *[plain(NOTHING)] * (most - 1)]
+    return [tested, *fields, *[plain(NOTHING)] * (most - len(fields))]

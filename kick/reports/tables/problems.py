@@ -1,18 +1,19 @@
-"""What was skipped, not run, or not compared, each with its reason."""
+"""Everything that was skipped, not run or not compared, each with its reason."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import zip_longest
 
+from kick import text
 from kick.reports.blocks import Table, name, plain
 from kick.reports.findings import Entry, Findings
 
-# Whole numbers that stand alone: no part of a name, a version or a fraction.
+# Whole numbers on their own, not part of a name, a version or a fraction.
 _NUMBER = re.compile(r"(?<![\w.,/-])(?:0|[1-9]\d{0,14})(?!\w|[.,/-]\w)")
 
 
 def problems(findings: Findings) -> Table:
-    """What was skipped, not run, or not compared."""
+    """Return one row per task and reason; checkpoints with the same reason share a row."""
     rows = []
     for task in findings.tasks:
         by_reason: dict[str, list[str]] = {}
@@ -20,7 +21,8 @@ def problems(findings: Findings) -> Table:
             for reason in _reasons(findings.entry(task, checkpoint)):
                 by_reason.setdefault(reason, []).append(checkpoint)
         rows += [
-            (name(task.name), plain(", ".join(where)), plain(reason)) for reason, where in by_reason.items()
+            (name(task.name), plain(", ".join(checkpoints)), plain(reason))
+            for reason, checkpoints in by_reason.items()
         ]
     header = (plain("task"), plain("checkpoint"), plain("what happened"))
     note = "" if rows else "Nothing: every checkpoint was scored on every item of every task."
@@ -40,9 +42,10 @@ def _reasons(entry: Entry) -> list[str]:
 
 
 def _skipped(reasons: Iterable[str]) -> list[str]:
-    """How many items were skipped, by reason: reasons that differ in a number are one, with the range of it.
+    """Return how many items were skipped, by reason: `1 item skipped: it is empty`.
 
-    `2 items skipped: needs 2,101 to 3,077 tokens, the model's window is 2,048`.
+    Reasons that differ in a number only are one, with the range of that number: `2 items skipped: needs 2,101 to 3,077
+    tokens, the model's window is 2,048`.
     """
     kinds: dict[tuple[str, ...], list[list[int]]] = {}
     for reason in reasons:
@@ -50,12 +53,7 @@ def _skipped(reasons: Iterable[str]) -> list[str]:
         kinds.setdefault(words, []).append([int(digits) for digits in _NUMBER.findall(reason)])
     lines = []
     for words, numbers in kinds.items():
-        ranges = [_range(column) for column in zip(*numbers, strict=True)]
-        told = "".join(part for pair in zip_longest(words, ranges, fillvalue="") for part in pair)
-        lines.append(f"{len(numbers)} {'item' if len(numbers) == 1 else 'items'} skipped: {told}")
+        ranges = [text.number_range(column) for column in zip(*numbers, strict=True)]
+        reason = "".join(part for pair in zip_longest(words, ranges, fillvalue="") for part in pair)
+        lines.append(f"{text.count(len(numbers), 'item')} skipped: {reason}")
     return lines
-
-
-def _range(values: Sequence[int]) -> str:
-    low, high = min(values), max(values)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"

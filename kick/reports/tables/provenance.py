@@ -1,4 +1,4 @@
-"""Where the numbers of a report come from: weights, plans, software, dates, and how intervals were made."""
+"""The origin of the numbers of a report: weights, plans, software, dates, and how intervals were made."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ _GROUPS = re.compile(r", \d+ groups$")
 
 
 def checkpoints(findings: Findings) -> Table:
-    """Which weights stand behind each column."""
+    """Return the model, weights and tokenizer of each checkpoint."""
     header = (
         plain("checkpoint"),
         plain("model"),
@@ -47,7 +47,7 @@ def checkpoints(findings: Findings) -> Table:
 
 
 def tasks(findings: Findings) -> Table:
-    """What each row was scored on. One plan for all checkpoints, or the difference is shown."""
+    """Return the plan of each task; if checkpoints were scored on different ones, all of them."""
     header = (
         plain("task"),
         plain("version"),
@@ -83,17 +83,19 @@ def tasks(findings: Findings) -> Table:
 
 
 def versions(cells: Sequence[Cell]) -> str:
-    """The software behind the scores, as `kick 0.1.0, lm_eval 0.4.13`; where versions differ, all of them."""
+    """Return the software behind the scores as `kick 0.1.0, lm_eval 0.4.13`; if versions differ, all of them."""
     seen: dict[str, list[str]] = {}
     for cell in cells:
         for package, version in cell.identity.versions.items():
             if version not in seen.setdefault(package, []):
                 seen[package].append(version)
-    return ", ".join(f"{package} {' and '.join(sorted(found))}" for package, found in sorted(seen.items()))
+    return ", ".join(
+        f"{package} {' and '.join(sorted(several))}" for package, several in sorted(seen.items())
+    )
 
 
 def interval_methods(findings: Findings) -> list[str]:
-    """How the intervals were made, each way once."""
+    """Return how the intervals were made, each way once."""
     methods: dict[str, dict[str, None]] = {}
     for row in findings.entries.values():
         for entry in row.values():
@@ -110,7 +112,7 @@ def interval_methods(findings: Findings) -> list[str]:
                     methods.setdefault(label, {})[_GROUPS.sub(", by group", estimate.method)] = None
             if compared and compared.test:
                 methods.setdefault("p", {})[compared.test] = None
-    return [f"{label}: {'; '.join(made)}" for label, made in methods.items()]
+    return [f"{label}: {'; '.join(names)}" for label, names in methods.items()]
 
 
 def _seconds(cells: Sequence[Cell]) -> Field:
@@ -119,5 +121,5 @@ def _seconds(cells: Sequence[Cell]) -> Field:
 
 
 def _each(values: Iterable[object]) -> str:
-    """The different values, joined: one where all agree."""
+    """Return the different values, joined: one if all agree."""
     return ", ".join(dict.fromkeys(str(value) for value in values)) or NOTHING

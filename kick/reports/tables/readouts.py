@@ -1,4 +1,4 @@
-"""The readouts of the same knowledge side by side: was a format lost, or what it asks for?"""
+"""The readouts of the same knowledge side by side: was a format lost, or the knowledge that it asks for?"""
 
 from kick import text
 from kick.comparison.readouts import READOUTS, Readout
@@ -10,14 +10,14 @@ from kick.types import TaskInfo
 TITLE = "The same knowledge, read in several ways"
 NOTE = (
     "The same items, read in several ways. A checkpoint that falls in one and not in the others has lost a format; one "
-    "that falls in all of them has lost the knowledge. Scores compare down a column, and with the chance line, not "
-    "across. Named: items whose question holds their answer, which repeating the question finds; they are in the first "
-    "line of a field, and apart below it."
+    "that falls in all of them has lost the knowledge. Scores can be compared down a column and with the chance line, "
+    "not across columns. Named: items whose question holds their answer, which an echo of the question gets right; the "
+    "first line of a field includes them, and the lines below give both kinds apart."
 )
 
 
 def readouts(findings: Findings) -> list[Table]:
-    """A table for each subject that was read in two ways or more: checkpoints as rows, ways as columns."""
+    """Return one table per subject that was read in several ways: checkpoints as rows, ways as columns."""
     tables = []
     for subject, ways in READOUTS.items():
         read = {(each.way, each.checkpoint): each for each in findings.readouts if each.subject == subject}

@@ -4,11 +4,13 @@ import math
 from collections.abc import Sequence
 
 from kick import text
+from kick.comparison.records import FamilyComparison
 from kick.reports.blocks import MARKS, NOTHING, Field, Table, column, name, number, plain
 from kick.reports.findings import Entry, Findings, Group
 from kick.types import Comparison, Match, TaskInfo
 
-MAX_CANDIDATES = 6  # side by side
+# Candidates side by side in one table.
+MAX_CANDIDATES = 6
 SCORES_NOTE = (
     "In each field: the score [95 % interval], and below it the share of the reference's score that is left, "
     "on the same items. ✓: shown to be within 5 % of the reference; ✗: shown not to be; ?: the items are too "
@@ -17,9 +19,9 @@ SCORES_NOTE = (
 
 
 def scores(findings: Findings, group: Group) -> list[Table]:
-    """Tasks as rows, the reference and the checkpoints of a group as columns; recovery below each score.
+    """Return tasks as rows, the reference and the checkpoints of a group as columns; recovery below each score.
 
-    A group of many checkpoints is split, and the reference stands first in each part.
+    A group of many checkpoints is split, and the reference comes first in each part.
     """
     parts = math.ceil(len(group.candidates) / MAX_CANDIDATES)
     width = math.ceil(len(group.candidates) / parts)
@@ -63,7 +65,7 @@ def _task_header(findings: Findings, task: TaskInfo, columns: Sequence[str]) -> 
 
 
 def metric(task: TaskInfo) -> str:
-    """The metric of a task with its unit and direction, as `em, %` or `perplexity, lower is better`."""
+    """Return the metric of a task with its unit and direction: `em, %` or `perplexity, lower is better`."""
     if not task.metric:
         return ""
     if task.family == "perplexity":
@@ -92,7 +94,7 @@ def _score_field(findings: Findings, task: TaskInfo, checkpoint: str, columns: S
 
 
 def curve_data(findings: Findings, group: Group) -> Table:
-    """The numbers that the curve of a series draws."""
+    """Return the numbers that the curve of a series draws."""
     header = (plain("task"), *(column(candidate) for candidate in group.candidates))
     rows = []
     for task in findings.tasks:
@@ -110,7 +112,7 @@ def _curve_field(findings: Findings, task: TaskInfo, candidate: str) -> Field:
 
 
 def relative(entry: Entry, task: TaskInfo) -> str:
-    """Recovery, or the perplexity ratio; and where there is none, why."""
+    """Return the recovery or the perplexity ratio, or why there is none."""
     if entry.comparison is None:
         return "not compared" if entry.problem else NOTHING
     if entry.comparison.ratio is None:
@@ -120,11 +122,11 @@ def relative(entry: Entry, task: TaskInfo) -> str:
     return f"{kind} {show(entry.comparison.ratio)} {mark(entry.comparison)}".rstrip()
 
 
-def mark(comparison: Comparison) -> str:
-    """The outcome of the matching test as one sign."""
+def mark(comparison: Comparison | FamilyComparison) -> str:
+    """Return the outcome of the matching test as one sign; empty if there was none."""
     return MARKS[comparison.matching.outcome] if comparison.matching else ""
 
 
-def outcome(comparison: Comparison | None) -> Match | None:
-    """The outcome of the matching test, where there is one."""
+def outcome(comparison: Comparison | FamilyComparison | None) -> Match | None:
+    """Return the outcome of the matching test, if there was one."""
     return comparison.matching.outcome if comparison and comparison.matching else None

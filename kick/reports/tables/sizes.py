@@ -1,38 +1,47 @@
-"""What a checkpoint costs to keep: its stored bytes, or those that a format made for its zeros or bits would take.
+"""The size of a checkpoint: its stored bytes, or those that a format made for its zeros or bits would take.
 
 Nothing here is measured on hardware. An ideal size is a bound that a file format and a kernel still have to reach.
 """
 
 from kick.types import CheckpointRecord, Description, Recipe, Record
 
-SCALE_BITS = 16  # of the scale of a group of weights, and of what is left unrounded beside it
+# Bits of the scale of a group of weights, and of what is left unrounded next to it.
+SCALE_BITS = 16
 
 
 class Size(Record):
-    """The size of one checkpoint."""
+    """The size of one checkpoint.
 
-    stored: int  # bytes on disk
-    smallest: int  # bytes: as stored, or the ideal size where that is less
+    Attributes:
+        stored: Bytes on disk.
+        smallest: Bytes as stored, or the ideal size if that is less.
+        parameters: The number of parameters.
+        nonzero: The number of those that are not zero.
+    """
+
+    stored: int
+    smallest: int
     parameters: int
     nonzero: int
 
     @property
     def ideal(self) -> bool:
-        """Whether `smallest` is a size that no file has."""
+        """True if `smallest` is a size that no file has."""
         return self.smallest < self.stored
 
     @property
     def bits(self) -> float:
-        """Bits a parameter at the smallest size, scales and masks included: effective bits."""
+        """Effective bits: bits per parameter at the smallest size, scales and masks included."""
         return 8 * self.smallest / self.parameters
 
 
 def size(record: CheckpointRecord | None) -> Size | None:
-    """The size of a checkpoint; None where its weights were not measured.
+    """Return the size of a checkpoint; None if its weights were not measured.
 
-    The ideal size of rounded weights that are stored in a wider type: the decoder's linears at their bits with a
-    16-bit scale a group (and a zero point where asymmetric), all else as stored. Of zeros that are stored: the other
-    weights of the decoder's linears as stored and one bit a weight for the mask. Of low-rank products: their factors.
+    The ideal size of rounded weights that are stored in a wider type is that of the decoder's linears at their bits
+    with one 16-bit scale per group (and a zero point if asymmetric), all else as stored. That of stored zeros is the
+    other weights of the decoder's linears as stored and one bit per weight for the mask. That of low-rank products is
+    their factors.
     """
     if record is None or record.description is None or not record.description.parameters:
         return None

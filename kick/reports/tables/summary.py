@@ -10,7 +10,7 @@ from kick.types import Axis, Comparison, Match, TaskInfo
 
 
 def matching(findings: Findings) -> Table:
-    """The matching table of LLM-KICK: for each task and series, how much compression is shown to match."""
+    """Return the matching table of LLM-KICK: how much compression each task and series is shown to bear."""
     series = [group for group in findings.groups if group.axis is not None]
     header = (plain("task"), *(name(group.name) for group in series))
     rows = tuple(
@@ -25,7 +25,7 @@ def matching(findings: Findings) -> Table:
 
 
 def warnings(findings: Findings) -> Table:
-    """For each candidate: what perplexity says, what the tasks say, and whether one announced the other."""
+    """Return one row per candidate: what perplexity says, what the tasks say, and whether it announced the loss."""
     perplexities = [task for task in findings.tasks if task.family == "perplexity"]
     scored = [task for task in findings.tasks if task.family != "perplexity"]
     if not perplexities or not scored:
@@ -34,7 +34,7 @@ def warnings(findings: Findings) -> Table:
     header = (
         plain("candidate"),
         *(column(task.name, "ratio to the reference") for task in perplexities),
-        *(column(task.name, "KL, nats a token") for task in diverged),
+        *(column(task.name, "KL, nats per token") for task in diverged),
         plain("tasks shown to have lost"),
         plain("hardest hit", "recovery"),
         plain("did perplexity warn?"),
@@ -55,7 +55,7 @@ def warnings(findings: Findings) -> Table:
             )
         )
     note = (
-        "Perplexity warns where it is shown to be more than 5 % above the reference's. Silent loss: a task "
+        "Perplexity warns if it is shown to be more than 5 % above the reference's. Silent loss: a task "
         "is shown to have lost more than 5 % while perplexity is shown to be within 5 %."
     )
     return Table("warnings", "Did perplexity warn us?", header, tuple(rows), note, sortable=True)
@@ -71,7 +71,7 @@ _NONE = Table("none", "", (), ())
 
 
 def _reach(findings: Findings, task: TaskInfo, group: Group) -> Field:
-    """`30 % zeros [10, 50]`, and the n behind it."""
+    """Return `30 % zeros [10, 50]` and the n behind it."""
     reach = findings.reach[task.name][group.name]
     comparisons = [findings.entry(task, candidate).comparison for candidate in group.candidates]
     sizes = sorted({comparison.n for comparison in comparisons if comparison})
@@ -111,10 +111,10 @@ def _ratio(findings: Findings, candidate: str, task: TaskInfo) -> Field:
 
 
 def _divergence(findings: Findings, candidate: str, task: TaskInfo) -> Field:
-    found = findings.diverged(task, candidate)
-    if found is None:
+    diverged = findings.diverged(task, candidate)
+    if diverged is None:
         return plain(NOTHING)
-    return number(text.divergence(found.kl), f"n = {found.kl.n}", sort=found.kl.value)
+    return number(text.divergence(diverged.kl), f"n = {diverged.kl.n}", sort=diverged.kl.value)
 
 
 def _hardest_hit(comparisons: Sequence[Comparison]) -> Field:

@@ -80,21 +80,21 @@ class Explorer {
   show(page) {
     const kind = this.fields.change.value;
     const wanted = this.fields.text.value.toLowerCase();
-    const found = this.changes.filter((change) => {
+    const matches = this.changes.filter((change) => {
       if (kind !== "all" && change[1] !== kind) return false;
       if (!wanted) return true;
       const document = this.documents[change[0]];
       return [document[1], document[2], document[3], document[4], change[2]].some(
         (text) => text.toLowerCase().includes(wanted));
     });
-    const last = Math.max(0, Math.ceil(found.length / PAGE) - 1);
+    const last = Math.max(0, Math.ceil(matches.length / PAGE) - 1);
     this.page = Math.min(Math.max(page, 0), last);
     const { counts } = this.index[this.fields.task.value];
     const [changed, packed] = counts[this.fields.candidate.value];
     const left = changed > packed ? ` This page holds ${packed} of the ${changed} items that changed.` : "";
-    this.count.textContent = `${found.length} of ${packed} items.${left}`;
+    this.count.textContent = `${matches.length} of ${packed} items.${left}`;
     const start = this.page * PAGE;
-    this.list.replaceChildren(...found.slice(start, start + PAGE).map((change) => this.item(change)));
+    this.list.replaceChildren(...matches.slice(start, start + PAGE).map((change) => this.item(change)));
     this.pages.hidden = last === 0;
     document.getElementById("explorer-page").textContent = `Page ${this.page + 1} of ${last + 1}`;
     this.pages.querySelector('[data-step="-1"]').disabled = this.page === 0;

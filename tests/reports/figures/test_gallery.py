@@ -7,12 +7,15 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from kick.reports.figures import gallery as figures
+from kick.reports.figures import style
 from kick.reports.figures.gallery import draw
 from kick.reports.findings import Findings, gather
 from kick.reports.tables.cost import cost
 from kick.store import Store
+from kick.text import strip_controls
 from tests.results import TASKS, make_results, write_scores
 
 SERIES = {"dense": 0.0, "magnitude-0.1": 0.02, "magnitude-0.5": 0.4, "rtn-8": 0.0, "rtn-4": 0.1}
@@ -118,7 +121,7 @@ def test_the_noise_floor_is_a_band_where_it_was_measured(tmp_path: Path, finding
     write_scores(store, "dense@noise", TASKS["kick_freebaseqa"], pd.DataFrame(items))
     drawn = draw(gather(store))
     assert all("noise floor" in labels(drawn[name].axes[0]) for name in ("curve-rtn", "size-bytes", "flips"))
-    assert "Grey band: the noise floor" in words(drawn["curve-rtn"])
+    assert "Grey band: the widest noise floor" in words(drawn["curve-rtn"])
 
 
 def test_flips_lie_on_or_above_the_line_where_every_flip_goes_one_way(findings: Findings) -> None:
@@ -176,3 +179,29 @@ def test_cost_stands_beside_quality_with_ideal_sizes_marked(findings: Findings) 
         "perplexity_wikitext2",
     ]
     assert all("n = 30" in rows["rtn-4"][column].lines for column in (6, 7))
+
+
+HIDDEN = "\ufeff_facts\ud800\x1b\u202e"
+
+
+def test_no_text_of_a_figure_has_a_character_that_breaks_its_file(tmp_path: Path) -> None:
+    task = TASKS["kick_freebaseqa"].model_copy(update={"name": HIDDEN})
+    known = gather(results(tmp_path / "r", SERIES))
+    old = known.tasks[0]
+    group = known.groups[0].model_copy(update={"name": f"rtn{HIDDEN}"})
+    findings = known.model_copy(
+        update={
+            "suite": HIDDEN,
+            "tasks": (task, *known.tasks[1:]),
+            "groups": (group, *known.groups[1:]),
+            "entries": {task.name: known.entries[old.name]} | known.entries,
+            "reach": {task.name: known.reach[old.name]} | known.reach,
+        }
+    )
+    drawn = draw(findings)
+    assert len(drawn) == 6
+    for figure in drawn.values():
+        assert style.render(figure, "pdf").startswith(b"%PDF")
+        texts = [text.get_text() for text in figure.findobj(Text)]
+        assert all(shown == strip_controls(shown) for shown in texts)
+    assert any("facts" in label for label in labels(drawn["curve-rtn"].axes[0]))

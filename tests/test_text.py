@@ -1,6 +1,7 @@
 """Numbers are rounded for readers, and no name or model output becomes markup."""
 
 import math
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -118,9 +119,44 @@ def test_long_text_is_cut_and_says_how_much_is_left_out() -> None:
     assert text.one_line("x" * 100_000, 10) == "xxxxxxxxxx… [99,990 more characters]"
 
 
-@pytest.mark.parametrize("formula", ["=HYPERLINK(1)", "+1+1", "-1", "@SUM(A1)", "\t=1", " =1", "\r\n=1"])
+FORMULAS = ("=HYPERLINK(1)", "+1+1", "-1", "@SUM(A1)", "\t=1", " =1", "\r\n=1", "\r=1", "\uff1d1+1")
+FORMULAS += ("\uff0b1", "\uff0d1", "\uff20SUM(A1)", "\u3000=1", "\x1f=1")
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
 def test_a_spreadsheet_does_not_compute_text(formula: str) -> None:
-    assert text.spreadsheet(formula).startswith("'")
+    field = text.spreadsheet(formula)
+    assert field.startswith(("'", "\\u"))
+
+
+@pytest.mark.parametrize("mark", ["\ufeff", "\u200b", "\u2060", "\u00ad"])
+def test_a_mark_that_cannot_be_seen_hides_no_formula(mark: str) -> None:
+    field = text.spreadsheet(f"{mark}=1+1")
+    assert field.startswith(("'", "\\u"))
+
+
+@given(st.text())
+def test_a_field_of_a_spreadsheet_never_opens_like_a_formula(given_text: str) -> None:
+    assert not text.spreadsheet(given_text).startswith(tuple("=+-@＝＋－＠\t\r\n\ufeff"))
+
+
+def test_escape_sequences_are_written_out() -> None:
+    shown = text.strip_controls("\x1b[31mred\x1b]0;title\x07 \x9b2J")
+    assert shown == r"\u001b[31mred\u001b]0;title\u0007 \u009b2J"
+
+
+def test_line_breaks_and_tabs_survive_and_carriage_returns_do_not() -> None:
+    assert text.strip_controls("a\r\nb\rc\td") == "a\nb\nc\td"
+
+
+@given(st.text(st.characters()))
+def test_text_without_controls_is_well_formed_xml(given_text: str) -> None:
+    shown = text.strip_controls(given_text)
+    root = ElementTree.Element("a", b=shown)
+    root.text = shown
+    read = ElementTree.fromstring(ElementTree.tostring(root, encoding="unicode"))
+    assert (read.text or "", read.get("b")) == (shown, shown)
+    assert "\x1b" not in shown
 
 
 def test_plain_words_reach_a_spreadsheet_unchanged() -> None:
