@@ -4,15 +4,13 @@ The statistics over all tokens are those of the cell (`kick.harness.divergence`)
 other, so that intervals are made of the items: each counts with the mean over its tokens.
 """
 
-import math
-
 import numpy as np
 import pandas as pd
 
 from kick.comparison.pairing import Pairs, group_codes
 from kick.comparison.records import Diverged
 from kick.comparison.sample import score_estimate
-from kick.comparison.statistics.moments import Array, Codes, critical_value, paired_moments
+from kick.comparison.statistics.moments import Array, Codes
 from kick.store import Store, noise_id
 from kick.types import Cell, Estimate
 
@@ -58,20 +56,4 @@ def _noise(store: Store, reference: Cell) -> tuple[Estimate, Estimate] | None:
 
 
 def _mean(values: pd.Series, groups: Codes | None, weights: Array | None, lowest: float) -> Estimate:
-    """The mean with its interval by Student's t, which respects groups and goes no lower than `lowest`."""
-    found = values.to_numpy(np.float64)
-    n = len(found)
-    if not np.isfinite(found).all():
-        return Estimate(
-            value=math.inf,
-            low=math.inf,
-            high=math.inf,
-            n=n,
-            method="not finite: the model gives no probability",
-        )
-    m = paired_moments(found, found, weights, groups)
-    half = critical_value(m.df) * math.sqrt(m.var_a) if m.df else math.inf
-    suffix = "" if groups is None else f", {int(groups.max()) + 1} groups"
-    return Estimate(
-        value=m.mean_a, low=max(m.mean_a - half, lowest), high=m.mean_a + half, n=n, method=f"t{suffix}"
-    )
+    return score_estimate(values.to_numpy(np.float64), groups, weights, lowest=lowest)

@@ -1,12 +1,11 @@
 """What became of each item: flips, the rates of knowledge lost and gained, and agreement beyond chance."""
 
-import warnings
+import math
 from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from statsmodels.stats.inter_rater import cohens_kappa
 
 from kick.comparison.pairing import Pairs
 from kick.comparison.sample import PairedSample, score_estimate
@@ -90,21 +89,33 @@ def _rate(sample: PairedSample, among: Mask, happened: Mask) -> Estimate | None:
     return score_estimate(happened[among].astype(float), groups)
 
 
-def kappa(sample: PairedSample) -> Estimate | None:
-    """Cohen's kappa of right and wrong (Fleiss, Cohen and Everitt's standard error, as in statsmodels).
+def flip_rate(sample: PairedSample) -> Estimate | None:
+    """Return the share of the items whose correctness changed; None for graded metrics."""
+    if not sample.is_binary:
+        return None
+    return score_estimate((sample.a != sample.b).astype(float), sample.groups, strata=sample.strata)
 
-    None for graded metrics, for dependent items (the standard error assumes independent ones), and where
-    both checkpoints are all right or all wrong, so that agreement by chance is complete.
+
+def kappa(sample: PairedSample) -> Estimate | None:
+    """Return Cohen's kappa of right and wrong with the standard error of Fleiss, Cohen and Everitt (1969).
+
+    Returns:
+        None for graded metrics, for dependent items (the standard error assumes independent ones), and if
+        both checkpoints are all right or all wrong, so that agreement by chance is complete.
     """
     if not sample.is_binary or sample.groups is not None:
         return None
     both, a, b, n = float(sample.a @ sample.b), float(sample.a.sum()), float(sample.b.sum()), sample.n
     if a == b and a in (0, n):
         return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a variance of 0 that rounds below it
-        result = cohens_kappa(np.array([[both, a - both], [b - both, n - a - b + both]]))
-    value = float(result.kappa)
-    half = critical_value(float("inf")) * float(np.nan_to_num(result.std_kappa))
+    shares = np.array([[both, a - both], [b - both, n - a - b + both]]) / n
+    rows, columns = shares.sum(axis=1), shares.sum(axis=0)
+    agreement, chance = float(np.trace(shares)), float(rows @ columns)
+    value = (agreement - chance) / (1 - chance)
+    sums = rows[None, :] + columns[:, None]
+    on = np.diag(shares) @ (1 - np.diag(sums) * (1 - value)) ** 2
+    off = (1 - value) ** 2 * ((shares * sums**2).sum() - np.diag(shares) @ np.diag(sums) ** 2)
+    variance = float(on + off - (value - chance * (1 - value)) ** 2) / ((1 - chance) ** 2 * n)
+    half = critical_value(math.inf) * math.sqrt(max(variance, 0.0))
     low, high = max(value - half, -1.0), min(value + half, 1.0)
     return Estimate(value=value, low=low, high=high, n=n, method="normal")

@@ -116,6 +116,7 @@ def pair(
         a,
         b,
         groups=group_codes(reference, left),
+        strata=stratum_codes(reference, left),
         weights=left["tokens"].to_numpy(float) if perplexity else None,
         perplexity=perplexity,
         higher_is_better=reference.task.higher_is_better and not perplexity,
@@ -175,20 +176,33 @@ def scores(cell: Cell, items: pd.DataFrame, metric: str) -> Array:
 
 
 def group_codes(cell: Cell, items: pd.DataFrame) -> Codes | None:
-    """The group of each item, 0..G-1, where the task declares groups and items share them; else None.
+    """Return the group (n,) of each item, 0..G-1, if the task declares clusters and items share them; else None.
 
     An item without a group is its own. Windows of a text are grouped with their neighbours.
     """
     n = len(items)
     if cell.task.family == "perplexity":
         return window_blocks(n)
-    if cell.task.group_by is None:
+    if cell.task.group_by is None or cell.task.grouping == "strata":
         return None
     codes, names = pd.factorize(items["group"])
     alone = codes < 0
     codes = codes.astype(np.int64)
     codes[alone] = len(names) + np.arange(int(alone.sum()))
     return codes if len(names) + int(alone.sum()) < n else None
+
+
+def stratum_codes(cell: Cell, items: pd.DataFrame) -> Codes | None:
+    """Return the category (n,) of each item, 0..H-1, if the task declares strata and all its items were asked; else None.
+
+    Items that a limit drew at random are independent, categories and all: how many of each are drawn is chance too.
+    """
+    if cell.task.family == "perplexity" or cell.task.grouping != "strata" or cell.task.group_by is None:
+        return None
+    if cell.identity.plan.limit is not None or items["group"].isna().any():
+        return None
+    codes, names = pd.factorize(items["group"])
+    return codes.astype(np.int64) if 1 < len(names) < len(codes) else None
 
 
 def window_blocks(windows: int) -> Codes:

@@ -38,6 +38,10 @@ class _Kept:
         """The one-sided p-value of "the recovery is at most this"."""
         return self.moments.evidence_above(0.0, 1.0 if ratio is None else ratio)
 
+    def evidence_below(self, *, ratio: float | None = None, delta: float | None = None) -> float:
+        """Return the one-sided p-value of "the recovery is at least this"."""
+        return 1 - self.evidence_above(ratio=ratio, delta=delta)
+
 
 @dataclass(frozen=True)
 class _Task:

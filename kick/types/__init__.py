@@ -86,7 +86,9 @@ class TaskInfo(Record):
     higher_is_better: bool = True
     chance: float | None = None  # the score of blind guessing, in the units of `metric`
     shots: int = 0
-    group_by: str | None = None  # the field of a document whose equal values make items dependent
+    group_by: str | None = None  # the field of a document by which items are grouped
+    # cluster: items that share a value depend on each other (a passage); strata: the values are fixed categories (a subject)
+    grouping: Literal["strata", "cluster"] = "cluster"
     version: str = "0"
 
 
@@ -218,10 +220,15 @@ class Matching(Record):
 
 
 class NoiseFloor(Record):
-    """The reference against itself under another batch size: what a delta must exceed to mean anything."""
+    """The reference against itself under another batch size (A/A): what a delta must exceed to mean anything.
 
-    delta: Estimate
+    The delta measured is one draw: another A/A run exceeds it in half of the cases. What to compare with is `bound`.
+    """
+
+    delta: Estimate  # as measured, once
     flips: Flips | None  # None for graded metrics
+    flip_rate: Estimate | None = None  # share of the items that flip between two runs, 0..1; None for graded metrics
+    bound: float  # size of the delta that an A/A run at this n exceeds in at most 5 %; infinite if it cannot be told
 
 
 class Comparison(Record):
