@@ -10,13 +10,11 @@ import numpy as np
 from kick.comparison.matching import match
 from kick.comparison.pairing import Pairs
 from kick.comparison.records import FamilyComparison
-from kick.comparison.sample import reach
+from kick.comparison.sample import reach, reach_ratio
 from kick.comparison.statistics.combined import Spread, combine
 from kick.comparison.statistics.moments import Moments, critical_value, upper_tail
 from kick.errors import InputError
 from kick.types import Estimate
-
-_MAX_RATIO = 1e6
 
 
 @dataclass(frozen=True)
@@ -108,8 +106,7 @@ class TaskMean:
         """Return the 95 % interval of candidate / reference; the reference's mean must be above 0."""
         value = self.moments.mean_b / self.moments.mean_a
         low = reach(value, 0.0, lambda bound: self.evidence_above(ratio=bound))
-        high = reach(value, _MAX_RATIO * max(value, 1.0), lambda bound: self.evidence_below(ratio=bound))
-        return low, math.inf if high >= _MAX_RATIO else high
+        return low, reach_ratio(value, lambda bound: self.evidence_below(ratio=bound))
 
     def _evidence(self, theta: float, bound: float, *, below: bool) -> float:
         cumulants = combine([(part.moments, part.spread) for part in self.parts], theta, below=below)

@@ -34,6 +34,7 @@ FEWEST_BLOCKS = 4
 TOO_FEW = "too few windows"
 _LEVEL = (1 - CONFIDENCE) / 2
 _TINY = 1e-9
+_MAX_RATIO = 1e6
 
 
 @dataclass(frozen=True)
@@ -160,10 +161,10 @@ class PairedSample:
             low, high = binary.ratio_interval(self._table[0].scaled(n), critical_value(df))
             return self._estimate(value, low, high, f"paired score{self._suffix}")
         low = reach(value, 0.0, lambda bound: self.evidence_above(ratio=bound))
-        high = reach(value, 1e6 * max(value, 1.0), lambda bound: self.evidence_below(ratio=bound))
+        high = reach_ratio(value, lambda bound: self.evidence_below(ratio=bound))
         if not self.is_bounded and low == 0:
             low = -math.inf
-        return self._estimate(value, low, math.inf if high >= 1e6 else high, f"pseudo-item{self._suffix}")
+        return self._estimate(value, low, high, f"pseudo-item{self._suffix}")
 
     def _difference_interval(self) -> tuple[float, float]:
         """Return the 95 % interval of the mean difference of graded scores, or of mean log-likelihoods."""
@@ -374,6 +375,15 @@ def reach(estimate: float, farthest: float, p_value: Callable[[float], float]) -
     if estimate == farthest or excess(edge) >= 0:
         return farthest
     return float(brentq(excess, edge, estimate, xtol=1e-9 + margin / 10))
+
+
+def reach_ratio(estimate: float, p_value: Callable[[float], float]) -> float:
+    """Return the ratio above the estimate at which a one-sided test turns at 2.5 %; infinity if there is none."""
+    start, farthest = math.log(max(estimate, 1e-6)), math.log(_MAX_RATIO)
+    if start >= farthest:
+        return math.inf
+    high = reach(start, farthest, lambda bound: p_value(math.exp(bound)))
+    return math.inf if high >= farthest else math.exp(high)
 
 
 def _exp(value: float) -> float:

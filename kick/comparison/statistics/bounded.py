@@ -33,7 +33,8 @@ def signed_evidence(values: Array, worst: float | Array, weight: float | Array =
 
     >>> from scipy import stats
     >>> nothing_lost = np.full(100, 0.05)
-    >>> round(float(stats.norm.sf(signed_evidence(nothing_lost, 0.95))), 4) == round(0.95**100, 4)
+    >>> p_value = float(stats.norm.sf(signed_evidence(nothing_lost, 0.95)))
+    >>> abs(p_value / 0.95**100 - 1) < 0.05
     True
     """
     values = np.asarray(values, dtype=np.float64)

@@ -152,32 +152,43 @@ def _capital(odds: Array) -> Array:
     return capital - math.log(len(STAKES))
 
 
-def log_evidence_t(values: Array, reach: float = 1.0) -> Array:
-    """Return the log e-value (..., n) of "the mean is at most 0" for values without bounds, after each of them.
+def log_evidence_t(values: Array) -> Array:
+    """Return the log e-value (..., n) of "the mean is at most 0" for normal values, after each of them.
 
-    The scale-invariant mixture (Lai, Annals of Statistics 4, 1976; Wang and Ramdas, "Anytime-valid t-tests and confidence
-    sequences for Gaussian means with unknown variance", 2023): exact at every time for normal values, approximate for
-    others. The error for skewed ones is counted in scripts/attack_statistics.py.
+    The scale-invariant mixture over effect sizes of a standard normal distribution (Lai, Annals of Statistics 4, 1976;
+    Wang and Ramdas, "Anytime-valid t-tests and confidence sequences for Gaussian means with unknown variance", 2023).
+    Exact at every time if the values are normal.
 
     Args:
-        values: (..., n), e.g. differences of log-likelihood per block of windows.
-        reach: the standard deviation of the effects, in standard deviations of a value, that the bets are made for.
+        values: (..., n), in any unit.
+    """
+    return _t_mixture(np.arange(1, values.shape[-1] + 1), np.cumsum(values, axis=-1), np.cumsum(values**2, axis=-1))
+
+
+def log_evidence_skewed(values: Array) -> Array:
+    """Return the log e-value (..., n) of "the mean is at most 0" for values that may be skewed, after each of them.
+
+    That of `log_evidence_t` with one more value, as far below the lowest seen as that is below the mean. The error is 4.5 %
+    at most from the eighth value on, for means of eight windows with lognormal damage and with damage in one window of
+    twenty (scripts/attack_statistics.py); for normal values it is below 1 %.
+
+    Args:
+        values: (..., n), in any unit.
     """
     n = np.arange(1, values.shape[-1] + 1)
     total = np.cumsum(values, axis=-1)
-    squares = np.cumsum(values**2, axis=-1)
-    # Share of the squares that the mean explains, t^2 / (t^2 + n - 1).
+    pseudo = 2 * np.minimum.accumulate(values, axis=-1) - total / n
+    return _t_mixture(n + 1, total + pseudo, np.cumsum(values**2, axis=-1) + pseudo**2)
+
+
+def _t_mixture(n: Codes, total: Array, squares: Array) -> Array:
+    """Return the log of the mixture for sums of n values and of their squares; 0 where the sum is not above 0."""
+    # The share of the squares that the mean explains: t^2 / (t^2 + n - 1).
     with np.errstate(divide="ignore", invalid="ignore"):
-        explained = np.where(squares > 0, total**2 / (n * squares), 0.0)
-    spread = 1 + n * reach**2
-    with np.errstate(divide="ignore"):
-        mixture = -0.5 * np.log(spread) - 0.5 * n * np.log1p(-np.minimum(explained, 1.0) * (1 - 1 / spread))
-    path: Array = np.where(total > 0, mixture, np.minimum(mixture, 0.0) - _LOG_2)
-    path[..., 0] = 0.0
+        explained = np.minimum(np.where(squares > 0, total**2 / (n * squares), 0.0), 1.0)
+    mixture = -0.5 * np.log(1 + n) - 0.5 * n * np.log1p(-explained * n / (1 + n))
+    path: Array = np.where(total > 0, mixture, np.minimum(mixture, 0.0))
     return path
-
-
-_LOG_2 = math.log(2)
 
 
 def is_shown(log_e: float, alpha: float, tests: int = 1) -> bool:
