@@ -129,7 +129,7 @@ def _print_comparisons(console: "Console", comparisons: "list[Comparison]") -> N
             _interval(row.delta, "+"),
             _bounds(row.delta_bootstrap),
             _interval(row.ratio),
-            f"{row.noise_floor.delta.value:+.4g}" if row.noise_floor else "not measured",
+            f"±{row.noise_floor.bound:.4g}" if row.noise_floor else "not measured",
             f"{flips.lost} / {flips.gained} / {flips.other_wrong}" if flips else "",
             _interval(row.knowledge_loss),
             "" if row.p_holm is None else f"{row.p_holm:.3g}",

@@ -62,9 +62,9 @@ def _within(point: CurvePoint, margin: float) -> bool:
 
 
 def crossing(curve: Curve, loss: float = 0.05) -> Crossing | None:
-    """Where the curve of a series has lost a share of the reference's score, between its points by straight lines.
+    """Return where a curve has lost a share of the reference's score, between its points by straight lines.
 
-    The reference has lost nothing and stands where a dense checkpoint does: at no zeros, or at 16 bits. A perplexity
+    The reference has lost nothing, and its rate is that of a dense checkpoint: no zeros, or 16 bits. A perplexity
     has lost 5 % where it is 5 % above the reference's. The interval says where the ends of the points' 95 % intervals
     cross the same line: it is pointwise.
 
@@ -98,7 +98,7 @@ def _bounds(ratios: Sequence[Estimate]) -> tuple[list[float], list[float], list[
 
 
 def _first_at(start: float, rates: Sequence[float], lost: Sequence[float], limit: float) -> float | None:
-    """The first rate at which the line from no loss at `start` through the points reaches the limit."""
+    """Return the first rate at which the line from no loss at `start` through the points reaches the limit."""
     rate, value = start, 0.0
     for next_rate, next_value in zip(rates, lost, strict=True):
         if next_value >= limit:

@@ -1,7 +1,7 @@
-"""How far a candidate's next-token distributions are from its reference's, with intervals by item and the noise floor.
+"""The distance of a candidate's next-token distributions from its reference's, with intervals by item and noise floor.
 
 The statistics over all tokens are those of the cell (`kick.harness.divergence`). Tokens of one answer depend on each
-other, so that intervals are made of the items: each counts with the mean over its tokens.
+other, so intervals are made of the items: each counts with the mean over its tokens.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from kick.types import Cell, Estimate
 
 
 def divergence(store: Store, pairs: Pairs) -> Diverged | None:
-    """How far the candidate is from the reference on the items of a comparison; None where it was not measured.
+    """Return how far the candidate is from the reference on the items of a comparison; None if it was not measured.
 
     Raises:
         InputError: the cell of the noise floor is damaged.
@@ -38,8 +38,11 @@ def divergence(store: Store, pairs: Pairs) -> Diverged | None:
 
 
 def _noise(store: Store, reference: Cell) -> tuple[Estimate, Estimate] | None:
-    """KL and equal first choices of the reference against itself in batches of another size, if measured on these
-    weights and items."""
+    """Return KL and equal first choices of the reference against itself in batches of another size.
+
+    Returns:
+        None if they were not measured on these weights and items.
+    """
     again = store.cell(noise_id(reference.checkpoint), reference.task.name)
     if again is None or again.divergence is None:
         return None

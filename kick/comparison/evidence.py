@@ -1,7 +1,7 @@
 """Evidence about one candidate on one task that may be looked at after every batch of items.
 
-A policy has three zones: a loss is shown to be within the margin (`evidence_within`), shown to be beyond what is tolerated
-(`evidence_beyond`), or neither yet. What is shown once stays shown: whoever scores on may stop at any look.
+A policy has three zones: a loss is shown to be within the margin (`evidence_within`), shown to be beyond what is
+tolerated (`evidence_beyond`), or neither yet. What is shown once stays shown: whoever scores on may stop at any look.
 """
 
 import math
@@ -90,8 +90,8 @@ def evidence_beyond(
 ) -> Evidence:
     """Return the evidence against "the loss is what is tolerated, or less": large shows a loss beyond it.
 
-    Any of K candidates x tasks may show it, so it takes `shows(alpha, tests=K)` (Vovk and Wang, Annals of Statistics 49,
-    2021). The arguments are those of `evidence_within`.
+    Any of K candidates x tasks may show it, so it takes `shows(alpha, tests=K)` (Vovk and Wang, Annals of Statistics
+    49, 2021). The arguments are those of `evidence_within`.
     """
     return _evidence(sample, bets_beyond, 1, ratio, drop, total, largest)
 
@@ -167,4 +167,6 @@ def _evidence_of_blocks(sample: PairedSample, direction: int, bound: float) -> E
 
 def _refuse_unbounded(sample: PairedSample) -> None:
     if not sample.is_bounded:
-        raise InputError("evidence at every look needs scores from 0 to 1. Score the whole task and compare it once.")
+        raise InputError(
+            "evidence at every look needs scores from 0 to 1. Score the whole task and compare it once."
+        )

@@ -51,8 +51,8 @@ class TaskMean:
     """The mean score over tasks of reference and candidate, which answers the questions that a `PairedSample` does.
 
     Tasks hold different items, so their errors are independent: variances of the mean over T tasks are sums over T^2,
-    with Welch and Satterthwaite's degrees of freedom. Tests and intervals allow for skew and for items that were not seen
-    (`kick.comparison.statistics.combined`).
+    with Welch and Satterthwaite's degrees of freedom. Tests and intervals allow for skew and for items that were not
+    seen (`kick.comparison.statistics.combined`).
     """
 
     samples: Sequence[Pairs | TaskMoments]
@@ -60,10 +60,12 @@ class TaskMean:
 
     @cached_property
     def parts(self) -> tuple[TaskMoments, ...]:
+        """The moments of each task."""
         return tuple(TaskMoments.of(pairs) for pairs in self.samples)
 
     @cached_property
     def moments(self) -> Moments:
+        """The moments of the mean over tasks."""
         parts = [part.moments for part in self.parts]
         count = len(parts)
         variances = np.array([part.variance() for part in parts])
@@ -81,6 +83,7 @@ class TaskMean:
 
     @property
     def has_ratio(self) -> bool:
+        """Whether the reference's mean is above 0."""
         return self.moments.mean_a > 0
 
     def evidence_above(self, *, ratio: float | None = None, delta: float | None = None) -> float:
@@ -134,7 +137,9 @@ def compare_family(name: str, tasks: Sequence[Pairs | TaskMoments], margin: floa
     m = mean.moments
 
     def estimate(value: float, low: float, high: float, method: str = "pseudo-item") -> Estimate:
-        return Estimate(value=value, low=low, high=high, n=m.n, method=f"{method}, mean of {len(tasks)} tasks")
+        return Estimate(
+            value=value, low=low, high=high, n=m.n, method=f"{method}, mean of {len(tasks)} tasks"
+        )
 
     def one(value: float, variance: float) -> Estimate:
         half = critical_value(m.df) * math.sqrt(variance) if m.df else math.inf

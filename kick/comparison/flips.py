@@ -1,4 +1,4 @@
-"""What became of each item: flips, the rates of knowledge lost and gained, and agreement beyond chance."""
+"""The fate of each item: flips, the rates of knowledge lost and gained, and agreement beyond chance."""
 
 import math
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def count_flips(pairs: Pairs) -> Flips | None:
-    """Counts of items by what both checkpoints made of them; None for graded metrics."""
+    """Return the counts of items by what both checkpoints made of them; None for graded metrics."""
     if not pairs.sample.is_binary:
         return None
     right_a, right_b = correct(pairs)
@@ -31,15 +31,15 @@ def count_flips(pairs: Pairs) -> Flips | None:
 
 
 def correct(pairs: Pairs) -> tuple[Mask, Mask]:
-    """Which items (n,) the reference and the candidate got right, by a binary metric."""
+    """Return which items (n,) the reference and the candidate got right, by a binary metric."""
     good = 1.0 if pairs.sample.higher_is_better else 0.0
     return pairs.sample.a == good, pairs.sample.b == good
 
 
 def answered_otherwise(pairs: Pairs) -> Mask:
-    """Items (n,) to which the two gave different answers: other text, or another choice as the likeliest.
+    """Return the items (n,) to which the two gave different answers: other text, or another choice as the likeliest.
 
-    Case and space at the ends do not count. Where neither text nor log-likelihoods were kept, nothing
+    Case and space at the ends do not count. If neither text nor log-likelihoods were kept, nothing
     differs.
     """
     first, second = _answers(pairs.reference_items), _answers(pairs.candidate_items)
@@ -48,7 +48,9 @@ def answered_otherwise(pairs: Pairs) -> Mask:
 
 def _answers(items: pd.DataFrame) -> npt.NDArray[np.object_]:
     responses = items["response"].to_numpy(object)
-    text = np.array([said.strip().lower() if isinstance(said, str) else "" for said in responses], object)
+    text = np.array(
+        [answer.strip().lower() if isinstance(answer, str) else "" for answer in responses], object
+    )
     silent = text == ""
     if silent.any():
         text[silent] = likeliest(items["choice_logprobs"].to_numpy(object)[silent]).astype(object)
@@ -56,7 +58,7 @@ def _answers(items: pd.DataFrame) -> npt.NDArray[np.object_]:
 
 
 def likeliest(logprobs: Iterable[Array]) -> npt.NDArray[np.int64]:
-    """The likeliest choice of each item (n,); -1 where there are no choices."""
+    """Return the likeliest choice of each item (n,); -1 if there are no choices."""
     rows = list(logprobs)
     sizes = {len(row) for row in rows}
     if len(sizes) == 1 and sizes != {0}:
@@ -66,15 +68,13 @@ def likeliest(logprobs: Iterable[Array]) -> npt.NDArray[np.int64]:
 
 
 def loss_rate(sample: PairedSample) -> Estimate | None:
-    """Knowledge loss: of the items that the reference got right, the share that the candidate gets wrong
-    (binary).
-    """
+    """Return the share of the items that the reference got right which the candidate gets wrong: the knowledge loss."""
     good = 1.0 if sample.higher_is_better else 0.0
     return _rate(sample, sample.a == good, sample.b != good)
 
 
 def gain_rate(sample: PairedSample) -> Estimate | None:
-    """Of the items that the reference got wrong, the share that the candidate gets right (binary)."""
+    """Return the share of the items that the reference got wrong which the candidate gets right."""
     good = 1.0 if sample.higher_is_better else 0.0
     return _rate(sample, sample.a != good, sample.b == good)
 

@@ -11,14 +11,18 @@ class Contrast(Protocol):
     """Paired scores that can be tested against a bound: a `PairedSample`, or the mean of several."""
 
     @property
-    def higher_is_better(self) -> bool: ...
+    def higher_is_better(self) -> bool:
+        """Whether a fall is a loss."""
 
     @property
-    def has_ratio(self) -> bool: ...
+    def has_ratio(self) -> bool:
+        """Whether the candidate's score can be put as a share of the reference's."""
 
-    def evidence_above(self, *, ratio: float | None = None, delta: float | None = None) -> float: ...
+    def evidence_above(self, *, ratio: float | None = None, delta: float | None = None) -> float:
+        """Return the one-sided p-value of "the candidate's score is at most this"."""
 
-    def evidence_below(self, *, ratio: float | None = None, delta: float | None = None) -> float: ...
+    def evidence_below(self, *, ratio: float | None = None, delta: float | None = None) -> float:
+        """Return the one-sided p-value of "the candidate's score is at least this"."""
 
 
 def match(sample: Contrast, margin: float, level: float = LEVEL) -> Matching | None:

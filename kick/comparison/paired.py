@@ -1,4 +1,4 @@
-"""One cell's score, and one candidate against the reference: everything that is said about a pair."""
+"""The score of one cell, and everything that is said about one candidate and its reference."""
 
 import math
 from collections.abc import Callable
@@ -26,12 +26,13 @@ _MAX_SIGNS = 2_000  # units whose signs are flipped at a time
 _BATCH = 1_000  # sign patterns drawn at a time
 _FEW_HITS = 50
 _FEWEST_TAIL = 6
+_MANY_WINDOWS = 60
 
 Bits = npt.NDArray[np.uint8]
 
 
 def score(cell: Cell, items: pd.DataFrame, metric: str | None = None) -> Estimate:
-    """The score of one cell with its 95 % interval, which respects groups of dependent items.
+    """Return the score of one cell with its 95 % interval, which respects groups of dependent items.
 
     Args:
         cell: the cell.
@@ -56,8 +57,8 @@ def compare(
 
     Args:
         store: the results folder.
-        reference, candidate: ids of checkpoints; the same id twice gives the reference as its own point of
-            a curve.
+        reference: id of a checkpoint.
+        candidate: id of a checkpoint; that of the reference gives it as its own point of a curve.
         task: name of a task.
         metric: a metric of the task; the one that stands for it when left out.
         resamples: bootstrap resamples for `delta_bootstrap` and `ratio_bootstrap`; 0 leaves them out.
@@ -71,7 +72,7 @@ def compare(
 
 
 def compare_pairs(pairs: Pairs, *, noise_floor: NoiseFloor | None = None, resamples: int = 0) -> Comparison:
-    """Everything that is said about pairs that are loaded already."""
+    """Return everything that is said about pairs that are loaded already."""
     sample = pairs.sample
     itself = pairs.reference.checkpoint == pairs.candidate.checkpoint
     p_value, test = (None, None) if itself else difference_test(sample)
@@ -108,21 +109,28 @@ def caveats(sample: PairedSample) -> tuple[str, ...]:
     notes = []
     if sample.too_few:
         notes.append(
-            f"Too few windows: {sample.n}. Perplexities are compared from {FEWEST_BLOCKS} blocks of neighbouring windows "
-            "on, which takes 16 windows."
+            f"Too few windows: {sample.n}. Perplexities are compared from {FEWEST_BLOCKS} blocks of neighbouring "
+            "windows on, which takes 16 windows."
+        )
+    elif sample.perplexity and sample.n < _MANY_WINDOWS:
+        notes.append(
+            f"Few windows: {sample.n}. Damage that sits in one window of twenty may not be among them; score "
+            f"{_MANY_WINDOWS} or more to see it."
         )
     elif not sample.is_bounded and not sample.perplexity:
-        notes.append("Scores are not within 0 to 1: intervals allow for no item worse than twice the worst one seen.")
+        notes.append(
+            "Scores are not within 0 to 1: intervals allow for no item worse than twice the worst one seen."
+        )
     if sample.size_related:
         notes.append(
-            "Changes grow with the size of the groups: intervals may be too narrow (70 to 95 % in simulations, in place of "
-            "95 %)."
+            "Changes grow with the size of the groups: intervals may be too narrow (they cover 70 to 95 % in "
+            "simulations, in place of 95 %)."
         )
     return tuple(notes)
 
 
 def noise_floor(store: Store, pairs: Pairs) -> NoiseFloor | None:
-    """The reference against itself on the task of these pairs; None if it was not measured on these weights and items.
+    """Return the reference against itself on the task of these pairs; None if not measured on these weights and items.
 
     Raises:
         InputError: its cell is damaged.
@@ -144,8 +152,8 @@ def noise_floor(store: Store, pairs: Pairs) -> NoiseFloor | None:
 def noise_bound(sample: PairedSample) -> float:
     """Return the size of the delta that two runs of one checkpoint at this n exceed in at most 5 %.
 
-    Items flip either way with the same chance, so what counts is how many flip and not which way they went this once: the
-    bound is that of the largest flip rate that the run allows (graded scores: of the largest mean square).
+    Items flip either way with the same chance, so what counts is how many flip and not which way they went this once:
+    the bound is that of the largest flip rate that the run allows (graded scores: of the largest mean square).
     """
     if sample.perplexity:
         ratio = sample.ratio
@@ -168,8 +176,8 @@ def difference_test(sample: PairedSample) -> tuple[float | None, str | None]:
     Independent right-or-wrong items have McNemar's exact test (binomial on the items that flipped). Other scores have a
     permutation test that swaps the two checkpoints at random, item by item or group by group. More than 2,000 units are
     dealt into bins that are swapped whole: a subgroup of the swaps, whose test is as valid (Lehmann and Romano, Testing
-    Statistical Hypotheses, chapter 15.2). A permutation test has a smallest p-value. Below 50 hits of 9,999 swaps the tail
-    is a saddlepoint's, and if all units changed in one direction, and swaps can say no more, it is the interval's test.
+    Statistical Hypotheses, chapter 15.2). A permutation test has a smallest p-value. Below 50 hits of 9,999 swaps the
+    tail is a saddlepoint's. If all units changed in one direction, and swaps can say no more, it is the interval's test.
     Perplexities have the test of their interval.
 
     Returns:
@@ -290,7 +298,7 @@ def _draw_signs(m: int, generator: np.random.Generator) -> Bits:
 
 
 def _sums_of_positive(patterns: Bits, changes: Array) -> Array:
-    """Return for each pattern the sum of the changes whose bit is set, eight at a time from a table of their 256 sums."""
+    """Return the sum of the changes whose bit is set, per pattern: eight at a time, from a table of their 256 sums."""
     changes = np.pad(changes, (0, -len(changes) % 8)).reshape(-1, 8)
     tables = changes @ ((np.arange(256) >> np.arange(8)[:, None]) & 1)
     sums = np.zeros(patterns.shape[1])
@@ -302,8 +310,8 @@ def _sums_of_positive(patterns: Bits, changes: Array) -> Array:
 def loss_test(sample: Contrast) -> float:
     """Return the one-sided p-value of "the candidate lost nothing": small shows a loss, however small.
 
-    Exact (binomial on the items that flipped) for independent right-or-wrong items, so a candidate that is as good as the
-    reference fails no more often than the level says; else from the statistic of the interval.
+    Exact (binomial on the items that flipped) for independent right-or-wrong items, so a candidate that is as good as
+    the reference fails no more often than the level says; else from the statistic of the interval.
     """
     if isinstance(sample, PairedSample) and sample.is_binary and sample.groups is None:
         lost, gained = _discordant(sample)

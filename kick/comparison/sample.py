@@ -28,7 +28,6 @@ from kick.comparison.statistics.moments import (
 )
 from kick.types import Estimate
 
-
 # Blocks of windows below which the perplexities of a text are not compared.
 FEWEST_BLOCKS = 4
 TOO_FEW = "too few windows"
@@ -61,6 +60,7 @@ class PairedSample:
 
     @property
     def n(self) -> int:
+        """Items, or windows of a text."""
         return len(self.a)
 
     @cached_property
@@ -77,12 +77,16 @@ class PairedSample:
 
     @cached_property
     def finite(self) -> bool:
+        """Whether every score is a number."""
         return bool(np.isfinite(self.a).all() and np.isfinite(self.b).all())
 
     @cached_property
     def too_few(self) -> bool:
         """Whether these are windows of a text, and too few of them to say how much the next ones may differ."""
-        return self.perplexity and (self.n if self.groups is None else int(self.groups.max()) + 1) < FEWEST_BLOCKS
+        return (
+            self.perplexity
+            and (self.n if self.groups is None else int(self.groups.max()) + 1) < FEWEST_BLOCKS
+        )
 
     @cached_property
     def size_related(self) -> bool:
@@ -97,6 +101,7 @@ class PairedSample:
 
     @cached_property
     def moments(self) -> Moments:
+        """The means of both checkpoints and their covariance."""
         return paired_moments(self.a, self.b, self.weights, self.groups, self.strata)
 
     @property
@@ -118,10 +123,12 @@ class PairedSample:
 
     @property
     def reference_score(self) -> Estimate:
+        """The reference's score with its 95 % interval."""
         return score_estimate(self.a, self.groups, self.weights, self.strata, perplexity=self.perplexity)
 
     @property
     def candidate_score(self) -> Estimate:
+        """The candidate's score with its 95 % interval."""
         return score_estimate(self.b, self.groups, self.weights, self.strata, perplexity=self.perplexity)
 
     @cached_property
@@ -203,7 +210,10 @@ class PairedSample:
                 spread = math.hypot(math.log(bound / scale), math.log((end - 1) / (ratio.value - 1)))
                 ends.append(value * math.exp(-spread if toward_zero else spread))
             else:
-                ends.append(value + sign * math.hypot(scale * (end - ratio.value), (bound - scale) * (ratio.value - 1)))
+                ends.append(
+                    value
+                    + sign * math.hypot(scale * (end - ratio.value), (bound - scale) * (ratio.value - 1))
+                )
         return self._estimate(value, ends[0], ends[1], f"of the ratio{self._suffix}")
 
     # --- tests ---
@@ -263,7 +273,9 @@ class PairedSample:
         else:
             worst = -unseen_value(sign * (contrast - bound))
         scale = float(np.abs(values).max()) or 1.0
-        return upper_tail(float(signed_evidence(values * self._tokens, max(worst, _TINY * scale), counts * n / self.n)), df)
+        return upper_tail(
+            float(signed_evidence(values * self._tokens, max(worst, _TINY * scale), counts * n / self.n)), df
+        )
 
     @cached_property
     def pseudo_item(self) -> float:

@@ -87,7 +87,7 @@ class TaskInfo(Record):
     chance: float | None = None  # the score of blind guessing, in the units of `metric`
     shots: int = 0
     group_by: str | None = None  # the field of a document by which items are grouped
-    # cluster: items that share a value depend on each other (a passage); strata: the values are fixed categories (a subject)
+    # cluster: items that share a value depend on each other (a passage); strata: fixed categories, all asked (a subject)
     grouping: Literal["strata", "cluster"] = "cluster"
     version: str = "0"
 
@@ -227,7 +227,9 @@ class NoiseFloor(Record):
 
     delta: Estimate  # as measured, once
     flips: Flips | None  # None for graded metrics
-    flip_rate: Estimate | None = None  # share of the items that flip between two runs, 0..1; None for graded metrics
+    flip_rate: Estimate | None = (
+        None  # share of the items that flip between two runs, 0..1; None for graded metrics
+    )
     bound: float  # size of the delta that an A/A run at this n exceeds in at most 5 %; infinite if it cannot be told
 
 

@@ -30,7 +30,9 @@ def test_the_mean_of_tasks_adds_their_variances(tmp_path: Path) -> None:
 
 
 def test_a_family_of_one_task_agrees_with_the_task(tmp_path: Path) -> None:
-    store = make_results(tmp_path, items=1000, tasks=["kick_cnn_dailymail"], damage={"dense": 0, "rtn-4": 0.1})
+    store = make_results(
+        tmp_path, items=1000, tasks=["kick_cnn_dailymail"], damage={"dense": 0, "rtn-4": 0.1}
+    )
     pairs = load_pairs(store, "dense", "rtn-4", "kick_cnn_dailymail")
     family = compare_family("one", [pairs], margin=0.05)
     width = pairs.sample.delta.high - pairs.sample.delta.low
@@ -63,7 +65,12 @@ def test_the_means_of_uneven_tasks_are_covered_where_the_loss_is_in_the_smallest
         scores = np.ones(50)
         sample = PairedSample(scores, np.where(flips, 0.0, 1.0))
         small = TaskMoments(
-            "small", "dense", "small", True, sample.moments, Spread.of(sample.a, sample.b, 50, 1.0, strata=False)
+            "small",
+            "dense",
+            "small",
+            True,
+            sample.moments,
+            Spread.of(sample.a, sample.b, 50, 1.0, strata=False),
         )
         low, high = TaskMean([small, same(300, 200), same(2000, 1500)]).difference_interval()
         covered += low <= -0.04 / 3 <= high

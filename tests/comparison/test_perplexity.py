@@ -35,7 +35,9 @@ def write_series(path: Path, costs: dict[str, float], right: dict[str, float]) -
     generator = np.random.default_rng(0)
     nll = generator.normal(3, 0.1, 30)
     for checkpoint, cost in costs.items():
-        frame = pd.DataFrame({"nll": nll + cost * generator.uniform(0.8, 1.2, 30), "tokens": np.full(30, 2047)})
+        frame = pd.DataFrame(
+            {"nll": nll + cost * generator.uniform(0.8, 1.2, 30), "tokens": np.full(30, 2047)}
+        )
         write_scores(store, checkpoint, PERPLEXITY, frame)
         answers = (np.arange(2000) < round(2000 * right[checkpoint])).astype(float)
         write_scores(store, checkpoint, TASKS[FACTS], pd.DataFrame({"em": answers, "f1": answers}))

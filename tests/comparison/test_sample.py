@@ -89,7 +89,9 @@ def test_perplexity_ratios_have_the_paired_t_interval_and_room_for_a_window_that
 def windows(cost: np.ndarray, seed: int = 0) -> PairedSample:
     n = len(cost)
     a = np.random.default_rng(seed).normal(3, 0.2, n)
-    return PairedSample(a, a + cost, window_blocks(n), np.full(n, 2047.0), perplexity=True, higher_is_better=False)
+    return PairedSample(
+        a, a + cost, window_blocks(n), np.full(n, 2047.0), perplexity=True, higher_is_better=False
+    )
 
 
 def test_four_windows_say_that_they_are_too_few() -> None:
@@ -121,7 +123,9 @@ def test_a_skewed_rise_at_the_margin_passes_in_five_percent_at_most(windows_scor
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(16, 40), st.floats(-0.05, 0.05), st.floats(0, 2), st.integers(0, 10_000))
-def test_difference_and_ratio_of_perplexities_agree_on_the_sign(n: int, cost: float, skew: float, seed: int) -> None:
+def test_difference_and_ratio_of_perplexities_agree_on_the_sign(
+    n: int, cost: float, skew: float, seed: int
+) -> None:
     generator = np.random.default_rng(seed)
     sample = windows(cost + 0.02 * np.exp(skew * generator.normal(size=n)), seed)
     delta, ratio = sample.delta, sample.ratio

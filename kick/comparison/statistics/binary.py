@@ -25,6 +25,7 @@ class PairedTable:
 
     @property
     def n(self) -> float:
+        """Items, which need not be a whole number."""
         return self.both + self.lost + self.gained + self.neither
 
     def scaled(self, n: float) -> "PairedTable":
@@ -36,7 +37,7 @@ class PairedTable:
 
 
 def wilson(share: float, n: float, z: float) -> tuple[float, float]:
-    """Return Wilson's score interval (JASA 22, 1927) of a proportion of `n` items, which need not be a whole number."""
+    """Return Wilson's score interval (JASA 22, 1927) of a proportion of `n` items, not necessarily a whole number."""
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     low = 0.0 if share == 0 else max(centre - half, 0.0)
@@ -47,7 +48,8 @@ def wilson(share: float, n: float, z: float) -> tuple[float, float]:
 def difference_score(table: PairedTable, delta: float) -> float:
     """Return the score statistic of Tango (Statistics in Medicine 17, 1998) of "candidate - reference = delta".
 
-    N(0, 1) if that is true, positive if the difference seen is above `delta`. At delta = 0 it is McNemar's, without correction.
+    N(0, 1) if that is true, positive if the difference seen is above `delta`. At delta = 0 it is McNemar's, without
+    correction.
     """
     n, distance = table.n, table.gained - table.lost - table.n * delta
     a = 2 * n
@@ -113,7 +115,7 @@ def _standardise(distance: float, variance: float) -> float:
 def _solve(
     score: Callable[[float], float], target: float, edge: float, estimate: float, at_edge: float
 ) -> float:
-    """Return where the score falls through `target`, between the estimate (score 0) and the edge of what is possible."""
+    """Return where the score falls through `target`, between the estimate (score 0) and the edge of the possible."""
     if math.isinf(target) or abs(estimate - edge) <= _EDGE or abs(score(edge)) < abs(target):
         return at_edge
 

@@ -1,7 +1,7 @@
 """Tests of a mean that hold where the loss sits in a few items, by one pseudo-item.
 
-A t test trusts the variance that it sees. If a twentieth of the items lose everything, a small sample may hold few of them
-by chance, and then it shows too small a loss with too small a variance. The remedy is a pseudo-item that is lost
+A t test trusts the variance that it sees. If a twentieth of the items lose everything, a small sample may hold few of
+them by chance, and then it shows too small a loss with too small a variance. The remedy is a pseudo-item that is lost
 entirely: the mean is reweighted at random with one more item (Gaffke, Mathematical Methods of Statistics 14, 2005;
 Learned-Miller and Thomas, "A new confidence interval for the mean of a bounded random variable", 2019). For
 right-or-wrong items this is Clopper and Pearson's exact bound. The tails come from a saddlepoint, so p-values are as
@@ -20,8 +20,8 @@ _UNSEEN = 0.5
 def signed_evidence(values: Array, worst: float | Array, weight: float | Array = 1.0) -> Array:
     """Return how far the mean of `values` is shown to be above 0, as a normal deviate (...): 1.645 is 5 %, one-sided.
 
-    The deviate of P(sum of G_i * values_i - G_0 * worst <= 0), with G_i of a gamma distribution of shape `weight` and G_0 of
-    shape 1, by Barndorff-Nielsen's r* (Biometrika 73, 1986).
+    The deviate of P(sum of G_i * values_i - G_0 * worst <= 0), with G_i of a gamma distribution of shape `weight` and
+    G_0 of shape 1, by Barndorff-Nielsen's r* (Biometrika 73, 1986).
 
     Args:
         values: (..., n) contrasts.
@@ -78,8 +78,8 @@ def _derivatives(values: Array, worst: float | Array, weight: Array, point: Arra
 def unseen_value(values: Array) -> float:
     """Return the value of the pseudo-item for scores without a worst value.
 
-    It is as far below the lowest as that is below the mean: the next item may be as much worse again. Values that do not
-    vary say nothing about the next one, which may then be lower by 0.5 (half a nat per token of a window).
+    It is as far below the lowest as that is below the mean: the next item may be as much worse again. Values that do
+    not vary say nothing about the next one, which may then be lower by 0.5 (half a nat per token of a window).
     """
     mean, lowest = float(np.mean(values)), float(np.min(values))
     return 2 * lowest - mean if varies(values) else mean - _UNSEEN

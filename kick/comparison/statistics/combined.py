@@ -2,8 +2,8 @@
 
 Errors of tasks that hold different items are independent, so cumulants of their means add. The third is kept beside the
 variance: a loss that sits in few items makes a mean skewed, and a t interval too short on the side of the loss. One
-pseudo-item (see `bounded`) is added to the task in which it counts most, which is the worst place for an item that was not
-seen: it keeps a width where no item of any task flipped.
+pseudo-item (see `bounded`) is added to the task in which it counts most, which is the worst place for an item that was
+not seen: it keeps a width where no item of any task flipped.
 """
 
 import math
@@ -132,11 +132,15 @@ def combine(tasks: Sequence[tuple[Moments, Spread]], theta: float, *, below: boo
     )
 
 
-def _with_pseudo_item(mean: float, plain: float, third: float, worth: float, pseudo: float, df: float) -> Cumulants:
+def _with_pseudo_item(
+    mean: float, plain: float, third: float, worth: float, pseudo: float, df: float
+) -> Cumulants:
     """Return the cumulants of a mean that is reweighted at random (Dirichlet) with one more item."""
     total = worth + 1
     centre = (worth * mean + pseudo) / total
     shift, far = mean - centre, pseudo - centre
     squares = worth * (plain + shift**2) + far**2
     cubes = worth * (third + 3 * plain * shift + shift**3) + far**3
-    return Cumulants(centre, squares / (total * (total + 1)), 2 * cubes / (total * (total + 1) * (total + 2)), df)
+    return Cumulants(
+        centre, squares / (total * (total + 1)), 2 * cubes / (total * (total + 1) * (total + 2)), df
+    )

@@ -24,8 +24,8 @@ CONFIDENCE = 0.95
 class Moments:
     """Means of reference (a) and candidate (b) over the same items and the covariance of these means.
 
-    `df` is the degrees of freedom of the covariance: infinite for independent items with a known form of variance, 0 if a
-    variance cannot be estimated.
+    `df` is the degrees of freedom of the covariance: infinite for independent items with a known form of variance, 0 if
+    a variance cannot be estimated.
     """
 
     n: int
@@ -80,6 +80,7 @@ def paired_moments(
     n = len(a)
     w = np.full(n, 1 / n) if weights is None else weights / weights.sum()
     mean_a, mean_b = float(w @ a), float(w @ b)
+    errors: Array
     if strata is not None:
         centred, shares = _within_strata(np.stack([a, b]), strata)
         errors = w * centred
@@ -163,7 +164,9 @@ def effective_n(
     moments = paired_moments(values, values, weights, groups, strata)
     plain = float(np.cov(values, aweights=weights, ddof=0)) / n if n > 1 else 0.0
     if strata is not None:
-        return (float(n) if plain == 0 or moments.var_a in (0, math.inf) else n * plain / moments.var_a), math.inf
+        return (
+            float(n) if plain == 0 or moments.var_a in (0, math.inf) else n * plain / moments.var_a
+        ), math.inf
     assert groups is not None
     number = int(groups.max()) + 1
     if moments.df == 0 or plain == 0 or moments.var_a == 0:

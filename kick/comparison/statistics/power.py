@@ -1,9 +1,9 @@
 """How many items decide, and what a number of items can detect, from the variance that the pairs show.
 
-Power of paired tests by the normal approximation (Miller, "Adding Error Bars to Evals", arXiv 2411.00640, section 5): what
-counts is the share of items that flip, not the scores. A test takes the variance that holds at its bound, and the truth has
-its own, so both enter (Tang, Tang and Chan, Statistics in Medicine 22, 2003). A plan is for one look at the end: whoever looks
-more often uses `kick.comparison.evidence`.
+Power of paired tests by the normal approximation (Miller, "Adding Error Bars to Evals", arXiv 2411.00640, section 5):
+what counts is the share of items that flip, not the scores. A test takes the variance that holds at its bound, and the
+truth has its own, so both enter (Tang, Tang and Chan, Statistics in Medicine 22, 2003). A plan is for one look at the
+end: whoever looks more often uses `kick.comparison.evidence`.
 """
 
 import math
@@ -59,7 +59,7 @@ def items_needed(
 
     if short(_MAX_ITEMS) > 0:
         return None
-    return math.ceil(brentq(short, 1e-9, _MAX_ITEMS, xtol=1e-6) - 1e-6)
+    return math.ceil(float(brentq(short, 1e-9, _MAX_ITEMS, xtol=1e-6)) - 1e-6)
 
 
 def detectable(variance: float, n: int, *, level: float = LEVEL, power: float = POWER) -> float:

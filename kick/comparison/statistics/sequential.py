@@ -6,8 +6,8 @@ gambler stakes fixed shares of the capital on each item and averages over eight 
 answers alone, not on their order or on the size of the batches (Waudby-Smith and Ramdas, JRSS-B 86, 2024).
 
 Scores must be in 0..1. The items are either a sample of infinitely many, or the first of `total` items in random order:
-then the claim is about the full run, and the bets are against the mean of the items that remain (Waudby-Smith and Ramdas,
-NeurIPS 2020), so they are won for certain once the remaining items cannot turn the result.
+then the claim is about the full run, and the bets are against the mean of the items that remain (Waudby-Smith and
+Ramdas, NeurIPS 2020), so they are won for certain once the remaining items cannot turn the result.
 """
 
 import math
@@ -55,7 +55,12 @@ class Bets:
 
 
 def bets_within(
-    a: Array, b: Array, *, ratio: float | None = None, drop: float | None = None, higher_is_better: bool = True
+    a: Array,
+    b: Array,
+    *,
+    ratio: float | None = None,
+    drop: float | None = None,
+    higher_is_better: bool = True,
 ) -> Bets:
     """Return the bets against "the candidate loses the margin or more": to win them shows that it stays within.
 
@@ -76,7 +81,12 @@ def bets_within(
 
 
 def bets_beyond(
-    a: Array, b: Array, *, ratio: float | None = None, drop: float | None = None, higher_is_better: bool = True
+    a: Array,
+    b: Array,
+    *,
+    ratio: float | None = None,
+    drop: float | None = None,
+    higher_is_better: bool = True,
 ) -> Bets:
     """Return the bets against "the candidate loses at most this": to win them shows a larger loss.
 
@@ -162,15 +172,17 @@ def log_evidence_t(values: Array) -> Array:
     Args:
         values: (..., n), in any unit.
     """
-    return _t_mixture(np.arange(1, values.shape[-1] + 1), np.cumsum(values, axis=-1), np.cumsum(values**2, axis=-1))
+    return _t_mixture(
+        np.arange(1, values.shape[-1] + 1), np.cumsum(values, axis=-1), np.cumsum(values**2, axis=-1)
+    )
 
 
 def log_evidence_skewed(values: Array) -> Array:
     """Return the log e-value (..., n) of "the mean is at most 0" for values that may be skewed, after each of them.
 
-    That of `log_evidence_t` with one more value, as far below the lowest seen as that is below the mean. The error is 4.5 %
-    at most from the eighth value on, for means of eight windows with lognormal damage and with damage in one window of
-    twenty (scripts/attack_statistics.py); for normal values it is below 1 %.
+    That of `log_evidence_t` with one more value, as far below the lowest seen as that is below the mean. The error is
+    4.5 % at most from the eighth value on, for means of eight windows with lognormal damage and with damage in one
+    window of twenty (scripts/attack_statistics.py); for normal values it is below 1 %.
 
     Args:
         values: (..., n), in any unit.
@@ -211,7 +223,7 @@ def anytime_interval(
 ) -> tuple[float, float]:
     """Return the least and the largest relative loss that the bets do not refute, at whatever time it is looked at.
 
-    Loss is 1 - candidate / reference where higher is better, candidate / reference - 1 where lower is. Both ends are found by
+    Loss is 1 - candidate / reference if higher is better, candidate / reference - 1 if lower is. Both ends are found by
     bisection: the capital grows with the margin.
 
     Args:

@@ -19,7 +19,9 @@ from kick.comparison.statistics.sequential import (
 )
 
 ALPHA = 0.05
-SCORES = st.lists(st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 1.0])), min_size=1, max_size=40)
+SCORES = st.lists(
+    st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 1.0])), min_size=1, max_size=40
+)
 GRADED = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=40)
 
 
@@ -37,7 +39,9 @@ def ever(paths: np.ndarray, looks: slice = slice(None)) -> float:
 
 
 @given(GRADED, st.sampled_from([0.01, 0.05, 0.3]))
-def test_the_evidence_is_the_mean_capital_of_the_stakes(pairs: list[tuple[float, float]], margin: float) -> None:
+def test_the_evidence_is_the_mean_capital_of_the_stakes(
+    pairs: list[tuple[float, float]], margin: float
+) -> None:
     a, b = np.array(pairs).T
     capital = [
         math.prod(1 + stake * (y - (1 - margin) * x) / (1 - margin) for x, y in pairs) for stake in STAKES
@@ -55,7 +59,9 @@ def test_neither_order_nor_batches_change_the_evidence(pairs: list[tuple[float, 
 
 
 @given(GRADED)
-def test_capital_grows_with_the_margin_and_never_falls_below_nothing(pairs: list[tuple[float, float]]) -> None:
+def test_capital_grows_with_the_margin_and_never_falls_below_nothing(
+    pairs: list[tuple[float, float]],
+) -> None:
     a, b = np.array(pairs).T
     within = [float(log_evidence(bets_within(a, b, ratio=m))) for m in (0.01, 0.05, 0.2, 0.5)]
     beyond = [float(log_evidence(bets_beyond(a, b, ratio=t))) for t in (0.01, 0.05, 0.2, 0.5)]
@@ -87,7 +93,9 @@ def test_lower_is_better_turns_the_bets_round() -> None:
     a, b = np.full(400, 0.5), np.full(400, 0.5)
     assert is_shown(float(log_evidence(bets_within(a, b, ratio=0.1, higher_is_better=False))), ALPHA)
     assert is_shown(float(log_evidence(bets_beyond(a, b + 0.3, ratio=0.1, higher_is_better=False))), ALPHA)
-    assert not is_shown(float(log_evidence(bets_within(a, b + 0.3, ratio=0.1, higher_is_better=False))), ALPHA)
+    assert not is_shown(
+        float(log_evidence(bets_within(a, b + 0.3, ratio=0.1, higher_is_better=False))), ALPHA
+    )
 
 
 def finite(total: int, right: int, lost: int, gained: int, runs: int) -> tuple[np.ndarray, np.ndarray]:
