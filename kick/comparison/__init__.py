@@ -1,8 +1,8 @@
 """Reference against candidate, item by item: statistics over a results folder, and over nothing else.
 
 A reader starts with `compare`. `compare_all` and `series_curves` do the same for a whole folder; `evidence_within` and
-`evidence_beyond` say what is shown before everything is scored; `matching_rate` says how far a series can be compressed,
-`perplexity_warning` whether perplexity warned.
+`evidence_beyond` say what is shown before everything is scored; `matching_rate` says how far a series can be
+compressed, `perplexity_warning` whether perplexity warned.
 """
 
 from kick.comparison.curves import matching_rate

@@ -10,8 +10,8 @@ import numpy as np
 from kick.comparison.matching import match
 from kick.comparison.pairing import Pairs
 from kick.comparison.records import FamilyComparison
-from kick.comparison.sample import reach, reach_ratio
 from kick.comparison.statistics.combined import Spread, combine
+from kick.comparison.statistics.limits import reach, reach_ratio
 from kick.comparison.statistics.moments import Moments, critical_value, upper_tail
 from kick.errors import InputError
 from kick.types import Estimate

@@ -177,8 +177,8 @@ def difference_test(sample: PairedSample) -> tuple[float | None, str | None]:
     permutation test that swaps the two checkpoints at random, item by item or group by group. More than 2,000 units are
     dealt into bins that are swapped whole: a subgroup of the swaps, whose test is as valid (Lehmann and Romano, Testing
     Statistical Hypotheses, chapter 15.2). A permutation test has a smallest p-value. Below 50 hits of 9,999 swaps the
-    tail is a saddlepoint's. If all units changed in one direction, and swaps can say no more, it is the interval's test.
-    Perplexities have the test of their interval.
+    tail is a saddlepoint's. If all units changed in one direction, and swaps can say no more, it is the interval's
+    test. Perplexities have the test of their interval.
 
     Returns:
         None and None if a score is not finite, or if the windows of a text are too few.

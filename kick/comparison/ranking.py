@@ -174,7 +174,7 @@ def _shown_above(kept: Array, between: Array, freedom: Sequence[float]) -> npt.N
 
 
 def _welch(parts: Array, freedom: Sequence[float]) -> Array:
-    """Return Welch and Satterthwaite's degrees of freedom (...) of sums of variances (T, ...); 0 where one is unknown."""
+    """Return Welch and Satterthwaite's degrees of freedom (...) of sums of variances (T, ...); 0 if one is unknown."""
     df = np.reshape(freedom, (-1, *[1] * (parts.ndim - 1)))
     total = parts.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):

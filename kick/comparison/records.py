@@ -44,7 +44,7 @@ class CategoryLoss(Record):
 
 
 class Diverged(Record):
-    """How far a candidate's next-token distributions are from the reference's on a task, in nats a token."""
+    """The distance of a candidate's next-token distributions from the reference's on a task, in nats per token."""
 
     kl: Estimate  # KL(reference || candidate); n: items, each of which counts with the mean over its tokens
     reverse_kl: Estimate  # KL(candidate || reference)

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.optimize import brentq
 
 from kick.comparison.statistics import binary
 from kick.comparison.statistics.bootstrap import bca_interval
 from kick.comparison.statistics.bounded import signed_evidence, unseen_value, varies
+from kick.comparison.statistics.limits import reach, reach_ratio
 from kick.comparison.statistics.moments import (
-    CONFIDENCE,
     Array,
     Codes,
     Moments,
@@ -31,9 +30,7 @@ from kick.types import Estimate
 # Blocks of windows below which the perplexities of a text are not compared.
 FEWEST_BLOCKS = 4
 TOO_FEW = "too few windows"
-_LEVEL = (1 - CONFIDENCE) / 2
 _TINY = 1e-9
-_MAX_RATIO = 1e6
 
 
 @dataclass(frozen=True)
@@ -374,28 +371,6 @@ def _units(groups: Codes | None, strata: Codes | None) -> str:
     if groups is not None:
         return f", {int(groups.max()) + 1} groups"
     return "" if strata is None else f", {len(np.unique(strata))} strata"
-
-
-def reach(estimate: float, farthest: float, p_value: Callable[[float], float]) -> float:
-    """Return the value between the estimate and the farthest one at which a one-sided test turns at 2.5 %."""
-
-    def excess(bound: float) -> float:
-        return p_value(bound) - _LEVEL
-
-    margin = 1e-7 * max(abs(farthest - estimate), 1e-12)
-    edge = farthest - math.copysign(margin, farthest - estimate)
-    if estimate == farthest or excess(edge) >= 0:
-        return farthest
-    return float(brentq(excess, edge, estimate, xtol=1e-9 + margin / 10))
-
-
-def reach_ratio(estimate: float, p_value: Callable[[float], float]) -> float:
-    """Return the ratio above the estimate at which a one-sided test turns at 2.5 %; infinity if there is none."""
-    start, farthest = math.log(max(estimate, 1e-6)), math.log(_MAX_RATIO)
-    if start >= farthest:
-        return math.inf
-    high = reach(start, farthest, lambda bound: p_value(math.exp(bound)))
-    return math.inf if high >= farthest else math.exp(high)
 
 
 def _exp(value: float) -> float:

@@ -88,8 +88,8 @@ def paired_moments(
         errors = np.stack([w * (a - mean_a), w * (b - mean_b)])
         shares = w
     if groups is not None:
-        errors = np.stack([np.bincount(groups, weights=row) for row in errors])
-        shares = np.bincount(groups, weights=w)
+        errors = np.stack([np.bincount(groups, weights=row).astype(np.float64) for row in errors])
+        shares = np.bincount(groups, weights=w).astype(np.float64)
     if len(shares) < 2 or shares.max() >= 1:
         return Moments(n, mean_a, mean_b, np.inf, np.inf, 0.0, 0.0)
     scaled = errors / np.sqrt(1 - shares)
