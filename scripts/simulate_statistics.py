@@ -1,4 +1,4 @@
-"""How often the statistics of `kick compare` and `kick gate` are right, counted in simulated runs.
+"""Count in simulated runs how often the statistics of `kick compare` and `kick gate` are right.
 
     python scripts/simulate_statistics.py [RESULTS] [--trials N] [--bootstrap-trials N]
 
@@ -36,7 +36,7 @@ Draw = Callable[[np.random.Generator], PairedSample]
 
 @dataclass(frozen=True)
 class Population:
-    """What runs are drawn from, and the truth that their intervals should cover."""
+    """A population that runs are drawn from, and the truth that their intervals should cover."""
 
     name: str
     draw: Draw
@@ -63,8 +63,8 @@ def grouped(groups: int, size: int, right: float, lost: float, gained: float) ->
         ability, damage = generator.uniform(0.4, 1.6, groups)[codes], generator.uniform(0, 2, groups)[codes]
         a = generator.random(len(codes)) < right * ability
         wrong = generator.random(len(codes)) < lost / right * damage
-        found = generator.random(len(codes)) < gained / (1 - right)
-        return PairedSample(a.astype(float), np.where(a, ~wrong, found).astype(float), codes)
+        learnt = generator.random(len(codes)) < gained / (1 - right)
+        return PairedSample(a.astype(float), np.where(a, ~wrong, learnt).astype(float), codes)
 
     delta = gained - lost
     return Population(
@@ -161,6 +161,7 @@ def alike(population: Population) -> Population:
 
 
 def coverage(populations: Sequence[Population], trials: int, resamples: int, seed: int) -> None:
+    """Print how often the intervals cover the truth."""
     method = f"BCa, {resamples} resamples" if resamples else "analytic"
     print(f"\n| population ({method}, {trials} runs) | delta covered | ratio covered |\n|---|---|---|")
     for population in populations:
@@ -185,6 +186,7 @@ def covers(estimate: Estimate | None, truth: float) -> bool:
 
 
 def answers(title: str, gates: Sequence[tuple[str, Sequence[Population]]], trials: int, seed: int) -> None:
+    """Print how often the gate gives each answer."""
     print(f"\n| {title} ({trials} runs) | pass | inconclusive | regression | unpaired z: regression |")
     print("|---|---|---|---|---|")
     for name, populations in gates:
@@ -211,6 +213,7 @@ def z_test(sample: PairedSample) -> float:
 
 
 def main() -> None:
+    """Simulate planted populations and, if given, those of a results folder."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("results", nargs="?", type=Path, help="a results folder to draw from as well")
     parser.add_argument("--items", type=int, default=300, help="items of a run drawn from RESULTS")

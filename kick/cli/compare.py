@@ -181,7 +181,7 @@ def _columns(row: "Comparison", verdict: "Verdict | None", *, verbose: bool) -> 
         columns |= {
             "bootstrap": _bounds(row.delta_bootstrap),
             "ratio (95 %)": _interval(row.ratio),
-            "noise floor": f"{row.noise_floor.delta.value:+.4g}" if row.noise_floor else "not measured",
+            "noise floor": f"±{row.noise_floor.bound:.4g}" if row.noise_floor else "not measured",
             "knowledge loss": _interval(row.knowledge_loss),
             "p (Holm)": "" if row.p_holm is None else f"{row.p_holm:.3g}",
         }

@@ -3,21 +3,23 @@
 from collections.abc import Sequence
 from math import isfinite
 
+from kick.comparison.matching import LEVEL
 from kick.comparison.records import Crossing, MatchingRate
+from kick.comparison.statistics.multiplicity import adjust
 from kick.types import Curve, CurvePoint, Estimate
 from kick.types.recipes import DENSE_RATE
 
 
 def matching_rate(curve: Curve) -> MatchingRate | None:
-    """The largest rate of a series up to which its task matches, with the rates between which the items
-    leave it.
+    """Return the largest rate of a series up to which its task matches, and the rates that the items leave open.
 
-    Candidates are tested in the order of growing compression and the first that fails ends the walk, so
-    that the level of each test holds for the whole statement (fixed sequence; Maurer, Hothorn and
-    Lehmacher, 1995).
+    For "at least" candidates are tested in the order of growing compression and the first that fails ends the walk, so
+    the level of each test holds for the whole statement (fixed sequence; Maurer, Hothorn and Lehmacher, 1995). For "at
+    most" any of the rates may be the one that is shown not to match, so these tests are corrected for their number
+    (Holm).
 
     Returns:
-        None where the reference is 0, or is missing from the curve.
+        None if the reference is 0, or is missing from the curve.
     """
     points = curve.points
     if not points or any(point.comparison.matching is None for point in points):
@@ -25,17 +27,18 @@ def matching_rate(curve: Curve) -> MatchingRate | None:
     first = points[0].comparison
     if first.reference != first.candidate or first.matching is None:
         return None
+    tests = [point.comparison.matching for point in points[1:] if point.comparison.matching]
+    failing = adjust([test.p_not_matching for test in tests], "holm")
     within, shown, possible = points[0].rate, points[0].rate, points[0].rate
     fails_at = None
     still_within = still_shown = True
-    for point in points[1:]:
-        matching = point.comparison.matching
-        if matching is None or matching.outcome == "not matching":
+    for point, test, p_not_matching in zip(points[1:], tests, failing, strict=True):
+        if p_not_matching <= LEVEL:
             fails_at = point.rate
             break
         possible = point.rate
-        still_shown = still_shown and matching.outcome == "matching"
-        still_within = still_within and _within(point, matching.margin)
+        still_shown = still_shown and test.outcome == "matching"
+        still_within = still_within and _within(point, test.margin)
         shown = point.rate if still_shown else shown
         within = point.rate if still_within else within
     return MatchingRate(
@@ -59,9 +62,9 @@ def _within(point: CurvePoint, margin: float) -> bool:
 
 
 def crossing(curve: Curve, loss: float = 0.05) -> Crossing | None:
-    """Where the curve of a series has lost a share of the reference's score, between its points by straight lines.
+    """Return where a curve has lost a share of the reference's score, between its points by straight lines.
 
-    The reference has lost nothing and stands where a dense checkpoint does: at no zeros, or at 16 bits. A perplexity
+    The reference has lost nothing, and its rate is that of a dense checkpoint: no zeros, or 16 bits. A perplexity
     has lost 5 % where it is 5 % above the reference's. The interval says where the ends of the points' 95 % intervals
     cross the same line: it is pointwise.
 
@@ -95,7 +98,7 @@ def _bounds(ratios: Sequence[Estimate]) -> tuple[list[float], list[float], list[
 
 
 def _first_at(start: float, rates: Sequence[float], lost: Sequence[float], limit: float) -> float | None:
-    """The first rate at which the line from no loss at `start` through the points reaches the limit."""
+    """Return the first rate at which the line from no loss at `start` through the points reaches the limit."""
     rate, value = start, 0.0
     for next_rate, next_value in zip(rates, lost, strict=True):
         if next_value >= limit:

@@ -1,10 +1,8 @@
-"""How far a candidate's next-token distributions are from its reference's, with intervals by item and the noise floor.
+"""The distance of a candidate's next-token distributions from its reference's, with intervals by item and noise floor.
 
 The statistics over all tokens are those of the cell (`kick.harness.divergence`). Tokens of one answer depend on each
-other, so that intervals are made of the items: each counts with the mean over its tokens.
+other, so intervals are made of the items: each counts with the mean over its tokens.
 """
-
-import math
 
 import numpy as np
 import pandas as pd
@@ -12,13 +10,13 @@ import pandas as pd
 from kick.comparison.pairing import Pairs, group_codes
 from kick.comparison.records import Diverged
 from kick.comparison.sample import score_estimate
-from kick.comparison.statistics.moments import Array, Codes, critical_value, paired_moments
+from kick.comparison.statistics.moments import Array, Codes
 from kick.store import Store, noise_id
 from kick.types import Cell, Estimate
 
 
 def divergence(store: Store, pairs: Pairs) -> Diverged | None:
-    """How far the candidate is from the reference on the items of a comparison; None where it was not measured.
+    """Return how far the candidate is from the reference on the items of a comparison; None if it was not measured.
 
     Raises:
         InputError: the cell of the noise floor is damaged.
@@ -40,8 +38,10 @@ def divergence(store: Store, pairs: Pairs) -> Diverged | None:
 
 
 def _noise(store: Store, reference: Cell) -> tuple[Estimate, Estimate] | None:
-    """KL and equal first choices of the reference against itself in batches of another size, if measured on these
-    weights and items.
+    """Return KL and equal first choices of the reference against itself in batches of another size.
+
+    Returns:
+        None if they were not measured on these weights and items.
     """
     again = store.cell(noise_id(reference.checkpoint), reference.task.name)
     if again is None or again.divergence is None:
@@ -59,20 +59,4 @@ def _noise(store: Store, reference: Cell) -> tuple[Estimate, Estimate] | None:
 
 
 def _mean(values: pd.Series, groups: Codes | None, weights: Array | None, lowest: float) -> Estimate:
-    """The mean with its interval by Student's t, which respects groups and goes no lower than `lowest`."""
-    found = values.to_numpy(np.float64)
-    n = len(found)
-    if not np.isfinite(found).all():
-        return Estimate(
-            value=math.inf,
-            low=math.inf,
-            high=math.inf,
-            n=n,
-            method="not finite: the model gives no probability",
-        )
-    m = paired_moments(found, found, weights, groups)
-    half = critical_value(m.df) * math.sqrt(m.var_a) if m.df else math.inf
-    suffix = "" if groups is None else f", {int(groups.max()) + 1} groups"
-    return Estimate(
-        value=m.mean_a, low=max(m.mean_a - half, lowest), high=m.mean_a + half, n=n, method=f"t{suffix}"
-    )
+    return score_estimate(values.to_numpy(np.float64), groups, weights, lowest=lowest)

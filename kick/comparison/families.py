@@ -1,4 +1,4 @@
-"""Several tasks as one: unweighted means over tasks with the variance that follows from the tasks' own."""
+"""Several tasks as one: unweighted means over tasks, with the uncertainty that follows from each task's own."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,9 @@ import numpy as np
 from kick.comparison.matching import match
 from kick.comparison.pairing import Pairs
 from kick.comparison.records import FamilyComparison
-from kick.comparison.statistics.moments import Moments, critical_value
+from kick.comparison.statistics.combined import Spread, combine
+from kick.comparison.statistics.limits import reach, reach_ratio
+from kick.comparison.statistics.moments import Moments, critical_value, upper_tail
 from kick.errors import InputError
 from kick.types import Estimate
 
@@ -24,36 +26,47 @@ class TaskMoments:
     candidate: str  # checkpoint id
     higher_is_better: bool
     moments: Moments
+    spread: Spread
 
     @classmethod
     def of(cls, pairs: "Pairs | TaskMoments") -> "TaskMoments":
+        """Measure pairs; moments are returned as they are."""
         if isinstance(pairs, TaskMoments):
             return pairs
         sample = pairs.sample
+        units = sample.n if sample.groups is None else int(sample.groups.max()) + 1
+        item = sample.pseudo_item if sample.is_bounded else None
         return cls(
             pairs.task,
             pairs.reference.checkpoint,
             pairs.candidate.checkpoint,
             sample.higher_is_better,
             sample.moments,
+            Spread.of(sample.a, sample.b, units, item, sample.strata is not None),
         )
 
 
 @dataclass(frozen=True)
 class TaskMean:
-    """The mean score over tasks, of reference and candidate; it answers the questions that a `PairedSample`
-    does.
+    """The mean score over tasks of reference and candidate, which answers the questions that a `PairedSample` does.
 
-    Tasks hold different items, so that their errors are independent: variances of the mean over T tasks are
-    sums over T^2. Degrees of freedom are Welch and Satterthwaite's, of the difference.
+    Tasks hold different items, so their errors are independent: variances of the mean over T tasks are sums over T^2,
+    with Welch and Satterthwaite's degrees of freedom. Tests and intervals allow for skew and for items that were not
+    seen (`kick.comparison.statistics.combined`).
     """
 
     samples: Sequence[Pairs | TaskMoments]
     higher_is_better: bool = True
 
     @cached_property
+    def parts(self) -> tuple[TaskMoments, ...]:
+        """The moments of each task."""
+        return tuple(TaskMoments.of(pairs) for pairs in self.samples)
+
+    @cached_property
     def moments(self) -> Moments:
-        parts = [TaskMoments.of(pairs).moments for pairs in self.samples]
+        """The moments of the mean over tasks."""
+        parts = [part.moments for part in self.parts]
         count = len(parts)
         variances = np.array([part.variance() for part in parts])
         freedom = np.array([part.df for part in parts])
@@ -70,18 +83,44 @@ class TaskMean:
 
     @property
     def has_ratio(self) -> bool:
+        """Whether the reference's mean is above 0."""
         return self.moments.mean_a > 0
 
     def evidence_above(self, *, ratio: float | None = None, delta: float | None = None) -> float:
-        """The one-sided p-value of "the candidate's mean is at most this"."""
-        return self.moments.evidence_above(1.0 if ratio is None else ratio, delta or 0.0)
+        """Return the one-sided p-value of "the candidate's mean is at most this"."""
+        return self._evidence(1.0 if ratio is None else ratio, delta or 0.0, below=False)
+
+    def evidence_below(self, *, ratio: float | None = None, delta: float | None = None) -> float:
+        """Return the one-sided p-value of "the candidate's mean is at least this"."""
+        return self._evidence(1.0 if ratio is None else ratio, delta or 0.0, below=True)
+
+    def difference_interval(self) -> tuple[float, float]:
+        """Return the 95 % interval of the mean difference."""
+        m = self.moments
+        value = m.mean_b - m.mean_a
+        bounded = all(part.spread.item is not None for part in self.parts)
+        farthest = 1.0 if bounded else 100 * math.sqrt(m.variance()) + abs(value)
+        return (
+            reach(value, -farthest, lambda bound: self.evidence_above(delta=bound)),
+            reach(value, farthest, lambda bound: self.evidence_below(delta=bound)),
+        )
+
+    def ratio_interval(self) -> tuple[float, float]:
+        """Return the 95 % interval of candidate / reference; the reference's mean must be above 0."""
+        value = self.moments.mean_b / self.moments.mean_a
+        low = reach(value, 0.0, lambda bound: self.evidence_above(ratio=bound))
+        return low, reach_ratio(value, lambda bound: self.evidence_below(ratio=bound))
+
+    def _evidence(self, theta: float, bound: float, *, below: bool) -> float:
+        cumulants = combine([(part.moments, part.spread) for part in self.parts], theta, below=below)
+        return upper_tail(cumulants.deviate(-bound if below else bound), cumulants.df)
 
 
 def compare_family(name: str, tasks: Sequence[Pairs | TaskMoments], margin: float) -> FamilyComparison:
     """Compare a candidate with the reference over several tasks at once.
 
     Args:
-        name: what the tasks have in common.
+        name: the name of the family.
         tasks: the pairs or the means of each task; scores on which higher is better and that share a unit.
         margin: relative, for `matching`.
 
@@ -96,15 +135,18 @@ def compare_family(name: str, tasks: Sequence[Pairs | TaskMoments], margin: floa
         )
     mean = TaskMean(parts)
     m = mean.moments
-    above = mean.evidence_above(delta=0.0)
-    method = f"t, mean of {len(tasks)} tasks"
 
-    def estimate(value: float, low: float, high: float) -> Estimate:
-        return Estimate(value=value, low=low, high=high, n=m.n, method=method)
+    def estimate(value: float, low: float, high: float, method: str = "pseudo-item") -> Estimate:
+        return Estimate(
+            value=value, low=low, high=high, n=m.n, method=f"{method}, mean of {len(tasks)} tasks"
+        )
 
     def one(value: float, variance: float) -> Estimate:
         half = critical_value(m.df) * math.sqrt(variance) if m.df else math.inf
-        return estimate(value, value - half, value + half)
+        low, high = value - half, value + half
+        if all(part.spread.item is not None for part in parts):
+            low, high = max(low, 0.0), min(high, 1.0)
+        return estimate(value, low, high, "t")
 
     return FamilyComparison(
         name=name,
@@ -114,8 +156,8 @@ def compare_family(name: str, tasks: Sequence[Pairs | TaskMoments], margin: floa
         n=m.n,
         reference_score=one(m.mean_a, m.var_a),
         candidate_score=one(m.mean_b, m.var_b),
-        delta=estimate(m.mean_b - m.mean_a, *m.difference_interval()),
-        ratio=estimate(m.mean_b / m.mean_a, *m.ratio_interval()) if m.mean_a > 0 else None,
-        p_value=2 * min(above, 1 - above),
+        delta=estimate(m.mean_b - m.mean_a, *mean.difference_interval()),
+        ratio=estimate(m.mean_b / m.mean_a, *mean.ratio_interval()) if m.mean_a > 0 else None,
+        p_value=min(1.0, 2 * min(mean.evidence_above(delta=0.0), mean.evidence_below(delta=0.0))),
         matching=match(mean, margin),
     )

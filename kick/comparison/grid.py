@@ -33,12 +33,12 @@ def compare_all(
     Args:
         store: the results folder.
         reference: id of a checkpoint; the reference of the suite when left out.
-        resamples: bootstrap resamples a comparison; 0 leaves the bootstrap out.
-        see: is shown the pairs of each comparison, candidate by candidate, for whoever asks more of the items:
-            they are read once.
+        resamples: bootstrap resamples per comparison; 0 leaves the bootstrap out.
+        see: called with the pairs of each comparison, candidate by candidate, by whoever asks more of the items,
+            which are read once.
 
     Returns:
-        The comparisons, and the pairs that could not be compared with the reasons: what was not scored is
+        The comparisons, and the pairs that could not be compared with the reasons, those that were not scored
         among them.
 
     Raises:
@@ -66,7 +66,7 @@ def compare_all(
 
 
 def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons with their p-values adjusted for being read together."""
+    """Return the comparisons with their p-values adjusted for being read together."""
     p_values = [1.0 if comparison.p_value is None else comparison.p_value for comparison in comparisons]
     pairs = zip(adjust(p_values, "holm"), adjust(p_values, "benjamini-hochberg"), strict=True)
     return [
@@ -106,7 +106,7 @@ def series_members(
 
 
 def reference_id(store: Store, reference: str | None = None) -> str:
-    """The reference to compare with: the one given, or the suite's.
+    """Return the reference to compare with: the one given, or the suite's.
 
     Raises:
         InputError: there is no such checkpoint.
@@ -123,17 +123,17 @@ def reference_id(store: Store, reference: str | None = None) -> str:
 
 
 def candidate_ids(store: Store, reference: str) -> list[str]:
-    """Every checkpoint of the suite but the reference, scored or not, in the order of the suite."""
+    """Return every checkpoint of the suite but the reference, scored or not, in the order of the suite."""
     return [checkpoint.id for checkpoint in suite_checkpoints(store) if checkpoint.id != reference]
 
 
 def suite_checkpoints(store: Store) -> list[Checkpoint]:
-    """The checkpoints of the suite as it was run last; what an earlier suite left in the folder is not among them."""
+    """Return the checkpoints of the suite as it was run last, without those that an earlier suite left behind."""
     return [Checkpoint.model_validate(entry) for entry in store.suite().get("checkpoints", [])]
 
 
 def task_names(store: Store) -> list[str]:
-    """The tasks of the suite, then those that were scored besides, perplexity among them."""
+    """Return the tasks of the suite, then those that were scored besides, perplexity among them."""
     scored = [task for record in store.checkpoints() for task in record.cells]
     return list(dict.fromkeys([*store.suite().get("tasks", []), *scored]))
 
@@ -141,7 +141,7 @@ def task_names(store: Store) -> list[str]:
 def attempt(
     store: Store, reference: str, candidate: str, task: str, *, resamples: int = 0
 ) -> Comparison | Refusal:
-    """The comparison of a pair, or the reason why there is none."""
+    """Return the comparison of a pair, or the reason why there is none."""
     try:
         return compare(store, reference, candidate, task, resamples=resamples)
     except InputError as error:

@@ -1,4 +1,4 @@
-"""The items behind a comparison: those that flipped, with both responses, and what was lost by category."""
+"""The items behind a comparison: those that flipped, with both responses, and the loss per category."""
 
 from collections.abc import Iterable
 
@@ -20,7 +20,7 @@ _CHANGES = ("lost", "worse", "gained", "better", "other wrong")  # in the order 
 
 
 def changed_items(pairs: Pairs, most: int | None = None) -> pd.DataFrame:
-    """The items that became another answer, one row each; what was lost comes first.
+    """Return the items that got another answer, one row each; those that were lost come first.
 
     Columns: task, metric, reference, candidate, change, doc_id, group, prompt, target, and for both
         checkpoints response, score and margin. `change` is "lost", "gained" or "other wrong" for
@@ -29,7 +29,7 @@ def changed_items(pairs: Pairs, most: int | None = None) -> pd.DataFrame:
 
     Args:
         pairs: the pairs of one task.
-        most: rows to give; all when left out.
+        most: rows to return; all when left out.
     """
     kind = item_changes(pairs)
     at = listed(kind)[:most]
@@ -60,7 +60,7 @@ def changed_items(pairs: Pairs, most: int | None = None) -> pd.DataFrame:
 
 
 def item_changes(pairs: Pairs) -> npt.NDArray[np.str_]:
-    """What became of each item (n,): the `change` of `changed_items`; empty where nothing changed."""
+    """Return the `change` of each item (n,), as in `changed_items`; empty where nothing changed."""
     sample = pairs.sample
     change = np.sign(sample.b - sample.a) * (1 if sample.higher_is_better else -1)
     words = ("lost", "gained") if sample.is_binary else ("worse", "better")
@@ -72,12 +72,12 @@ def item_changes(pairs: Pairs) -> npt.NDArray[np.str_]:
 
 
 def listed(kinds: npt.NDArray[np.str_]) -> npt.NDArray[np.intp]:
-    """The rows of the items that changed, in the order in which they are listed."""
+    """Return the rows of the items that changed, in the order in which they are listed."""
     return np.concatenate([np.flatnonzero(kinds == name) for name in _CHANGES])
 
 
 def choice_margins(logprobs: Iterable[Array]) -> Array:
-    """How far the likeliest choice is ahead of the next one, in nats (n,); NaN where there are no choices."""
+    """Return how far the likeliest choice is ahead of the next one, in nats (n,); NaN where there are no choices."""
     rows = list(logprobs)
     sizes = {len(row) for row in rows}
     if len(sizes) == 1 and max(sizes) > 1:
@@ -90,7 +90,7 @@ def choice_margins(logprobs: Iterable[Array]) -> Array:
 def losses_by_category(
     pairs: Pairs, column: str = "group", *, fewest: int = 1, most: int | None = None
 ) -> list[CategoryLoss]:
-    """What was lost in each category, the largest loss first.
+    """Return the loss in each category, the largest first.
 
     Args:
         pairs: the pairs of one task.

@@ -1,6 +1,4 @@
-"""Matching: is a candidate within a margin of the reference, shown by tests and not by looking at two
-means?
-"""
+"""Matching: whether a candidate is within a margin of the reference, shown by tests and not by two means."""
 
 from typing import Protocol
 
@@ -13,24 +11,29 @@ class Contrast(Protocol):
     """Paired scores that can be tested against a bound: a `PairedSample`, or the mean of several."""
 
     @property
-    def higher_is_better(self) -> bool: ...
+    def higher_is_better(self) -> bool:
+        """Whether a fall is a loss."""
 
     @property
-    def has_ratio(self) -> bool: ...
+    def has_ratio(self) -> bool:
+        """Whether the candidate's score can be put as a share of the reference's."""
 
-    def evidence_above(self, *, ratio: float | None = None, delta: float | None = None) -> float: ...
+    def evidence_above(self, *, ratio: float | None = None, delta: float | None = None) -> float:
+        """Return the one-sided p-value of "the candidate's score is at most this"."""
+
+    def evidence_below(self, *, ratio: float | None = None, delta: float | None = None) -> float:
+        """Return the one-sided p-value of "the candidate's score is at least this"."""
 
 
 def match(sample: Contrast, margin: float, level: float = LEVEL) -> Matching | None:
-    """Two one-sided tests at the bound (1 - margin) * reference, or (1 + margin) * reference where lower is
-    better.
+    """Return two one-sided tests at the bound: (1 - margin) * reference, (1 + margin) * reference if lower is better.
 
     Matching is shown when "the loss is as large as the margin" is rejected (non-inferiority), not matching
-    when "the loss is as small as the margin" is; neither is rejected where the items are too few to tell.
+    when "the loss is as small as the margin" is. Neither is rejected if the items are too few to tell.
     Never both, as level < 0.5.
 
     Returns:
-        None where the reference is not above 0: then no share of it can be lost.
+        None if the reference is not above 0: then no share of it can be lost.
     """
     if not sample.has_ratio:
         return None
@@ -46,7 +49,7 @@ def match(sample: Contrast, margin: float, level: float = LEVEL) -> Matching | N
 def margin_tests(
     sample: Contrast, *, ratio: float | None = None, drop: float | None = None
 ) -> tuple[float, float]:
-    """One-sided p-values of "the loss is the margin or more" and of "it is the margin or less".
+    """Return the one-sided p-values of "the loss is the margin or more" and of "it is the margin or less".
 
     Args:
         sample: the pairs.
@@ -55,8 +58,9 @@ def margin_tests(
     """
     sign = -1 if sample.higher_is_better else 1
     if ratio is not None:
-        above = sample.evidence_above(ratio=1 + sign * ratio)
+        bound = {"ratio": 1 + sign * ratio}
     else:
         assert drop is not None
-        above = sample.evidence_above(delta=sign * drop)
-    return (above, 1 - above) if sample.higher_is_better else (1 - above, above)
+        bound = {"delta": sign * drop}
+    above, below = sample.evidence_above(**bound), sample.evidence_below(**bound)
+    return (above, below) if sample.higher_is_better else (below, above)

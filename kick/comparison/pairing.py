@@ -1,4 +1,4 @@
-"""Two cells become pairs of answers to the same items - or are refused, with what differs between them."""
+"""Two cells become pairs of answers to the same items, or are refused with what differs between them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,6 +50,7 @@ class Pairs:
 
     @property
     def task(self) -> str:
+        """The name of the task."""
         return self.reference.task.name
 
 
@@ -62,14 +63,15 @@ def load_pairs(
     *,
     any_tier: bool = False,
 ) -> Pairs:
-    """The pairs of two checkpoints of a results folder on one task.
+    """Return the pairs of two checkpoints of a results folder on one task.
 
     Args:
         store: the results folder.
-        reference, candidate: ids of checkpoints.
+        reference: id of a checkpoint.
+        candidate: id of a checkpoint.
         task: name of a task.
         metric: a metric of the task; the one that stands for it when left out.
-        any_tier: let the scoring tiers differ: for a noise floor, which is measured by that.
+        any_tier: let the scoring tiers differ, which is how a noise floor is measured.
 
     Raises:
         InputError: a cell is missing or damaged, or the two cannot be compared; says what differs.
@@ -99,7 +101,7 @@ def pair(
     left, right = _align(reference_items, candidate_items)
     if left.empty:
         raise InputError(
-            f"{_what(reference, candidate)}: they share no item: "
+            f"{_refused_pair(reference, candidate)}: they share no item: "
             f"{len(reference_items)} and {len(candidate_items)} items, none with the same document and "
             "prompt. Score both with one suite."
         )
@@ -107,7 +109,7 @@ def pair(
     changed = 0 if alike else int((left["target_hash"].to_numpy() != right["target_hash"].to_numpy()).sum())
     if changed:
         raise InputError(
-            f"{_what(reference, candidate)}: the targets of {changed} of {len(left)} items differ. "
+            f"{_refused_pair(reference, candidate)}: the targets of {changed} of {len(left)} items differ. "
             "Score both on the same data."
         )
     a, b = (scores(cell, items, metric) for cell, items in ((reference, left), (candidate, right)))
@@ -116,6 +118,7 @@ def pair(
         a,
         b,
         groups=group_codes(reference, left),
+        strata=stratum_codes(reference, left),
         weights=left["units"].to_numpy(float) if perplexity else None,
         perplexity=perplexity,
         higher_is_better=reference.task.higher_is_better and not perplexity,
@@ -139,7 +142,7 @@ def refuse_unlike(reference: Cell, candidate: Cell, *, any_tier: bool = False) -
     fields = {name: _DECISIVE[name] for name in decisive} | _TELLING
     rows = [f"  {name}: {read(one)} | {read(two)}" for name, read in fields.items() if read(one) != read(two)]
     raise InputError(
-        f"{_what(reference, candidate)}. These differ ({reference.checkpoint} | {candidate.checkpoint}):\n"
+        f"{_refused_pair(reference, candidate)}. These differ ({reference.checkpoint} | {candidate.checkpoint}):\n"
         + "\n".join(rows)
         + "\nScore both with one suite on one kind of machine."
     )
@@ -158,7 +161,7 @@ def _refuse_stale(store: Store, reference: str, candidate: str) -> None:
 
 
 def scores(cell: Cell, items: pd.DataFrame, metric: str) -> Array:
-    """The scores of the items (n,); of a perplexity text the `nll` of its windows.
+    """Return the scores of the items (n,); of a perplexity text the `nll` of its windows.
 
     Raises:
         InputError: a score is not finite (a window may be: a broken model has no perplexity).
@@ -175,14 +178,14 @@ def scores(cell: Cell, items: pd.DataFrame, metric: str) -> Array:
 
 
 def group_codes(cell: Cell, items: pd.DataFrame) -> Codes | None:
-    """The group of each item, 0..G-1, where the task declares groups and items share them; else None.
+    """Return the group (n,) of each item, 0..G-1, if the task declares clusters and items share them; else None.
 
     An item without a group is its own. Windows of a text are grouped with their neighbours.
     """
     n = len(items)
     if cell.task.family == "perplexity":
         return window_blocks(n)
-    if cell.task.group_by is None:
+    if cell.task.group_by is None or cell.task.grouping == "strata":
         return None
     codes, names = pd.factorize(items["group"])
     alone = codes < 0
@@ -191,8 +194,21 @@ def group_codes(cell: Cell, items: pd.DataFrame) -> Codes | None:
     return codes if len(names) + int(alone.sum()) < n else None
 
 
+def stratum_codes(cell: Cell, items: pd.DataFrame) -> Codes | None:
+    """Return the category (n,) of each item, 0..H-1, if the task declares strata and all items were asked; else None.
+
+    Items that a limit drew at random are independent, categories and all: how many of each are drawn is chance too.
+    """
+    if cell.task.family == "perplexity" or cell.task.grouping != "strata" or cell.task.group_by is None:
+        return None
+    if cell.identity.plan.limit is not None or items["group"].isna().any():
+        return None
+    codes, names = pd.factorize(items["group"])
+    return codes.astype(np.int64) if 1 < len(names) < len(codes) else None
+
+
 def window_blocks(windows: int) -> Codes:
-    """Blocks of 2 n^(1/3) consecutive windows, which depend on their neighbours.
+    """Return the blocks (n,) of 2 n^(1/3) consecutive windows, which depend on their neighbours.
 
     The rate is Kuensch's (Annals of Statistics 17, 1989); the factor makes the interval hold where
     neighbours correlate by 0.3 (scripts/simulate_statistics.py).
@@ -262,7 +278,7 @@ def _caveats(reference: Cell, candidate: Cell, unpaired: int) -> tuple[str, ...]
     return tuple(notes)
 
 
-def _what(reference: Cell, candidate: Cell) -> str:
+def _refused_pair(reference: Cell, candidate: Cell) -> str:
     return (
         f"'{candidate.checkpoint}' cannot be compared with '{reference.checkpoint}' on {reference.task.name}"
     )

@@ -1,6 +1,4 @@
-"""Did perplexity warn us? Perplexity against knowledge: where each leaves its tolerance, and how each
-orders candidates.
-"""
+"""Perplexity against knowledge: where each leaves its tolerance, how each orders candidates, and which warned first."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,7 +36,7 @@ def perplexity_warning(store: Store) -> PerplexityWarning:
     """Set perplexity against every task: by series, by rank, and pair by pair.
 
     Candidates that could not be compared on a task or on the perplexity text, or that lack some of its
-    items, have no place in its ranks and stand in `refusals`. Ranks need three candidates.
+    items, have no place in its ranks and are listed in `refusals`. Ranks need three candidates.
     """
     reference = reference_id(store)
     names = candidate_ids(store, reference)
@@ -95,7 +93,7 @@ def _warnings(curves: Sequence[Curve], texts: Sequence[str]) -> list[SeriesWarni
 
 
 def _who_was_first(task: MatchingRate, perplexity: MatchingRate) -> FirstToFail:
-    """One is first only if it is shown not to match at a rate at which the other is shown to match."""
+    """Return which was first: the one shown not to match at a rate at which the other is shown to match."""
     if _fails_while_matching(task, perplexity):
         return "task first"
     if _fails_while_matching(perplexity, task):
@@ -116,7 +114,7 @@ def _fails_while_matching(one: MatchingRate, other: MatchingRate) -> bool:
 
 
 def _agreements(knowledge: Sequence[Pairs], words: Sequence[Pairs]) -> list[RankAgreement]:
-    """How each signal orders the candidates, against the task.
+    """Return how each signal orders the candidates, against the task.
 
     Items are resampled, candidates are not: the interval is about these candidates on other items of the
     kind.
@@ -147,7 +145,7 @@ def _agreements(knowledge: Sequence[Pairs], words: Sequence[Pairs]) -> list[Rank
 
 
 def _interval(taus: Array, candidates: int) -> Estimate | None:
-    """The first tau with the percentiles of the others; None where all candidates are alike."""
+    """Return the first tau with the percentiles of the others; None if all candidates are alike."""
     if np.isnan(taus[0]):
         return None
     low, high = np.nanquantile(taus[1:], [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
@@ -157,7 +155,7 @@ def _interval(taus: Array, candidates: int) -> Estimate | None:
 
 
 def _means(columns: Sequence[Array], sample: PairedSample, generator: np.random.Generator) -> Array:
-    """Means of each column over the items (row 0) and over resampled ones (the others)."""
+    """Return the means of each column over the items (row 0) and over resampled ones (the others)."""
     weights = np.ones(sample.n) if sample.weights is None else sample.weights
     units = np.stack([*(weights * column for column in columns), weights], axis=1)
     if sample.groups is not None:
@@ -168,7 +166,7 @@ def _means(columns: Sequence[Array], sample: PairedSample, generator: np.random.
 
 
 def kendall_tau(x: Array, y: Array) -> Array:
-    """Kendall's tau-b of each row of x and y (r, m), ties corrected; NaN where one is constant."""
+    """Return Kendall's tau-b of each row of x and y, both (r, m), ties corrected; NaN where one is constant."""
     first, second = np.triu_indices(x.shape[1], k=1)
     dx, dy = np.sign(x[:, first] - x[:, second]), np.sign(y[:, first] - y[:, second])
     with np.errstate(invalid="ignore"):
@@ -177,19 +175,19 @@ def kendall_tau(x: Array, y: Array) -> Array:
 
 
 def _misordered(knowledge: Sequence[Pairs], words: Sequence[Pairs]) -> list[Misordered]:
-    """The pairs of candidates of which the one with the lower perplexity scores lower on the task."""
+    """Return the pairs of candidates of which the one with the lower perplexity scores lower on the task."""
     order = sorted(range(len(words)), key=lambda index: words[index].sample.moments.mean_b)
-    tests, found = [], []
+    tests, candidates = [], []
     for preferred, other in combinations(order, 2):
         task = _between(knowledge[other].sample, knowledge[preferred].sample)
         text = _between(words[preferred].sample, words[other].sample)
         tests.append(loss_test(task))
         gain = task.moments.mean_a - task.moments.mean_b
         if text.moments.mean_b > text.moments.mean_a and gain * (1 if task.higher_is_better else -1) > 0:
-            found.append((len(tests) - 1, preferred, other, text))
+            candidates.append((len(tests) - 1, preferred, other, text))
     adjusted = adjust(tests, "holm")
     records = []
-    for place, preferred, other, text in found:
+    for place, preferred, other, text in candidates:
         delta = _between(knowledge[preferred].sample, knowledge[other].sample).delta
         assert text.ratio is not None
         records.append(
@@ -206,5 +204,5 @@ def _misordered(knowledge: Sequence[Pairs], words: Sequence[Pairs]) -> list[Miso
 
 
 def _between(one: PairedSample, two: PairedSample) -> PairedSample:
-    """The pairs of two candidates, from their pairs with one reference."""
+    """Return the pairs of two candidates, from their pairs with one reference."""
     return replace(one, a=one.b, b=two.b)

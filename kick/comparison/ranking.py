@@ -1,4 +1,4 @@
-"""Many candidates ranked by what they keep of their references, as far as the items can tell them apart."""
+"""Candidates ranked by what they keep of their references, as far as the items can tell them apart."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from kick.types import Estimate, Matching, Record
 
 
 class Standing(Record):
-    """What one of the ranked candidates keeps, and the ranks that the items leave open to it."""
+    """The share that one of the ranked candidates keeps, and the ranks that the items leave open to it."""
 
     kept: Estimate  # weighted mean of the recoveries; n: items of the tasks that count
     matching: Matching
@@ -35,13 +35,17 @@ class _Kept:
     has_ratio: bool = True
 
     def evidence_above(self, *, ratio: float | None = None, delta: float | None = None) -> float:
-        """The one-sided p-value of "the recovery is at most this"."""
+        """Return the one-sided p-value of "the recovery is at most this"."""
         return self.moments.evidence_above(0.0, 1.0 if ratio is None else ratio)
+
+    def evidence_below(self, *, ratio: float | None = None, delta: float | None = None) -> float:
+        """Return the one-sided p-value of "the recovery is at least this"."""
+        return 1 - self.evidence_above(ratio=ratio, delta=delta)
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What the candidates keep on one task: recoveries (C,), times what the task counts for each of them.
+    """The recoveries (C,) of the candidates on one task, with the weight of the task for each of them.
 
     `covariance` (2C, 2C) is that of the mean scores of the candidates and then of their references, all as shares of
     the mean score of the reference and weighted; `floor` (C,) is added to the variances.
@@ -58,13 +62,13 @@ class _Task:
         return self.weights * self.recoveries
 
     def variances(self) -> Array:
-        """The variance (C,) of what each keeps, by the delta method."""
+        """Return the variance (C,) of what each keeps, by the delta method."""
         scores, cross, references = self._blocks()
         r = self.recoveries
         return np.maximum(np.diag(scores - 2 * r * cross + r**2 * references), 0.0) + self.floor
 
     def variances_between(self) -> Array:
-        """The variance (C, C) of each difference between two candidates, if both recover what they do on average."""
+        """Return the variance (C, C) of each difference between two candidates, if both recover the mean of the two."""
         scores, cross, references = (_of_differences(block) for block in self._blocks())
         middle = (self.recoveries[:, None] + self.recoveries[None, :]) / 2
         paired = scores - 2 * middle * cross + middle**2 * references
@@ -81,7 +85,7 @@ def standings(
 ) -> dict[str, Standing]:
     """Rank candidates by the weighted mean of their recoveries (candidate score / reference score).
 
-    Candidates answered the same items, so that two of them are compared item by item, whether they share a
+    Candidates answered the same items, so two of them are compared item by item, whether they share a
     reference or not: errors of their recoveries are linearised (delta method), summed within groups of dependent
     items and paired (variance and degrees of freedom as in `moments`). Two candidates are told apart where a two-sided
     t test of their difference is below 5 % after Holm's correction over all pairs; ranks follow from
@@ -89,7 +93,7 @@ def standings(
 
     Args:
         candidates: their names, each once.
-        tasks: for each task a sample a candidate; scores on which higher is better, and in each task on the same
+        tasks: one sample per candidate, for each task; scores on which higher is better, and in each task on the same
             items in one order.
         weights: (tasks, candidates) what a task counts for a candidate; they sum to 1 over the tasks. 0 where the
             reference scores 0.
@@ -149,13 +153,13 @@ def _task(samples: Sequence[PairedSample], weights: Array) -> _Task:
 
 
 def _of_differences(block: Array) -> Array:
-    """Covariances (C, C) of two quantities become those (C, C) of their differences between two candidates."""
+    """Return the covariances (C, C) of the differences between two candidates, from those of two quantities."""
     own = np.diag(block)
     return own[:, None] + own[None, :] - block - block.T
 
 
 def _shown_above(kept: Array, between: Array, freedom: Sequence[float]) -> npt.NDArray[np.bool_]:
-    """Which candidates (rows) are shown to keep more than which others (columns)."""
+    """Return which candidates (rows) are shown to keep more than which others (columns)."""
     rows, columns = np.triu_indices(len(kept), 1)
     differences = kept[rows] - kept[columns]
     parts = between[:, rows, columns]
@@ -170,7 +174,7 @@ def _shown_above(kept: Array, between: Array, freedom: Sequence[float]) -> npt.N
 
 
 def _welch(parts: Array, freedom: Sequence[float]) -> Array:
-    """Welch and Satterthwaite's degrees of freedom (...) of sums of variances (T, ...); 0 where one is unknown."""
+    """Return Welch and Satterthwaite's degrees of freedom (...) of sums of variances (T, ...); 0 if one is unknown."""
     df = np.reshape(freedom, (-1, *[1] * (parts.ndim - 1)))
     total = parts.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):

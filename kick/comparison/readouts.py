@@ -1,4 +1,4 @@
-"""The same knowledge read in several ways, so that a lost format is not taken for lost knowledge.
+"""The same knowledge read in several ways, so a lost format is not taken for lost knowledge.
 
 A checkpoint that falls in one readout and not in the others has lost a format; one that falls in all of them has lost
 the knowledge (The Benchmark Illusion, arXiv 2606.17609).
@@ -14,7 +14,7 @@ from kick.errors import InputError
 from kick.store import Store
 from kick.types import Cell, Estimate, Record
 
-# What is read -> the way it is read -> the task.
+# Subject -> the way in which it is read -> the task.
 READOUTS: Mapping[str, Mapping[str, str]] = {
     "MMLU": {
         "letter, by likelihood": "kick_mmlu",
@@ -47,18 +47,18 @@ class Readout(Record):
 
 
 def read_readouts(store: Store, checkpoints: Sequence[str]) -> tuple[Readout, ...]:
-    """The readouts of every subject that was read in two ways or more.
+    """Return the readouts of every subject that was read in two ways or more.
 
     Whether a question names its answer is flagged on the items of the open readout; the other ways ask the same items.
     A damaged cell is left out.
     """
-    found = []
+    readouts: list[Readout] = []
     for subject, ways in READOUTS.items():
         for checkpoint in checkpoints:
             cells = {way: cell for way, task in ways.items() if (cell := store.cell(checkpoint, task))}
             if len(cells) > 1:
-                found += _of_subject(subject, cells, store)
-    return tuple(found)
+                readouts += _of_subject(subject, cells, store)
+    return tuple(readouts)
 
 
 def _of_subject(subject: str, cells: Mapping[str, Cell], store: Store) -> list[Readout]:

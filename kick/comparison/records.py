@@ -1,4 +1,4 @@
-"""What the parts of the comparison say, as records, beside the `Comparison` itself."""
+"""The records that the parts of the comparison return, beside the `Comparison` itself."""
 
 from typing import Literal
 
@@ -33,7 +33,7 @@ class ReplicateComparison(Record):
 
 
 class CategoryLoss(Record):
-    """What was lost on the items of one category."""
+    """The loss on the items of one category."""
 
     category: str
     n: int
@@ -44,7 +44,7 @@ class CategoryLoss(Record):
 
 
 class Diverged(Record):
-    """How far a candidate's next-token distributions are from the reference's on a task, in nats a token."""
+    """The distance of a candidate's next-token distributions from the reference's on a task, in nats per token."""
 
     kl: Estimate  # KL(reference || candidate); n: items, each of which counts with the mean over its tokens
     reverse_kl: Estimate  # KL(candidate || reference)
@@ -56,7 +56,7 @@ class Diverged(Record):
 
 
 class MatchingRate(Record):
-    """How far a series can be compressed while one task still matches.
+    """The rates up to which a series can be compressed while one task still matches.
 
     Rates go in the order of growing compression; the reference itself always matches.
     """
@@ -73,7 +73,7 @@ class MatchingRate(Record):
 
 
 class Crossing(Record):
-    """Where the curve of a series on one task reaches a loss; None: nowhere up to the last rate measured."""
+    """The rates at which the curve of a series on one task reaches a loss; None: none up to the last rate measured."""
 
     series: str
     axis: Axis
@@ -89,7 +89,7 @@ FirstToFail = Literal["perplexity first", "task first", "together", "neither", "
 
 
 class SeriesWarning(Record):
-    """One series on one task: did perplexity leave its tolerance before the task did?"""
+    """One series on one task, and whether perplexity left its tolerance before the task did."""
 
     task: MatchingRate
     perplexity: MatchingRate
@@ -100,7 +100,7 @@ Signal = Literal["perplexity", "kl", "flips"]
 
 
 class RankAgreement(Record):
-    """Does a signal order the candidates as a task does? Kendall's tau-b: 1 alike, -1 the other way round."""
+    """The agreement of a signal with a task on the order of candidates, as Kendall's tau-b: 1 alike, -1 reversed."""
 
     signal: Signal
     task: str
@@ -120,7 +120,7 @@ class Misordered(Record):
 
 
 class PerplexityWarning(Record):
-    """Did perplexity warn of the knowledge that was lost?"""
+    """The warnings that perplexity gave of the knowledge that was lost, and those that it did not give."""
 
     warnings: tuple[SeriesWarning, ...]
     agreements: tuple[RankAgreement, ...]
@@ -129,7 +129,7 @@ class PerplexityWarning(Record):
 
 
 class Power(Record):
-    """What the items of a comparison can decide, given how much the two checkpoints were seen to differ."""
+    """The number of items that decide a comparison, given how much the two checkpoints were seen to differ."""
 
     task: str
     candidate: str

@@ -1,6 +1,4 @@
-"""Candidates that differ in nothing but a seed or a calibration set, as one: their mean, and how much luck
-is in it.
-"""
+"""Candidates that differ in nothing but a seed or a calibration set, as one: their mean, and its luck."""
 
 from collections.abc import Sequence
 
@@ -17,8 +15,7 @@ SEED = 1234
 
 
 def compare_replicates(pairs: Sequence[Pairs], *, resamples: int = RESAMPLES) -> ReplicateComparison:
-    """The mean difference of several replicates to one reference, with items and replicates both taken as
-    random.
+    """Return the mean difference of several replicates to one reference; items and replicates are both random.
 
     Args:
         pairs: the pairs of each replicate with the reference, on one task and metric.

@@ -1,8 +1,8 @@
 """Paired scores of one task as numbers, and every interval and test that is asked of them.
 
-Three kinds of score, three statistics: right-or-wrong items (score tests on the paired table), graded items
-(means with a cluster-robust variance; Fieller for ratios), perplexity (means of log-likelihoods; ratios are
-exact on the log scale).
+Right-or-wrong items have score tests on the paired table. Graded items and perplexities have tests of a reweighted mean
+with a pseudo-item, the worst that may be among the items that were not seen (`kick.comparison.statistics.bounded`):
+they hold where the loss sits in few items or windows. Ratios of perplexities are exact on the log scale.
 """
 
 import math
@@ -14,6 +14,8 @@ import numpy as np
 
 from kick.comparison.statistics import binary
 from kick.comparison.statistics.bootstrap import bca_interval
+from kick.comparison.statistics.bounded import signed_evidence, unseen_value, varies
+from kick.comparison.statistics.limits import reach, reach_ratio
 from kick.comparison.statistics.moments import (
     Array,
     Codes,
@@ -25,17 +27,24 @@ from kick.comparison.statistics.moments import (
 )
 from kick.types import Estimate
 
+# Blocks of windows below which the perplexities of a text are not compared.
+FEWEST_BLOCKS = 4
+TOO_FEW = "too few windows"
+_TINY = 1e-9
+
 
 @dataclass(frozen=True)
 class PairedSample:
     """Scores of the reference (a) and the candidate (b) on the same items.
 
     Attributes:
-        a, b: (n,) scores; of perplexity, mean negative log-likelihoods in nats a token.
+        a: (n,) scores of the reference; of perplexity, mean negative log-likelihoods in nats per token.
+        b: (n,) scores of the candidate, in the same units.
         groups: (n,) codes 0..G-1 of items that depend on each other, or None.
         weights: (n,) tokens of each window of a perplexity text, or None.
         perplexity: whether scores are exp(mean).
         higher_is_better: whether a fall is a loss.
+        strata: (n,) codes 0..H-1 of fixed categories all of which were asked, or None.
     """
 
     a: Array
@@ -44,9 +53,11 @@ class PairedSample:
     weights: Array | None = None
     perplexity: bool = False
     higher_is_better: bool = True
+    strata: Codes | None = None
 
     @property
     def n(self) -> int:
+        """Items, or windows of a text."""
         return len(self.a)
 
     @cached_property
@@ -57,49 +68,65 @@ class PairedSample:
         )
 
     @cached_property
-    def finite(self) -> bool:
-        return bool(np.isfinite(self.a).all() and np.isfinite(self.b).all())
-
-    @cached_property
-    def moments(self) -> Moments:
-        return paired_moments(self.a, self.b, self.weights, self.groups)
-
-    @property
-    def has_ratio(self) -> bool:
-        """Whether the candidate's score can be put as a share of the reference's: that is above 0."""
-        return self.perplexity or self.moments.mean_a > 0
-
-    @cached_property
-    def _bounded(self) -> bool:
+    def is_bounded(self) -> bool:
+        """Whether every score is in 0..1."""
         return not self.perplexity and all(side.min() >= 0 and side.max() <= 1 for side in (self.a, self.b))
 
     @cached_property
-    def _table(self) -> tuple[binary.PairedTable, float] | None:
-        """The paired table at the number of independent items, with its degrees of freedom; None for graded
-        scores.
+    def finite(self) -> bool:
+        """Whether every score is a number."""
+        return bool(np.isfinite(self.a).all() and np.isfinite(self.b).all())
 
-        Graded scores of which none changed are such a table too (mean score right, nothing lost or gained):
-        a t interval would have no width, and claim that no further item can differ.
-        """
-        if self.is_binary:
-            both, a, b = float(self.a @ self.b), float(self.a.sum()), float(self.b.sum())
-            table = binary.PairedTable(both, a - both, b - both, self.n - a - b + both)
-        elif self._bounded and np.array_equal(self.a, self.b):
-            table = binary.PairedTable(float(self.a.sum()), 0.0, 0.0, float((1 - self.a).sum()))
-        else:
+    @cached_property
+    def too_few(self) -> bool:
+        """Whether these are windows of a text, and too few of them to say how much the next ones may differ."""
+        return (
+            self.perplexity
+            and (self.n if self.groups is None else int(self.groups.max()) + 1) < FEWEST_BLOCKS
+        )
+
+    @cached_property
+    def size_related(self) -> bool:
+        """Whether larger groups of items are seen to change by more or by less per item than smaller ones."""
+        if self.groups is None or self.perplexity or not self.finite:
+            return False
+        sizes = np.bincount(self.groups)
+        changes = np.bincount(self.groups, weights=self.b - self.a) / sizes
+        if len(sizes) < 4 or sizes.std() < 0.3 * sizes.mean() or changes.std() == 0:
+            return False
+        return bool(abs(np.corrcoef(sizes, changes)[0, 1]) > 2 / math.sqrt(len(sizes)))
+
+    @cached_property
+    def moments(self) -> Moments:
+        """The means of both checkpoints and their covariance."""
+        return paired_moments(self.a, self.b, self.weights, self.groups, self.strata)
+
+    @property
+    def has_ratio(self) -> bool:
+        """Whether the candidate's score can be put as a share of the reference's, which must be above 0."""
+        return self.perplexity or self.moments.mean_a > 0
+
+    @cached_property
+    def _table(self) -> tuple[binary.PairedTable, float] | None:
+        """The paired table at the number of independent items, with its degrees of freedom; None for graded scores."""
+        if not self.is_binary:
             return None
-        n, df = effective_n(self.b - self.a, self.groups)
+        both, a, b = float(self.a @ self.b), float(self.a.sum()), float(self.b.sum())
+        table = binary.PairedTable(both, a - both, b - both, self.n - a - b + both)
+        n, df = effective_n(self.b - self.a, self.groups, self.strata)
         return table.scaled(n), df
 
     # --- estimates ---
 
     @property
     def reference_score(self) -> Estimate:
-        return score_estimate(self.a, self.groups, self.weights, perplexity=self.perplexity)
+        """The reference's score with its 95 % interval."""
+        return score_estimate(self.a, self.groups, self.weights, self.strata, perplexity=self.perplexity)
 
     @property
     def candidate_score(self) -> Estimate:
-        return score_estimate(self.b, self.groups, self.weights, perplexity=self.perplexity)
+        """The candidate's score with its 95 % interval."""
+        return score_estimate(self.b, self.groups, self.weights, self.strata, perplexity=self.perplexity)
 
     @cached_property
     def delta(self) -> Estimate:
@@ -112,67 +139,166 @@ class PairedSample:
             return self._estimate(
                 (table.gained - table.lost) / table.n, low, high, f"Tango score{self._suffix}"
             )
+        if self.perplexity:
+            return self._perplexity_delta()
         m = self.moments
-        if not self.perplexity:
-            limit = 1.0 if self._bounded else math.inf
-            low, high = m.difference_interval()
-            value = m.mean_b - m.mean_a
-            return self._estimate(value, max(low, -limit), min(high, limit), f"paired t{self._suffix}")
-        scale_a, scale_b = _exp(m.mean_a), _exp(m.mean_b)
-        if math.isinf(scale_a) or math.isinf(scale_b):
-            return self._not_finite()
-        variance = scale_b**2 * m.var_b - 2 * scale_a * scale_b * m.cov + scale_a**2 * m.var_a
-        half = critical_value(m.df) * math.sqrt(max(variance, 0.0)) if m.df else math.inf
-        value = scale_b - scale_a
-        return self._estimate(value, value - half, value + half, f"delta method{self._suffix}")
+        low, high = self._difference_interval()
+        return self._estimate(m.mean_b - m.mean_a, low, high, f"pseudo-item{self._suffix}")
 
     @cached_property
     def ratio(self) -> Estimate | None:
-        """Candidate / reference, with its 95 % interval; None where the reference is not above 0.
-
-        Graded means have Fieller's interval: unbounded where the reference cannot be told from 0.
-        """
+        """Candidate / reference, with its 95 % interval; None where the reference is not above 0."""
         if not self.finite:
             return self._not_finite()
         m = self.moments
         if self.perplexity:
-            low, high = m.difference_interval()
-            value = m.mean_b - m.mean_a
-            return self._estimate(_exp(value), _exp(low), _exp(high), f"paired t of log{self._suffix}")
+            value = _exp(m.mean_b - m.mean_a)
+            if self.too_few:
+                return self._estimate(value, 0.0, math.inf, f"{TOO_FEW}{self._suffix}")
+            low, high = self._difference_interval()
+            return self._estimate(value, _exp(low), _exp(high), f"pseudo-window, of log{self._suffix}")
         if not self.has_ratio:
             return None
         value = m.mean_b / m.mean_a
         if self._table is not None:
-            n, df = effective_n(self.b - value * self.a, self.groups)
+            n, df = effective_n(self.b - value * self.a, self.groups, self.strata)
             low, high = binary.ratio_interval(self._table[0].scaled(n), critical_value(df))
             return self._estimate(value, low, high, f"paired score{self._suffix}")
-        low, high = m.ratio_interval()
-        return self._estimate(value, max(low, 0.0) if self._bounded else low, high, f"Fieller{self._suffix}")
+        low = reach(value, 0.0, lambda bound: self.evidence_above(ratio=bound))
+        high = reach_ratio(value, lambda bound: self.evidence_below(ratio=bound))
+        if not self.is_bounded and low == 0:
+            low = -math.inf
+        return self._estimate(value, low, high, f"pseudo-item{self._suffix}")
+
+    def _difference_interval(self) -> tuple[float, float]:
+        """Return the 95 % interval of the mean difference of graded scores, or of mean log-likelihoods."""
+        value = self.moments.mean_b - self.moments.mean_a
+        if self.moments.df == 0:
+            return (-1.0, 1.0) if self.is_bounded else (-math.inf, math.inf)
+        differences = self.b - self.a
+        least, most = (
+            (-1.0, 1.0) if self.is_bounded else (unseen_value(differences), -unseen_value(-differences))
+        )
+        return (
+            reach(value, least, lambda bound: self._evidence(1.0, bound)),
+            reach(value, most, lambda bound: self._evidence(1.0, bound, below=True)),
+        )
+
+    def _perplexity_delta(self) -> Estimate:
+        """Return the difference of perplexities, whose interval excludes 0 where that of the ratio excludes 1.
+
+        The difference is the reference's perplexity times (ratio - 1). The uncertainties of both factors are added in
+        quadrature (Zou, Huang and Zhang, Computational Statistics and Data Analysis 53, 2009), on the log scale for
+        the end that is nearer to 0 than the estimate.
+        """
+        ratio, reference = self.ratio, self.reference_score
+        assert ratio is not None
+        scale = reference.value
+        value = scale * (ratio.value - 1)
+        if math.isinf(scale) or math.isinf(ratio.value):
+            return self._not_finite()
+        if self.too_few:
+            return self._estimate(value, -math.inf, math.inf, ratio.method)
+        ends = []
+        for end, sign in ((ratio.low, -1), (ratio.high, 1)):
+            toward_zero = (ratio.value - 1) * sign < 0
+            bound = reference.low if toward_zero else reference.high
+            if (end - 1) * (ratio.value - 1) > 0:
+                spread = math.hypot(math.log(bound / scale), math.log((end - 1) / (ratio.value - 1)))
+                ends.append(value * math.exp(-spread if toward_zero else spread))
+            else:
+                ends.append(
+                    value
+                    + sign * math.hypot(scale * (end - ratio.value), (bound - scale) * (ratio.value - 1))
+                )
+        return self._estimate(value, ends[0], ends[1], f"of the ratio{self._suffix}")
 
     # --- tests ---
 
     def evidence_above(self, *, ratio: float | None = None, delta: float | None = None) -> float:
-        """The p-value of "the candidate's score is at most this", one-sided: small shows that it is above.
+        """Return the one-sided p-value of "the candidate's score is at most this": small shows that it is above.
 
-        Give the bound as a `ratio` to the reference's score, or as a difference `delta` to it.
+        Args:
+            ratio: the bound as a ratio to the reference's score, or
+            delta: the bound as a difference to it.
         """
+        if self._table is not None and self.finite:
+            return self._table_evidence(ratio, delta)
+        return self._bound_evidence(ratio, delta, below=False)
+
+    def evidence_below(self, *, ratio: float | None = None, delta: float | None = None) -> float:
+        """Return the one-sided p-value of "the candidate's score is at least this": small shows that it is below.
+
+        The arguments are those of `evidence_above`.
+        """
+        if self._table is not None and self.finite:
+            return 1 - self._table_evidence(ratio, delta)
+        return self._bound_evidence(ratio, delta, below=True)
+
+    def _table_evidence(self, ratio: float | None, delta: float | None) -> float:
+        assert self._table is not None
+        table, df = self._table
+        if ratio is not None:
+            n, df = effective_n(self.b - ratio * self.a, self.groups, self.strata)
+            return upper_tail(binary.ratio_score(table.scaled(n), ratio), df)
+        return upper_tail(binary.difference_score(table, delta or 0.0), df)
+
+    def _bound_evidence(self, ratio: float | None, delta: float | None, *, below: bool) -> float:
         if not self.finite:
-            return 0.0 if np.isfinite(self.a).all() and self.perplexity else 0.5
-        if self._table is not None:
-            table, df = self._table
-            if ratio is not None:
-                n, df = effective_n(self.b - ratio * self.a, self.groups)
-                return upper_tail(binary.ratio_score(table.scaled(n), ratio), df)
-            return upper_tail(binary.difference_score(table, delta or 0.0), df)
+            infinite = np.isfinite(self.a).all() and self.perplexity
+            return float(below) if infinite else 0.5
+        if self.too_few:
+            return 0.5
         if self.perplexity:
             assert ratio is not None, "perplexities are compared by their ratio"
-            return self.moments.evidence_above(1.0, math.log(ratio))
-        return self.moments.evidence_above(1.0 if ratio is None else ratio, delta or 0.0)
+            return self._evidence(1.0, math.log(ratio), below=below)
+        return self._evidence(1.0 if ratio is None else ratio, delta or 0.0, below=below)
+
+    def _evidence(self, theta: float, bound: float, *, below: bool = False) -> float:
+        """Return the one-sided p-value of "the mean of b - theta * a is at most (below: at least) `bound`"."""
+        contrast = self.b - theta * self.a
+        n, df = effective_n(contrast, self.groups, self.strata, self.weights)
+        if self.moments.df == 0:
+            return 0.5
+        if self.perplexity and not varies(contrast):
+            n, df = float(self.n), math.inf
+        a, b, counts = self._distinct
+        sign = -1 if below else 1
+        values = sign * (b - theta * a - bound)
+        if self.is_bounded:
+            worst = self.pseudo_item - bound if below else theta * self.pseudo_item + bound
+        else:
+            worst = -unseen_value(sign * (contrast - bound))
+        scale = float(np.abs(values).max()) or 1.0
+        return upper_tail(
+            float(signed_evidence(values * self._tokens, max(worst, _TINY * scale), counts * n / self.n)), df
+        )
+
+    @cached_property
+    def pseudo_item(self) -> float:
+        """The score of the pseudo-item for the one checkpoint; the other scores 0 on it.
+
+        Items count with their score: the mean score of what there is to lose. It is 1 for right-or-wrong items.
+        """
+        return max(float(side @ side / side.sum()) if side.any() else 0.0 for side in (self.a, self.b)) or 1.0
+
+    @cached_property
+    def _distinct(self) -> tuple[Array, Array, Array]:
+        """The different pairs of scores, and how often each occurs; every window of a text is its own."""
+        if self.weights is not None:
+            return self.a, self.b, np.ones(self.n)
+        pairs, counts = np.unique(self.a + 1j * self.b, return_counts=True)
+        return pairs.real.copy(), pairs.imag.copy(), counts.astype(np.float64)
+
+    @cached_property
+    def _tokens(self) -> Array | float:
+        """The weights of the windows, with a mean of 1."""
+        return 1.0 if self.weights is None else self.weights / self.weights.mean()
 
     # --- bootstrap ---
 
     def bootstrap(self, statistic: str, resamples: int, seed: int) -> Estimate | None:
-        """The BCa interval of "delta" or "ratio", groups resampled whole; None where it does not exist."""
+        """Return the BCa interval of "delta" or "ratio", groups resampled whole; None where it does not exist."""
         if not self.finite or (statistic == "ratio" and not self.has_ratio):
             return None
         weights = np.ones(self.n) if self.weights is None else self.weights
@@ -185,7 +311,7 @@ class PairedSample:
 
     @property
     def _suffix(self) -> str:
-        return "" if self.groups is None else f", {int(self.groups.max()) + 1} groups"
+        return _units(self.groups, self.strata)
 
     def _estimate(self, value: float, low: float, high: float, method: str) -> Estimate:
         return Estimate(value=value, low=low, high=high, n=self.n, method=method)
@@ -195,33 +321,56 @@ class PairedSample:
 
 
 def score_estimate(
-    values: Array, groups: Codes | None = None, weights: Array | None = None, *, perplexity: bool = False
+    values: Array,
+    groups: Codes | None = None,
+    weights: Array | None = None,
+    strata: Codes | None = None,
+    *,
+    perplexity: bool = False,
+    lowest: float | None = None,
 ) -> Estimate:
-    """The mean of `values` (n,) with its 95 % interval; of a perplexity exp(mean).
+    """Return the mean of `values` with its 95 % interval; of a perplexity exp(mean).
 
     Right-or-wrong items: Wilson; if dependent, at the number of independent items that they are worth
     (Franco, Little, Louis and Slud, J. Survey Statistics and Methodology 7, 2019). Others: Student's t.
+
+    Args:
+        values: (n,) scores.
+        groups: (n,) codes of dependent items, or None.
+        weights: (n,) what an item counts; one when left out.
+        strata: (n,) codes of fixed categories, or None.
+        perplexity: whether the values are log-likelihoods of windows.
+        lowest: the least value that a mean can have; that of scores in 0..1 is known.
     """
     n = len(values)
-    suffix = "" if groups is None else f", {int(groups.max()) + 1} groups"
+    suffix = _units(groups, strata)
 
     def estimate(value: float, low: float, high: float, method: str) -> Estimate:
         return Estimate(value=value, low=low, high=high, n=n, method=method + suffix)
 
     if not np.isfinite(values).all():
         return estimate(math.inf, math.inf, math.inf, "not finite: the model gives no probability")
-    if not perplexity and np.all((values == 0) | (values == 1)):
-        worth, df = effective_n(values, groups)
+    if not perplexity and lowest is None and np.all((values == 0) | (values == 1)):
+        worth, df = effective_n(values, groups, strata)
         share = float(values.mean())
         return estimate(share, *binary.wilson(share, worth, critical_value(df)), "Wilson")
-    m = paired_moments(values, values, weights, groups)
+    m = paired_moments(values, values, weights, groups, strata)
     half = critical_value(m.df) * math.sqrt(m.var_a) if m.df else math.inf
     low, high = m.mean_a - half, m.mean_a + half
     if perplexity:
         return estimate(_exp(m.mean_a), _exp(low), _exp(high), "t of log")
-    if values.min() >= 0 and values.max() <= 1:
+    if lowest is None and values.min() >= 0 and values.max() <= 1:
         low, high = max(low, 0.0), min(high, 1.0)
+    elif lowest is not None:
+        low = max(low, lowest)
     return estimate(m.mean_a, low, high, "t")
+
+
+def _units(groups: Codes | None, strata: Codes | None) -> str:
+    """Return what the method of an interval says about the units that it respects."""
+    if groups is not None:
+        return f", {int(groups.max()) + 1} groups"
+    return "" if strata is None else f", {len(np.unique(strata))} strata"
 
 
 def _exp(value: float) -> float:

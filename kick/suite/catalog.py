@@ -176,6 +176,7 @@ def _task_info(path: Path, config: Mapping[str, Any]) -> TaskInfo:
         chance=metadata.get("chance"),
         shots=metadata.get("shots", config.get("num_fewshot") or 0),
         group_by=metadata.get("group_by"),
+        grouping=metadata.get("grouping", "cluster"),
         version=str(metadata.get("version", "0")),
     )
 

@@ -32,9 +32,12 @@ def test_a_task_that_fails_where_perplexity_still_matches_was_first(tmp_path: Pa
 def write_series(path: Path, costs: dict[str, float], right: dict[str, float]) -> list[str]:
     """The verdicts on a series whose perplexity and score are planted, candidate by candidate."""
     store = make_results(path, items=10, windows=9, tasks=BOTH, damage=dict.fromkeys(costs, 0.0))
-    nll = np.random.default_rng(0).normal(3, 0.1, 30)
+    generator = np.random.default_rng(0)
+    nll = generator.normal(3, 0.1, 30)
     for checkpoint, cost in costs.items():
-        frame = pd.DataFrame({"nll": nll + cost, "units": np.full(30, 2047)})
+        frame = pd.DataFrame(
+            {"nll": nll + cost * generator.uniform(0.8, 1.2, 30), "units": np.full(30, 2047)}
+        )
         write_scores(store, checkpoint, PERPLEXITY, frame)
         answers = (np.arange(2000) < round(2000 * right[checkpoint])).astype(float)
         write_scores(store, checkpoint, TASKS[FACTS], pd.DataFrame({"em": answers, "f1": answers}))

@@ -1,6 +1,6 @@
 """Bootstrap intervals of statistics that are functions of sums, fast and in bounded memory.
 
-Units (items, or whole groups of dependent items) are resampled as rows of a small table of sums, so that a
+Units (items, or whole groups of dependent items) are resampled as rows of a small table of sums, so a
 resample costs additions only.
 """
 
@@ -18,7 +18,7 @@ _BLOCK = 4_000_000  # resampled rows held at a time
 def bca_interval(
     units: Array, statistic: Callable[[Array], Array], *, resamples: int, seed: int
 ) -> tuple[float, float, float]:
-    """The statistic and its 95 % bias-corrected and accelerated interval (Efron, JASA 82, 1987).
+    """Return the statistic and its 95 % bias-corrected and accelerated interval (Efron, JASA 82, 1987).
 
     The acceleration comes from the jackknife over units. More than `MAX_UNITS` units are dealt at random
     into that many bins, which are then resampled whole: the mean of random bins has the expectation and, to
@@ -58,7 +58,7 @@ def bca_interval(
 
 
 def crossed_interval(differences: Array, *, resamples: int, seed: int) -> tuple[float, float, float]:
-    """The mean of a table of differences and its 95 % interval when items and replicates are both random.
+    """Return the mean of a table of differences and its 95 % interval when items and replicates are both random.
 
     Replicates are candidates that differ in nothing but a seed or a calibration set; all of them answered
     the same items. Items and replicates are resampled independently (the pigeonhole bootstrap, Owen, Annals
@@ -96,7 +96,7 @@ def deal(units: Array, bins: int, generator: np.random.Generator) -> Array:
 
 
 def resampled_sums(units: Array, resamples: int, generator: np.random.Generator) -> Array:
-    """Sums (resamples, k) over rows drawn with replacement."""
+    """Return the sums (resamples, k) over rows drawn with replacement."""
     m, k = units.shape
     columns = [np.ascontiguousarray(column) for column in units.T]
     sums = np.empty((resamples, k))

@@ -10,7 +10,7 @@ Correction = Literal["holm", "benjamini-hochberg", "none"]
 
 
 def adjust(p_values: Sequence[float], correction: Correction) -> list[float]:
-    """Adjusted p-values, in the order given.
+    """Return the adjusted p-values, in the order given.
 
     Holm (1979) bounds the chance of any false rejection, Benjamini and Hochberg (1995) the expected share of
     false ones among the rejections. Both hold for the positively dependent tests of one candidate on several

@@ -218,8 +218,7 @@ def noise_width(findings: Findings, task: TaskInfo) -> float | None:
     for candidate in findings.checkpoints[1:]:
         comparison = findings.entry(task, candidate).comparison
         if comparison and comparison.noise_floor and score and score.value > 0:
-            delta = comparison.noise_floor.delta
-            width = 100 * max(abs(delta.low), abs(delta.high)) / score.value
+            width = 100 * comparison.noise_floor.bound / score.value
             return width if math.isfinite(width) else None
     return None
 

@@ -7,7 +7,7 @@ from kick.comparison import load_pairs
 from kick.comparison.matching import margin_tests
 from kick.comparison.paired import loss_test
 from kick.comparison.sample import PairedSample
-from kick.comparison.statistics.power import detectable, items_needed, items_to_decide, power_of
+from kick.comparison.statistics.power import detectable, items_needed, items_to_decide, plan_binary, power_of
 from tests.results import PERPLEXITY, write_pair
 
 
@@ -44,7 +44,7 @@ def test_power_comes_from_the_items_that_flip(tmp_path: Path) -> None:
     b = [1.0] * 570 + [0.0] * 30 + [1.0] * 30 + [0.0] * 370
     power = power_of(load_pairs(write_pair(tmp_path, a, b), "dense", "small", "facts"), 0.05)
     assert power.discordance == pytest.approx(0.06)
-    assert power.items_to_match == pytest.approx(items_needed(0.06, 0.03), rel=0.05)
+    assert power.items_to_match == plan_binary((0.57, 0.03, 0.03, 0.37), 0.05)
     assert power.items_to_decide == items_needed(0.06 * 1000 / 999, 0.03)
     assert power.detectable_loss == pytest.approx(2.4865 * np.sqrt(0.06 / 1000), rel=0.01)
 
@@ -65,3 +65,18 @@ def test_where_nothing_flipped_the_items_promised_are_enough_if_nothing_flips_st
     assert needed == pytest.approx(406, abs=1)
     more = np.repeat([1.0, 0.0], [round(needed * 4 / 30), needed - round(needed * 4 / 30)])
     assert margin_tests(PairedSample(more, more), ratio=0.05)[0] == pytest.approx(0.05, abs=0.005)
+
+
+@pytest.mark.parametrize("flips", [0.02, 0.08, 0.25])
+def test_the_power_that_a_plan_promises_for_a_match_is_found(flips: float) -> None:
+    generator = np.random.default_rng(0)
+    shares = (0.65 - flips / 2, flips / 2, flips / 2, 0.35 - flips / 2)
+    n = plan_binary(shares, 0.05)
+    assert n is not None
+    shown = 0
+    for _ in range(600):
+        counts = generator.multinomial(n, shares)
+        sample = PairedSample(np.repeat([1.0, 1, 0, 0], counts), np.repeat([1.0, 0, 1, 0], counts))
+        shown += margin_tests(sample, ratio=0.05)[0] <= 0.05
+    assert shown / 600 == pytest.approx(0.8, abs=0.07)
+    assert plan_binary((0.55, 0.1, 0.0, 0.35), 0.05) is None
