@@ -32,7 +32,7 @@ def data(
     read = Suite.read(suite)
 
     from kick.data import mirror
-    from kick.suite.data_sets import needs
+    from kick.execution.data_sets import needs
 
     needed = needs(read)
     if action == "pull":

@@ -16,10 +16,10 @@ from kick.data import datasets, mirror
 from kick.data.corpora import load_corpus
 from kick.data.mirror import FileState, check, pull, split_files
 from kick.errors import InputError
+from kick.execution.data_sets import needs
 from kick.files import file_sha256
 from kick.suite import Suite
 from kick.suite.catalog import read_catalog
-from kick.suite.data_sets import needs
 from tests.data_root import make_data_root
 from tests.hub import Hub, serve
 

@@ -12,7 +12,7 @@ from kick.comparison import compare_all, series_curves
 from kick.compression import make, read_made
 from kick.errors import InputError
 from kick.reports.findings import gather
-from kick.reports.tables.scores import made_by
+from kick.reports.tables.checkpoints import made_by
 from kick.reports.tables.sizes import size
 from kick.store import Store
 from kick.types import CheckpointRecord, Recipe
