@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from kick.checkpoints.checks import quant_method, quantization_config
 from kick.checkpoints.description.gguf_file import is_gguf, read_gguf
@@ -141,7 +141,7 @@ def _first_number(place: dict[str, Any], keys: tuple[str, ...]) -> float | None:
     return next((float(number) for number in numbers if _is_number(number)), None)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
