@@ -1,8 +1,8 @@
 """The training text of a model of the world: rows of facts, of passages with questions, and of passages with summaries.
 
 A row is a sequence of words with the weight of each in the loss: the highest for what has to be read off a passage,
-less for the value of a fact, the lowest for the rest. Passages are about people who are not of this world, drawn anew for
-each row, so nothing but reading helps. There are three lessons: looking back, in short rows; reading passages; then
+less for the value of a fact, the lowest for the rest. Passages are about people who are not of this world, drawn anew
+for each row, so nothing but reading helps. There are three lessons: looking back, in short rows; reading passages; then
 the facts of the world, with passages among them. Everything follows from the seed.
 """
 
