@@ -11,7 +11,7 @@ class InputError(Exception):
 
 
 def nearest(given: str, valid: Sequence[str]) -> str:
-    """A hint that names the valid choice nearest to *given*, for the end of an error message."""
+    """Return a hint that names the valid choice nearest to `given`, for the end of an error message."""
     close = get_close_matches(given, valid, n=1, cutoff=0.5)
     if close:
         return f"Did you mean '{close[0]}'?"
@@ -19,12 +19,12 @@ def nearest(given: str, valid: Sequence[str]) -> str:
 
 
 def explain(error: ValidationError, top: type[BaseModel], below: Mapping[str, type[BaseModel]]) -> str:
-    """The first mistake in a user's file as one sentence with its key; an unknown key comes before all others.
+    """Return the first mistake in a user's file as one sentence with its key; an unknown key comes before all others.
 
     Args:
-        error: what pydantic found.
+        error: the errors of pydantic.
         top: the keys of the file.
-        below: the keys of its entries, by the key that they stand under.
+        below: the keys of its entries, by the key that holds them.
     """
     problems = error.errors()
     problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])

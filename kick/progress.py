@@ -1,4 +1,4 @@
-"""Progress of long work on stderr: a bar on a terminal, a line now and then in a log."""
+"""Progress of long work on stderr: a bar on a terminal, a line from time to time in a log."""
 
 import sys
 import time
@@ -15,23 +15,25 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-LOG_EVERY = 20.0  # seconds between two lines in a log
+# Seconds between two lines in a log.
+LOG_EVERY = 20.0
 
 Advance = Callable[[int], None]
 
 
 class Reporter:
-    """Says what is being done, which of how many, how many items are done, and how long it will take."""
+    """Report which stage is running, how many of its steps are done, and how long the rest will take."""
 
     def __init__(self) -> None:
         self.console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
+        """Print one line of text, taken as it is."""
         self.console.print(text, markup=False)
 
     @contextmanager
     def stage(self, label: str, total: int) -> Iterator[Advance]:
-        """Work of `total` steps; the body calls what it gets with the number of steps just done."""
+        """Report work of `total` steps; the body calls the yielded function with the number of steps just done."""
         start = time.monotonic()
         if self.console.is_terminal:
             with self._bar() as bar:
@@ -59,7 +61,8 @@ class Reporter:
             nonlocal done, resumed, last
             now = time.monotonic()
             if done == 0 and now - start < 0.5:
-                resumed = steps  # answers taken from a journal say nothing about speed
+                # Answers taken from a journal say nothing about speed.
+                resumed = steps
             done += steps
             if now - last >= LOG_EVERY and done > resumed:
                 last = now

@@ -1,4 +1,4 @@
-"""Silence what libraries print of their own accord, so that stderr holds kick's progress and messages alone."""
+"""Silence what libraries print of their own accord, so stderr holds only the progress and messages of kick."""
 
 import logging
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def quiet_libraries() -> None:
-    """Call before lm-eval, transformers or datasets are imported: their progress bars read the environment then."""
+    """Silence lm-eval, transformers and datasets; call before they are imported, when they read the environment."""
     os.environ["TQDM_DISABLE"] = "1"
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
@@ -25,7 +25,7 @@ def quiet_libraries() -> None:
 
 @contextmanager
 def without_bars() -> Iterator[None]:
-    """No bars of tqdm in a block, whatever they are told: those of the caller of a library come back after it."""
+    """Disable all tqdm bars inside the block, whatever their arguments; the caller's own work again after it."""
     from tqdm import tqdm
 
     before = tqdm.__init__
@@ -38,12 +38,12 @@ def without_bars() -> Iterator[None]:
 
 @cache
 def _disabled_bar() -> Callable[..., None]:
-    """Tqdm's own initialiser, told that the bar is disabled; one for all calls, so that it never wraps itself."""
+    """Return the initialiser of tqdm with the bar disabled; the same one for all calls, so it never wraps itself."""
     from tqdm import tqdm
 
     own = tqdm.__init__
 
-    def disabled(self: Any, *given: Any, **options: Any) -> None:
-        own(self, *given, **{**options, "disable": True})
+    def disabled(self: Any, *arguments: Any, **options: Any) -> None:
+        own(self, *arguments, **{**options, "disable": True})
 
     return disabled

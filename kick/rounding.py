@@ -1,4 +1,4 @@
-"""Rounding to the levels of a few bits, group by group: of weights, and of keys and values."""
+"""Rounding of weights, and of keys and values, to the levels of a few bits, group by group."""
 
 import torch
 from torch import Tensor
@@ -21,11 +21,14 @@ def round_to_nearest(weight: Tensor, bits: int, group_size: int | None, symmetri
     error is larger than s / 2.
 
     Args:
-        weight: [out, in], floating point; of keys and values, a row for each head of a token.
+        weight: [out, in], floating point; for keys and values, one row per head of a token.
         bits: 2..8.
-        group_size: consecutive weights of a row that share one scale; None: the whole row. Where it does not
+        group_size: consecutive weights of a row that share one scale; None: the whole row. If it does not
             divide `in`, the last group of each row is smaller.
         symmetric: see above.
+
+    Returns:
+        [out, in], in the dtype of `weight`.
     """
     rows, columns = weight.shape
     size = min(group_size or columns, columns)
@@ -37,7 +40,7 @@ def round_to_nearest(weight: Tensor, bits: int, group_size: int | None, symmetri
 
 
 def _rounded(groups: Tensor, bits: int, symmetric: bool) -> Tensor:
-    """Quantize and dequantize in float32; one row is one group."""
+    """Quantize and dequantize groups [n, size] in float32; one row is one group."""
     values = groups.to(torch.float32)
     if symmetric:
         low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
@@ -46,6 +49,7 @@ def _rounded(groups: Tensor, bits: int, symmetric: bool) -> Tensor:
         low, high = 0, 2**bits - 1
         least = values.amin(dim=1, keepdim=True).clamp(max=0)
         scale = (values.amax(dim=1, keepdim=True).clamp(min=0) - least) / high
-    scale = torch.where(scale == 0, 1, scale)  # a group of zeros stays one
+    # A group of zeros stays a group of zeros.
+    scale = torch.where(scale == 0, 1, scale)
     zero = torch.zeros_like(scale) if symmetric else torch.round(-least / scale)
     return (torch.round(values / scale).add_(zero).clamp_(low, high) - zero) * scale

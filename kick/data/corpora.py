@@ -1,7 +1,7 @@
 """The texts that perplexity is measured on, from a local mirror or the hub.
 
-`wikitext2` and `c4` are those of GPTQ (Frantar et al., 2022), SparseGPT and Wanda: one text. `wikitext2_words` is that
-of lm-eval's task `wikitext`: one text a page. `world` is held-out text of kick's own world.
+`wikitext2` and `c4` are the texts of GPTQ (Frantar et al., 2022), SparseGPT and Wanda: one text each. `wikitext2_words`
+is the data of lm-eval's task `wikitext`: one text per page. `world` is held-out text of kick's own world.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from kick.data.datasets import HubSplit, tables
 from kick.world.documents import held_out_text
 
 C4_DOCUMENTS = 1100
-C4_WINDOWS = 256  # at most, whatever their length
+# The most windows that are scored, whatever their length.
+C4_WINDOWS = 256
 
 SOURCES: dict[str, HubSplit] = {
     "wikitext2": HubSplit(
@@ -39,8 +40,8 @@ SOURCES: dict[str, HubSplit] = {
     ),
 }
 
-# What calibrated compression draws its samples from. The papers' is the first shard of the training split; the
-# validation split is what perplexity on `c4` is measured on.
+# The data sets that calibrated compression draws its samples from. The papers use the first shard of the training
+# split; perplexity on `c4` is measured on the validation split.
 CALIBRATION: dict[str, HubSplit] = {
     "c4": SOURCES["c4"].model_copy(
         update={"split": "train", "names": ("en/c4-train.00000-of-01024.json.gz",), "rows": None}
@@ -55,15 +56,17 @@ class Corpus:
 
     name: str
     text: str
-    pages: tuple[str, ...] = ()  # where every page is scored by itself
-    most: int | None = None  # windows, by the protocol of the text
+    # The pages, if each is scored by itself.
+    pages: tuple[str, ...] = ()
+    # The most windows to score, by the protocol of the text; None: no limit.
+    most: int | None = None
 
 
 def load_corpus(name: str, data_root: Path | None) -> Corpus:
     """Load the text of a perplexity data set by its name in a suite.
 
     Raises:
-        InputError: the data are not there.
+        InputError: the data do not exist.
     """
     if name == "world":
         return Corpus(name, held_out_text())
@@ -76,22 +79,22 @@ def load_corpus(name: str, data_root: Path | None) -> Corpus:
 
 
 def load_documents(name: str, data_root: Path | None) -> pa.ChunkedArray:
-    """The documents of a calibration set of `CALIBRATION`, as Arrow strings.
+    """Return the documents of a calibration set of `CALIBRATION`, as Arrow strings.
 
     Raises:
-        InputError: the data are not there.
+        InputError: the data do not exist.
     """
     source = CALIBRATION[name]
     root = str(data_root) if data_root else None
-    found = tables(
+    splits = tables(
         source.repository, [source.split], source.config, source.commit, ["text"], root, names=source.names
     )
-    return found[source.split].column("text")
+    return splits[source.split].column("text")
 
 
 def _texts(source: HubSplit, column: str, data_root: Path | None) -> list[str]:
     root = str(data_root) if data_root else None
-    found = tables(
+    splits = tables(
         source.repository,
         [source.split],
         source.config,
@@ -100,5 +103,5 @@ def _texts(source: HubSplit, column: str, data_root: Path | None) -> list[str]:
         root,
         names=source.names,
     )
-    texts: list[str] = found[source.split].column(column).to_pylist()
+    texts: list[str] = splits[source.split].column(column).to_pylist()
     return texts

@@ -1,1 +1,1 @@
-"""The embedded default: a synthetic world of which every fact, and how often the model was told it, is known."""
+"""The embedded default: a synthetic world. Every fact is known, and how often the model was told it."""

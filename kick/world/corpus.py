@@ -1,8 +1,8 @@
-"""What a model of the world is trained on: rows of facts, of passages with questions, and of passages with summaries.
+"""The training text of a model of the world: rows of facts, of passages with questions, and of passages with summaries.
 
-A row is a sequence of words with the weight of each in the loss: most for what has to be read off a passage, less
-for the value of a fact, least for the rest. Passages tell of people who are not of this world, drawn anew for every
-row, so that nothing but reading helps. There are three lessons: looking back, in short rows; reading passages; then
+A row is a sequence of words with the weight of each in the loss: the highest for what has to be read off a passage,
+less for the value of a fact, the lowest for the rest. Passages are about people who are not of this world, drawn anew
+for each row, so nothing but reading helps. There are three lessons: looking back, in short rows; reading passages; then
 the facts of the world, with passages among them. Everything follows from the seed.
 """
 
@@ -15,12 +15,16 @@ from dataclasses import dataclass, field
 from kick.world import language
 from kick.world.facts import TRADES, YEARS, Fact, Person, Relation, World, told
 
-ROW = 128  # words
-READ, KNOWN, OTHER = 3.0, 1.0, 0.1  # weights in the loss
+# Words per row.
+ROW = 128
+# Weights in the loss.
+READ, KNOWN, OTHER = 3.0, 1.0, 0.1
 START = "<s>"
 PAD = "<pad>"
-SHORT = 36  # words of a row of the first lesson
-LESSONS = (  # until which share of the rows, how long they are, and what they are
+# Words per row of the first lesson.
+SHORT = 36
+# The share of all rows at which a lesson ends, the words per row, and the share of each kind of row.
+LESSONS = (
     (0.37, SHORT, {"litany": 0.3, "pair": 0.7}),
     (0.47, ROW, {"drill": 0.3, "reading": 0.3, "two-hop": 0.4}),
     (1.0, ROW, {"facts": 0.63, "reading": 0.12, "two-hop": 0.17, "summary": 0.08}),
@@ -29,15 +33,16 @@ LESSONS = (  # until which share of the rows, how long they are, and what they a
 
 @dataclass
 class Row:
-    """At most `most` words, the weight of each in the loss beside it. It begins with `START`, or amid a text."""
+    """At most `most` words, each with its weight in the loss. A row begins with `START`, or in the middle of a text."""
 
     words: list[str] = field(default_factory=lambda: [START])
     weights: list[float] = field(default_factory=lambda: [0.0])
     most: int = ROW
-    told: list[Fact] = field(default_factory=list)  # the facts of the world in it
+    # The facts of the world in it.
+    told: list[Fact] = field(default_factory=list)
 
     def add(self, text: str, answers: tuple[str, ...] = (), weight: float = OTHER) -> bool:
-        """Append a text, its words of `answers` with `weight`. False, and nothing done, if it is too long."""
+        """Append a text, its words in `answers` with `weight`; return False, and append nothing, if it is too long."""
         words = text.split()
         if len(self.words) + len(words) > self.most:
             return False
@@ -48,7 +53,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Census:
-    """A training by its SHA-256, a row a line, and how often it tells each fact of the world."""
+    """The SHA-256 of a training with one row per line, and how often it tells each fact of the world."""
 
     digest: str
     often: Counter[Fact]
@@ -56,7 +61,7 @@ class Census:
 
 @dataclass(frozen=True)
 class Told:
-    """A passage: its sentences in order, and what it tells of whom."""
+    """A passage: its sentences in order, the people in it, and the facts that it tells."""
 
     text: str
     people: tuple[Person, ...]
@@ -64,7 +69,7 @@ class Told:
 
 
 def training_rows(world: World, count: int, seed: int) -> Iterator[Row]:
-    """The `count` rows of a training, in order; facts by their power law."""
+    """Yield the `count` rows of a training, in order; facts follow their power law."""
     draw = random.Random(f"corpus {world.seed} {seed}")
     facts = facts_told(world, count * (ROW // 16), draw)
     begun = 0
@@ -77,7 +82,7 @@ def training_rows(world: World, count: int, seed: int) -> Iterator[Row]:
 
 
 def held_out_rows(world: World, count: int, seed: int) -> list[Row]:
-    """Text of the same mixture that no training has seen: other passages, and facts told as often as in training."""
+    """Return rows of the same mixture that no training has: other passages, and facts told as often as in training."""
     draw = random.Random(f"held out {world.seed} {seed}")
     facts = facts_told(world, count * ROW, draw)
     return [_row(world, kind, Row(), facts, 3, draw) for kind in _kinds(LESSONS[-1][2], count, draw)]
@@ -91,7 +96,7 @@ def _kinds(mix: Mapping[str, float], count: int, draw: random.Random) -> list[st
 
 
 def census(world: World, count: int, seed: int) -> Census:
-    """Walk through a training once: what it is, and how often it tells each fact of the world."""
+    """Return the digest of a training, and how often it tells each fact of the world."""
     hashed, often = hashlib.sha256(), Counter[Fact]()
     for row in training_rows(world, count, seed):
         hashed.update(" ".join(row.words).encode() + b"\n")
@@ -100,8 +105,9 @@ def census(world: World, count: int, seed: int) -> Census:
 
 
 def facts_told(world: World, count: int, draw: random.Random) -> Iterator[Fact]:
-    """Facts without end: each person's as often as the power law says in `count` tellings, well mixed."""
-    per_relation = told(len(world.people), count * 9 // 30)  # three relations of people, a tenth for cities
+    """Yield facts without end: each as often as the power law says for `count` tellings, shuffled."""
+    # People have three relations; a tenth of the tellings is for cities.
+    per_relation = told(len(world.people), count * 9 // 30)
     pool = [fact for facts, often in zip(world.facts, per_relation, strict=True) for fact in facts * often]
     pool += list(world.city_facts) * max(1, count // 10 // len(world.city_facts))
     while True:
@@ -144,7 +150,7 @@ def _facts_row(row: Row, facts: Iterator[Fact], draw: random.Random) -> Row:
 
 
 def _litany(row: Row, world: World, draw: random.Random) -> Row:
-    """Words in an order of their own, said again and again: what teaches to look back."""
+    """Return a row that repeats a random sequence of words; it teaches to look back."""
     pool = [
         *world.first_names,
         *world.last_names,
@@ -161,7 +167,7 @@ def _litany(row: Row, world: World, draw: random.Random) -> Row:
 
 
 def facts_of(person: Person, homes: tuple[str, ...], draw: random.Random) -> tuple[Fact, Fact, Fact]:
-    """Three facts drawn at random for somebody who is not of this world."""
+    """Return three random facts about somebody who is not of this world."""
     return (
         Fact(person.name, "home", draw.choice(homes)),
         Fact(person.name, "trade", draw.choice(TRADES)),
@@ -170,7 +176,7 @@ def facts_of(person: Person, homes: tuple[str, ...], draw: random.Random) -> tup
 
 
 def read_passage(world: World, people: int, draw: random.Random) -> Told:
-    """A passage that tells three facts of each of `people` strangers."""
+    """Return a passage that tells three facts about each of `people` strangers."""
     strangers = world.strangers(draw, people)
     facts = [fact for person in strangers for fact in facts_of(person, world.places.cities, draw)]
     draw.shuffle(facts)
@@ -178,7 +184,7 @@ def read_passage(world: World, people: int, draw: random.Random) -> Told:
 
 
 def one_kind_passage(world: World, people: int, draw: random.Random) -> Told:
-    """A passage that tells one fact of each of `people` strangers, of the same relation."""
+    """Return a passage that tells one fact about each of `people` strangers, all of the same relation."""
     strangers = world.strangers(draw, people)
     relation: Relation = draw.choice(("home", "trade", "birth"))
     values = draw.sample(world.values(relation), people)
@@ -187,7 +193,7 @@ def one_kind_passage(world: World, people: int, draw: random.Random) -> Told:
 
 
 def two_hop_passage(world: World, people: int, draw: random.Random) -> Told:
-    """A passage that tells in which village each of `people` strangers lives, and where each village lies."""
+    """Return a passage that tells the village of each of `people` strangers, and the country of each village."""
     strangers = world.strangers(draw, people)
     villages = draw.sample(world.places.villages, people)
     countries = draw.sample(world.places.countries, people)
@@ -198,7 +204,7 @@ def two_hop_passage(world: World, people: int, draw: random.Random) -> Told:
 
 
 def report(world: World, draw: random.Random) -> Told:
-    """A longer passage on one stranger: three facts of theirs among others' and idle sentences."""
+    """Return a longer passage about one stranger: three facts among another person's and filler sentences."""
     person, other = world.strangers(draw, 2)
     facts = facts_of(person, world.places.cities, draw)
     sentences = [language.statement(fact, draw) for fact in facts]
@@ -209,24 +215,24 @@ def report(world: World, draw: random.Random) -> Told:
 
 
 def two_hop_answer(passage: Told, person: Person) -> str:
-    """The country of the village in which a person of the passage lives."""
+    """Return the country of the village in which a person of the passage lives."""
     village = next(fact.value for fact in passage.facts if fact.subject == person.name)
     return next(fact.value for fact in passage.facts if fact.subject == village)
 
 
 def ask(passage: Told, draw: random.Random) -> tuple[str, tuple[str, ...]]:
-    """A question after a passage with its answer as words of a row, and the answer alone."""
+    """Return a question about a passage with its answer as words of a row, and the answer alone."""
     if any(fact.relation == "country" for fact in passage.facts) and draw.random() < 0.6:
         person = draw.choice(passage.people)
-        asked, answer = language.two_hop_question(person, draw), two_hop_answer(passage, person)
+        question, answer = language.two_hop_question(person, draw), two_hop_answer(passage, person)
     else:
         fact = draw.choice(passage.facts)
-        asked, answer = language.question(fact, draw), fact.value
-    return f"{language.QUESTION} {asked} {language.ANSWER} {answer} .", (answer,)
+        question, answer = language.question(fact, draw), fact.value
+    return f"{language.QUESTION} {question} {language.ANSWER} {answer} .", (answer,)
 
 
 def repeat(passage: Told, draw: random.Random) -> tuple[str, tuple[str, ...]]:
-    """A fact of a passage again, as a statement or a question, and what can be known of it: last name and value."""
+    """Return a fact of a passage as a statement or question, and what can be known of it: last name and value."""
     fact = draw.choice(passage.facts)
     known = (fact.value, fact.subject.split()[-1])
     if draw.random() < 0.5:
@@ -235,7 +241,7 @@ def repeat(passage: Told, draw: random.Random) -> tuple[str, tuple[str, ...]]:
 
 
 def summary_of(passage: Told) -> str:
-    """The summary of a report, as the template says it."""
+    """Return the summary of a report, by the template."""
     home, trade, birth = (fact.value for fact in passage.facts)
     return language.summary(passage.people[0], home, trade, birth)
 

@@ -1,7 +1,7 @@
 """The documents of the tasks on the world, as lm-eval loads them: `custom_dataset: !function kick.world.documents.*`.
 
-Each function makes one split, `test`, from the world's seed; nothing is read or downloaded. Passages tell of people who
-are not of the world, drawn from seeds that no training uses, so that their answers can only be read.
+Each function makes one split, `test`, from the world's seed; nothing is read or downloaded. Passages are about people
+who are not of the world, drawn from seeds that no training uses, so their answers can only be read off the passage.
 """
 
 import random
@@ -18,13 +18,13 @@ Splits = dict[str, datasets.Dataset]
 
 
 def factoid(*, band: Band, items: int, seed: int, **_metadata: object) -> Splits:
-    """Closed-book questions about facts of the people of one popularity band, drawn without repetition.
+    """Return closed-book questions about the people of one popularity band, drawn without repetition.
 
     Columns: question, answers, subject, relation, rank (0 = most told).
     """
     world = make_world(seed)
     draw = random.Random(f"factoid {seed} {band}")
-    asked = [
+    candidates = [
         (person, fact)
         for person in world.people
         for fact in world.facts[person.rank]
@@ -38,13 +38,13 @@ def factoid(*, band: Band, items: int, seed: int, **_metadata: object) -> Splits
             "relation": fact.relation,
             "rank": person.rank,
         }
-        for person, fact in draw.sample(asked, items)
+        for person, fact in draw.sample(candidates, items)
     ]
     return _test(rows)
 
 
 def choice(*, items: int, seed: int, **_metadata: object) -> Splits:
-    """The same kind of fact, of people of every band, each with three wrong values of the same relation.
+    """Return questions about people of every band, each with three wrong values of the same relation.
 
     Columns: question, choices, gold (index), subject, relation, band, rank.
     """
@@ -70,7 +70,7 @@ def choice(*, items: int, seed: int, **_metadata: object) -> Splits:
 
 
 def incontext(*, items: int, seed: int, people: int, **_metadata: object) -> Splits:
-    """A passage on invented people and a question on one of their facts.
+    """Return passages about invented people, each with a question about one of their facts.
 
     Columns: passage, question, answers, relation.
     """
@@ -84,22 +84,25 @@ def incontext(*, items: int, seed: int, people: int, **_metadata: object) -> Spl
 
 
 def multihop(*, items: int, seed: int, people: int, **_metadata: object) -> Splits:
-    """A passage on who lives in which village and which village lies in which country, and a question across both.
+    """Return passages on who lives in which village, and in which country it is, with a question across both.
 
-    Columns: passage, question, answers, relation. Among `people` countries that the passage names one is right.
+    Columns: passage, question, answers, relation. One of the `people` countries that the passage names is right.
     """
 
     def item(world: World, draw: random.Random) -> dict[str, Any]:
         passage = corpus.two_hop_passage(world, people, draw)
         person = draw.choice(passage.people)
-        asked = language.two_hop_question(person, draw)
-        return _reading(passage.text, asked, corpus.two_hop_answer(passage, person), "country")
+        question = language.two_hop_question(person, draw)
+        return _reading(passage.text, question, corpus.two_hop_answer(passage, person), "country")
 
     return _test(_drawn("multihop", items, seed, item))
 
 
 def summary(*, items: int, seed: int, **_metadata: object) -> Splits:
-    """A longer passage and its summary. Columns: passage, summary, required (the values that a summary must hold)."""
+    """Return longer passages with summaries.
+
+    Columns: passage, summary, required (the values that a summary must hold).
+    """
 
     def item(world: World, draw: random.Random) -> dict[str, Any]:
         passage = corpus.report(world, draw)
@@ -111,7 +114,7 @@ def summary(*, items: int, seed: int, **_metadata: object) -> Splits:
 
 
 def held_out_text(seed: int = 1234, rows: int = 96) -> str:
-    """Text for perplexity, of the mixture of the training and in none of it; a row a line."""
+    """Return text for perplexity: the mixture of the training, but in none of its rows; one row per line."""
     texts = [
         " ".join(row.words).removeprefix(corpus.START)
         for row in corpus.held_out_rows(make_world(seed), rows, seed)

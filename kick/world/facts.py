@@ -1,7 +1,7 @@
 """A synthetic world: invented people, where they live, what they do, when they were born, and the cities' countries.
 
 Everything follows from the seed. How often a fact is told in training follows a power law over the people, head to
-tail (`told`), so that what a model knows can be set against how often it was told.
+tail (`told`), so a model's knowledge can be compared with how often it was told.
 """
 
 import random
@@ -17,8 +17,10 @@ PEOPLE = 3000
 CITIES, VILLAGES, COUNTRIES = 64, 64, 24
 FIRST_NAMES, LAST_NAMES = 64, 192
 YEARS = tuple(str(year) for year in range(1801, 1897))
-HEAD_SHARE, TAIL_SHARE = 0.1, 0.5  # of the people, most told first
-FLATTENING = 100  # ranks that the power law is flattened by: told ~ 1 / (rank + FLATTENING)
+# Shares of the people, most told first.
+HEAD_SHARE, TAIL_SHARE = 0.1, 0.5
+# Ranks that the power law is flattened by: told ~ 1 / (rank + FLATTENING).
+FLATTENING = 100
 
 # fmt: off
 TRADES = (
@@ -40,7 +42,7 @@ _MIDDLES = ("l", "m", "n", "r", "s")
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody with a two-word name; `rank` 0 is the most told, -1 somebody who is only met in passages."""
+    """Somebody with a two-word name. `rank` 0 is told most often; -1 appears in passages only."""
 
     first: str
     last: str
@@ -48,12 +50,13 @@ class Person:
 
     @property
     def name(self) -> str:
+        """First and last name."""
         return f"{self.first} {self.last}"
 
 
 @dataclass(frozen=True)
 class Fact:
-    """What is told of a person or of a city."""
+    """A statement about a person or a city."""
 
     subject: str
     relation: Relation
@@ -62,7 +65,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Places:
-    """Cities, whose countries the world fixes, and villages, whose countries only a passage tells."""
+    """Cities, whose countries are facts of the world, and villages, whose countries are in passages only."""
 
     cities: tuple[str, ...]
     villages: tuple[str, ...]
@@ -73,7 +76,7 @@ class Places:
 class World:
     """Everything there is to know.
 
-    `facts[r]` are the three facts of the person of rank `r`; `city_facts` says which country each city lies in.
+    `facts[r]` are the three facts of the person of rank `r`; `city_facts` gives the country of each city.
     """
 
     seed: int
@@ -85,12 +88,12 @@ class World:
     city_facts: tuple[Fact, ...]
 
     def band(self, rank: int) -> Band:
-        """The popularity band of the person of rank `rank`."""
+        """Return the popularity band of the person of rank `rank`."""
         share = rank / len(self.people)
         return "head" if share < HEAD_SHARE else "tail" if share >= 1 - TAIL_SHARE else "torso"
 
     def values(self, relation: Relation) -> Sequence[str]:
-        """What can be said of a subject by this relation."""
+        """Return the values that this relation can have."""
         return {
             "home": self.places.cities,
             "trade": TRADES,
@@ -99,7 +102,7 @@ class World:
         }[relation]
 
     def stranger(self, draw: random.Random) -> Person:
-        """Somebody who is not of this world: a name that nobody of `people` bears."""
+        """Return somebody who is not of this world: nobody in `people` has that name."""
         while (
             person := Person(draw.choice(self.first_names), draw.choice(self.last_names))
         ).name in self._known:
@@ -107,13 +110,13 @@ class World:
         return person
 
     def strangers(self, draw: random.Random, count: int) -> list[Person]:
-        """`count` people who are not of this world, no two with the same first or last name."""
-        met: list[Person] = []
-        while len(met) < count:
+        """Return `count` people who are not of this world, no two with the same first or last name."""
+        strangers: list[Person] = []
+        while len(strangers) < count:
             person = self.stranger(draw)
-            if all(person.first != other.first and person.last != other.last for other in met):
-                met.append(person)
-        return met
+            if all(person.first != other.first and person.last != other.last for other in strangers):
+                strangers.append(person)
+        return strangers
 
     @cached_property
     def _known(self) -> frozenset[str]:
@@ -121,14 +124,14 @@ class World:
 
 
 def told(people: int, tellings: int) -> list[int]:
-    """How often each fact of the person of each rank is told: a flattened power law that sums to about `tellings`."""
+    """Return how often each fact of a person is told, by rank: a flattened power law that sums to about `tellings`."""
     weights = [1 / (rank + FLATTENING) for rank in range(people)]
     total = sum(weights)
     return [max(1, round(tellings * weight / total)) for weight in weights]
 
 
 def make_world(seed: int = 1234, people: int = PEOPLE) -> World:
-    """The world of a seed: the same seed gives the same world on every machine."""
+    """Return the world of a seed: the same seed gives the same world on every machine."""
     draw = random.Random(f"world {seed}")
     taken: set[str] = set(TRADES)
     first_names = _names(draw, FIRST_NAMES, taken, ("a", "o", "el", "in"))
@@ -153,11 +156,11 @@ def make_world(seed: int = 1234, people: int = PEOPLE) -> World:
 
 
 def _names(draw: random.Random, count: int, taken: set[str], endings: Sequence[str]) -> tuple[str, ...]:
-    found: list[str] = []
-    while len(found) < count:
+    names: list[str] = []
+    while len(names) < count:
         middle = draw.choice(["", draw.choice(_MIDDLES)])
         name = f"{draw.choice(_ONSETS)}{draw.choice(_VOWELS)}{middle}{draw.choice(endings)}".capitalize()
         if name.lower() not in taken:
             taken.add(name.lower())
-            found.append(name)
-    return tuple(found)
+            names.append(name)
+    return tuple(names)

@@ -35,25 +35,25 @@ PASSAGE, QUESTION, ANSWER, SUMMARY_CUE = "Passage :", "Question :", "Answer :", 
 
 
 def statement(fact: Fact, draw: random.Random) -> str:
-    """A fact as a sentence of words parted by blanks, in one of its phrasings."""
+    """Return a fact as a sentence in one of its phrasings, its words separated by spaces."""
     return draw.choice(STATEMENTS[fact.relation]).format(s=fact.subject, v=fact.value)
 
 
 def question(fact: Fact, draw: random.Random) -> str:
-    """The question that a fact answers, in one of its phrasings."""
+    """Return the question that a fact answers, in one of its phrasings."""
     return draw.choice(QUESTIONS[fact.relation]).format(s=fact.subject)
 
 
 def two_hop_question(person: Person, draw: random.Random) -> str:
-    """In which country a person lives, which takes two facts to answer."""
+    """Return a question for the country that a person lives in; it takes two facts to answer."""
     return draw.choice(TWO_HOP).format(s=person.name)
 
 
 def summary(person: Person, home: str, trade: str, birth: str) -> str:
-    """What a summary of a passage about a person must hold, as its template says it."""
+    """Return the summary of a passage about a person, by the template."""
     return SUMMARY.format(s=person.name, home=home, trade=trade, birth=birth)
 
 
 def prose(words: str) -> str:
-    """Words parted by blanks as people write them: no blank before a mark."""
+    """Return space-separated words as people write them: no space before a punctuation mark."""
     return re.sub(r" ([.,?:])", r"\1", words)

@@ -1,4 +1,4 @@
-"""The tokenizer of the world: one token a word, a mark a word of its own."""
+"""The tokenizer of the world: one token per word, with punctuation marks as words of their own."""
 
 import re
 
@@ -13,7 +13,7 @@ UNKNOWN, END = "<unk>", "</s>"
 
 
 def vocabulary(world: World) -> list[str]:
-    """Every word that the world is told in, specials first."""
+    """Return every word that the world is told in, special tokens first."""
     phrases = [phrase for phrasings in language.STATEMENTS.values() for phrase in phrasings]
     phrases += [phrase for phrasings in language.QUESTIONS.values() for phrase in phrasings]
     phrases += [*language.TWO_HOP, language.SUMMARY, *language.FILLERS, "This is a report on"]
@@ -25,7 +25,7 @@ def vocabulary(world: World) -> list[str]:
 
 
 def make_tokenizer(world: World) -> PreTrainedTokenizerFast:
-    """A word-level tokenizer that puts `<s>` before a text."""
+    """Return a word-level tokenizer that puts `<s>` in front of a text."""
     words = vocabulary(world)
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
