@@ -75,3 +75,10 @@ def test_a_function_is_known_by_its_source_and_a_missing_one_is_named(tmp_path: 
     assert function.source() == b"def score(): ...\n"
     installed = read_catalog().tasks["kick_squad"].config["process_results"]
     assert b"def squad" in installed.source()
+
+
+def test_groups_are_clusters_unless_a_task_says_that_they_are_strata(tmp_path: Path) -> None:
+    assert read_catalog().tasks["kick_mmlu"].info.grouping == "strata"
+    assert _read(tmp_path, mine=TASK).tasks["mine"].info.grouping == "cluster"
+    with pytest.raises(InputError, match="'subjects' is neither 'cluster' nor 'strata'"):
+        _read(tmp_path, mine=TASK + "metadata: {grouping: subjects}\n")
