@@ -137,6 +137,10 @@ def _task_info(path: Path, config: Mapping[str, Any]) -> TaskInfo:
         raise InputError(
             f"{path}: metadata.family: '{family}' is not a family. {nearest(family, get_args(Family))}"
         )
+    if metadata.get("grouping", "cluster") not in ("cluster", "strata"):
+        raise InputError(
+            f"{path}: metadata.grouping: '{metadata['grouping']}' is neither 'cluster' nor 'strata'. Give one of them."
+        )
     items = metadata.get("items")
     if items is not None and (not isinstance(items, int) or items < 1):
         raise InputError(

@@ -6,9 +6,11 @@ import pytest
 
 from kick.comparison import compare_all, series_curves
 from kick.comparison.curves import crossing, matching_rate
+from kick.comparison.matching import match
+from kick.comparison.sample import PairedSample
 from kick.errors import InputError
 from kick.store import noise_id
-from kick.types import Curve
+from kick.types import Curve, CurvePoint
 from tests.results import TASKS, checkpoint_record, make_results, write_scores
 
 FACTS = "kick_freebaseqa"
@@ -151,3 +153,23 @@ def test_a_loss_that_is_not_reached_is_crossed_nowhere(tmp_path: Path) -> None:
     crossed = crossing(series_curves(make_results(tmp_path, items=2000, tasks=[FACTS], damage=damage))[0])
     assert crossed is not None
     assert (crossed.rate, crossed.latest, crossed.last) == (None, None, 4)
+
+
+def test_a_rate_at_the_margin_is_shown_not_to_match_in_five_percent_of_series_at_most(tmp_path: Path) -> None:
+    # Each of ten rates loses exactly the margin. Tested one by one, some rate fails in 31 % of the series.
+    store = make_results(tmp_path, items=30, tasks=[FACTS], damage={"dense": 0, "rtn-8": 0})
+    whole = series_curves(store)[0]
+    generator = np.random.default_rng(0)
+    failed = 0
+    for _ in range(200):
+        points = [whole.points[0]]
+        for rate in range(10, 0, -1):
+            counts = generator.multinomial(600, [0.54, 0.06, 0.03, 0.37])
+            sample = PairedSample(np.repeat([1.0, 1, 0, 0], counts), np.repeat([1.0, 0, 1, 0], counts))
+            update = {"matching": match(sample, 0.05), "ratio": sample.ratio, "candidate": f"rtn-{rate}"}
+            comparison = whole.points[1].comparison.model_copy(update=update)
+            points.append(CurvePoint(rate=rate, comparison=comparison))
+        rate_of = matching_rate(whole.model_copy(update={"points": tuple(points)}))
+        assert rate_of is not None
+        failed += rate_of.fails_at is not None
+    assert failed / 200 <= 0.07

@@ -6,6 +6,9 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from kick.comparison import compare, score
+from kick.comparison.paired import caveats, noise_bound
+from kick.comparison.pairing import window_blocks
+from kick.comparison.sample import PairedSample
 from kick.store import noise_id
 from tests.results import TASKS, binary_task, make_results, write_pair, write_scores
 
@@ -125,3 +128,55 @@ def test_the_score_of_a_perplexity_cell_is_the_one_that_the_run_recorded(tmp_pat
     cell = store.cell("dense", "perplexity_wikitext2")
     assert cell is not None
     assert score(cell, store.items(cell)).value == pytest.approx(cell.scores["perplexity"])
+
+
+def test_the_noise_floor_bounds_what_another_run_of_the_reference_changes(tmp_path: Path) -> None:
+    # An A/A run that happened to end at 0: 4 flips either way.
+    store = write_pair(tmp_path, REFERENCE, CANDIDATE)
+    again = [0.0] * 4 + [1.0] * 56 + [1.0] * 4 + [0.0] * 36
+    write_scores(store, noise_id("dense"), binary_task(), pd.DataFrame({"em": again}), tier="batch of 1")
+    noise = compare(store, "dense", "small", "facts").noise_floor
+    assert noise is not None
+    assert noise.delta.value == 0
+    assert noise.flip_rate is not None
+    assert noise.flip_rate.value == pytest.approx(0.08)
+    assert 0.05 < noise.bound < 0.09
+
+
+def test_a_fresh_run_of_the_reference_exceeds_the_bound_in_five_percent_at_most() -> None:
+    # One realised delta is exceeded in 37 to 48 % of the runs.
+    generator = np.random.default_rng(0)
+    exceeded = 0
+    for _ in range(400):
+        one, two = (generator.multinomial(1000, [0.55, 0.025, 0.025, 0.4]) for _ in range(2))
+        first = PairedSample(np.repeat([1.0, 1, 0, 0], one), np.repeat([1.0, 0, 1, 0], one))
+        exceeded += abs(int(two[1]) - int(two[2])) / 1000 > noise_bound(first)
+    assert exceeded / 400 <= 0.05
+
+
+def test_graded_scores_and_perplexities_have_a_noise_bound_too() -> None:
+    generator = np.random.default_rng(0)
+    a = generator.beta(4, 2, 400)
+    graded = PairedSample(a, np.clip(a + generator.normal(0, 0.02, 400), 0, 1))
+    assert 0.02 / 20 < noise_bound(graded) < 0.02
+    nll = generator.normal(3, 0.1, 60)
+    text = PairedSample(
+        nll, nll + generator.normal(0, 1e-3, 60), window_blocks(60), np.full(60, 2047.0), perplexity=True
+    )
+    assert 0 < noise_bound(text) < 0.1
+    few = PairedSample(nll[:4], nll[:4], window_blocks(4), np.full(4, 2047.0), perplexity=True)
+    assert noise_bound(few) == np.inf
+
+
+def test_what_an_interval_cannot_promise_is_a_caveat() -> None:
+    generator = np.random.default_rng(1)
+    sizes = np.arange(2, 62, 2)
+    codes = np.repeat(np.arange(30), sizes)
+    b = (generator.random(len(codes)) > (sizes / 80)[codes]).astype(float)
+    assert "grow with the size" in " ".join(caveats(PairedSample(np.ones(len(codes)), b, codes)))
+    even = np.repeat(np.arange(30), 10)
+    assert caveats(PairedSample(np.ones(300), (generator.random(300) > 0.1).astype(float), even)) == ()
+    nll = generator.normal(3, 0.1, 30)
+    few = PairedSample(nll, nll, window_blocks(30), np.full(30, 2047.0), perplexity=True)
+    assert "Few windows: 30" in caveats(few)[0]
+    assert "not within 0 to 1" in caveats(PairedSample(nll, nll + 1))[0]

@@ -178,3 +178,29 @@ def test_windows_of_a_text_are_resampled_in_blocks(tmp_path: Path) -> None:
     assert comparison.ratio is not None
     assert comparison.ratio.value == pytest.approx(np.exp(0.1))
     assert not comparison.higher_is_better
+
+
+def test_fixed_categories_are_strata_where_all_items_were_asked_and_independent_where_a_limit_drew_them(
+    tmp_path: Path,
+) -> None:
+    generator = np.random.default_rng(0)
+    subject = np.repeat(np.arange(12), 50)
+    a = (generator.random(600) < 0.6).astype(float)
+    b = np.where(generator.random(600) < 0.02 * subject, 0.0, a)
+    group = [f"subject {index}" for index in subject]
+    widths = {}
+    for name, changes, limit in (
+        ("cluster", {}, None),
+        ("strata", {"grouping": "strata"}, None),
+        ("drawn", {"grouping": "strata"}, 600),
+    ):
+        task = binary_task(group_by="subject", **changes)
+        store = write_pair(tmp_path / name, a, b, task, group=group)
+        for checkpoint, scores in (("dense", a), ("small", b)):
+            frame = pd.DataFrame({"em": scores, "group": group})
+            write_scores(store, checkpoint, task, frame, plan={"limit": limit})
+        comparison = compare(store, "dense", "small", "facts")
+        widths[name] = comparison.delta.high - comparison.delta.low
+        assert ("strata" in comparison.delta.method) == (name == "strata")
+        assert (comparison.groups is None) == (name != "cluster")
+    assert widths["strata"] < widths["drawn"] < 0.7 * widths["cluster"]

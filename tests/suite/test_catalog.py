@@ -83,3 +83,10 @@ def test_files_that_include_each_other_or_nest_without_end_are_refused(tmp_path:
     (tmp_path / "mine.yaml").write_text("a: " + "[" * 2000 + "]" * 2000)
     with pytest.raises(InputError, match="nested more than 20 levels deep"):
         read_catalog([tmp_path])
+
+
+def test_groups_are_clusters_unless_a_task_says_that_they_are_strata(tmp_path: Path) -> None:
+    assert read_catalog().tasks["kick_mmlu"].info.grouping == "strata"
+    assert _read(tmp_path, mine=TASK).tasks["mine"].info.grouping == "cluster"
+    with pytest.raises(InputError, match="'subjects' is neither 'cluster' nor 'strata'"):
+        _read(tmp_path, mine=TASK + "metadata: {grouping: subjects}\n")
