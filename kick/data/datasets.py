@@ -1,8 +1,8 @@
 """The documents of every task: from a local mirror (`--data-root`, `KICK_DATA_ROOT`), else from the hub.
 
-lm-eval calls these functions as `custom_dataset(**metadata, **dataset_kwargs)`, so that a task loads
-the same rows under kick and under plain lm-eval. Hub data is pinned to a commit; local files are read in memory.
-The key is `commit` because lm-eval's metadata holds the arguments of the model, its `revision` among them.
+lm-eval calls these functions as `custom_dataset(**metadata, **dataset_kwargs)`, so a task loads the same rows under kick
+and under plain lm-eval. Hub data is pinned to a commit; local files are read in memory. The key
+is `commit` because lm-eval's metadata holds the arguments of the model, its `revision` among them.
 """
 
 import hashlib
@@ -30,7 +30,8 @@ Splits = dict[str, datasets.Dataset]
 
 FREEBASEQA_URL = "https://raw.githubusercontent.com/kelvin-jiang/FreebaseQA/{commit}/FreebaseQA-{split}.json"
 FREEBASEQA_COMMIT = "d16aae5149aaa25e43ff2a7bd00a06f280ca19b9"
-FREEBASEQA_BLOBS = {  # the files' git blob hashes at that commit
+# The git blob hashes of the files at that commit.
+FREEBASEQA_BLOBS = {
     "train": "24dc4b13a9c4a0ad734732db094c124d086b7d67",
     "dev": "2e16ac381efb7b9e362cbf9bd0cee90006244ea8",
     "eval": "d7d06ae721aedca26a0838d0113cddc1aa6774a8",
@@ -40,18 +41,20 @@ FREEBASEQA_BLOBS = {  # the files' git blob hashes at that commit
 class HubSplit(Record):
     """A split of a data set on the hub, and the file of a local mirror that holds it."""
 
-    repository: str  # owner/name
+    # The repository as `owner/name`.
+    repository: str
     config: str = "default"
     split: str
-    commit: str | None  # None: not on the hub, in a local mirror only
-    names: tuple[
-        str, ...
-    ] = ()  # its files on the hub, where they are not found by the names of config and split
-    rows: int | None = None  # how many are needed, from the first (None: all)
+    # None: not on the hub, in a local mirror only.
+    commit: str | None
+    # The files on the hub, if the names of config and split do not lead to them.
+    names: tuple[str, ...] = ()
+    # The number of rows that are needed, from the first (None: all).
+    rows: int | None = None
 
     @property
     def file(self) -> str:
-        """Below a data root."""
+        """The path below a data root."""
         return f"{self.repository.replace('/', '__')}/{self.config}/{self.split}.parquet"
 
 
@@ -63,7 +66,7 @@ class FreebaseqaFile(Record):
 
     @property
     def file(self) -> str:
-        """Below a data root."""
+        """The path below a data root."""
         return f"freebaseqa/FreebaseQA-{self.split}.json"
 
 
@@ -83,7 +86,7 @@ def load(
         path: `owner/name` on the hub; locally the folder `owner__name` under the data root.
         splits: the splits to load; locally the files `<split>.parquet`.
         name: the configuration; `default` if left out.
-        commit: the commit on the hub. Not looked at for local files.
+        commit: the commit on the hub; ignored for local files.
         columns: the columns to keep, in this order; all if left out.
         data_root: the local mirror; else the environment variable `KICK_DATA_ROOT`; else the hub.
         _metadata: the rest of the task's metadata, which lm-eval passes along; ignored.
@@ -198,7 +201,7 @@ def freebaseqa(
 
 
 def download_freebaseqa(split: str, commit: str) -> bytes:
-    """A file of FreebaseQA from its authors' repository.
+    """Return a file of FreebaseQA from its authors' repository.
 
     Raises:
         InputError: another commit than the known one, no answer, or not the file that was published.
@@ -226,12 +229,12 @@ def download_freebaseqa(split: str, commit: str) -> bytes:
 
 
 def dataset(table: pa.Table) -> datasets.Dataset:
-    """The rows of a table, in memory."""
+    """Return the rows of a table as a data set in memory."""
     return datasets.Dataset(datasets.table.InMemoryTable(table))
 
 
 def git_blob_hash(content: bytes) -> str:
-    """The name that git gives to a file of this content: SHA-1 over a header and the bytes, 40 hex digits."""
+    """Return the name that git gives to a file of this content: SHA-1 over a header and the bytes, 40 hex digits."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
@@ -245,12 +248,12 @@ def tables(
     *,
     names: Sequence[str] = (),
 ) -> dict[str, pa.Table]:
-    """The splits as Arrow tables in memory; arguments and errors as `load`.
+    """Return the splits as Arrow tables in memory; arguments and errors as `load`.
 
-    From the hub, `names` are the only files that are fetched, where a split has many.
+    From the hub, `names` are the only files that are fetched, if a split has many.
     """
     root = _root(data_root)
-    found = {}
+    result = {}
     for split in splits:
         if root is None:
             source = f"{path} ({name or 'default'}, {split}) at commit {commit}"
@@ -259,12 +262,12 @@ def tables(
             file = root / HubSplit(repository=path, config=name or "default", split=split, commit=commit).file
             source = str(file)
             table = _read_parquet(_existing(file, root))
-        found[split] = _select(table, columns, source)
-    return found
+        result[split] = _select(table, columns, source)
+    return result
 
 
 def _root(data_root: str | None) -> Path | None:
-    """The local mirror, if one was named; a name that leads nowhere is an error, no reason to go online."""
+    """Return the local mirror, if one was named; a name that leads nowhere is an error, not a reason to go online."""
     given = data_root or os.environ.get(DATA_ROOT_VARIABLE)
     if not given:
         return None

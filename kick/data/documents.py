@@ -1,4 +1,4 @@
-"""Documents that are made from the rows of a data set: bands, excerpts, length classes, and answers to choose from."""
+"""Documents that are made from the rows of a data set: bands, excerpts, length classes, answers to choose from."""
 
 import hashlib
 import json
@@ -15,9 +15,11 @@ from kick.errors import InputError, nearest
 from kick.metrics.answers import contains_alias, is_empty
 
 CHOICES = 4
-DRAWS = 64  # candidates looked at for each kind of answer
+# The number of candidates that are looked at per kind of answer.
+DRAWS = 64
 Band = Literal["tail", "torso", "head"]
-# Monthly page views of the question's subject: from, to (exclusive). Below 100 is the long tail of Asai et al. (2023).
+# Monthly page views of the question's subject, from (inclusive) to (exclusive). Below 100 is the long tail of Asai et
+# al. (2023).
 BANDS: Mapping[Band, tuple[float, float]] = {
     "tail": (0, 100),
     "torso": (100, 10_000),
@@ -38,8 +40,8 @@ def popqa(
 ) -> Splits:
     """Load PopQA (Mallen et al., 2023), whole or one band of popularity.
 
-    A document is {id, question, answers, relation, popularity}: the possible answers, the relation asked for, and
-    the monthly page views of the subject.
+    A document is {id, question, answers, relation, popularity}: the possible answers, the relation that the question
+    asks for, and the monthly page views of the subject.
 
     Raises:
         InputError: as `kick.data.datasets.load`; or there is no such band, or no question of it.
@@ -148,7 +150,7 @@ def triviaqa_passages(
 
     A document is {question_id, question, answer, passage, source}. The passages of a page are its overlapping windows
     of 300 words; Wikipedia pages come before search results; `source` is the page's title. Questions whose evidence
-    holds no alias as a whole word are not part of the task.
+    has no alias as a whole word are not part of the task.
 
     Raises:
         InputError: as `kick.data.datasets.load`; or no question has evidence.
@@ -159,11 +161,11 @@ def triviaqa_passages(
         documents = []
         for batch in table.to_batches(max_chunksize=64):
             for row in batch.to_pylist():
-                if found := _passage(row):
+                if excerpt := _passage(row):
                     kept = {key: row[key] for key in ("question_id", "question", "answer")}
-                    documents.append({**kept, **found})
+                    documents.append({**kept, **excerpt})
         if not documents:
-            raise InputError(f"{path} ({name}, {split}) holds no evidence. Use the configuration `rc`.")
+            raise InputError(f"{path} ({name}, {split}) has no evidence. Use the configuration `rc`.")
         result[split] = dataset(pa.Table.from_pylist(documents))
     return result
 
@@ -283,7 +285,7 @@ def triviaqa_first(
 ) -> Splits:
     """Load the first questions of TriviaQA in the order of its file, as LLM-KICK did.
 
-    With `evidence`, a document holds that too: the first Wikipedia page and the first search result, a newline between.
+    With `evidence`, a document has that too: the first Wikipedia page and the first search result, a newline between.
     """
     columns = ["question_id", "question", "answer", *(["entity_pages", "search_results"] if evidence else [])]
     result = {}
@@ -323,7 +325,7 @@ def _by_relation(document: Mapping[str, Any]) -> list[str]:
 
 
 def _by_freebase_path(document: Mapping[str, Any]) -> list[str]:
-    """From narrow to wide: the whole chain (book.written_work.author), its last property, its domain."""
+    """Return kinds from narrow to wide: the whole chain (book.written_work.author), its last property, its domain."""
     chain = document["relation"]
     return [chain, f"*.{chain.split('.')[-1]}", f"{chain.split('.')[0]}.*"]
 
@@ -331,7 +333,7 @@ def _by_freebase_path(document: Mapping[str, Any]) -> list[str]:
 def _with_choices(
     documents: list[dict[str, Any]], kinds: Callable[[Mapping[str, Any]], list[str]]
 ) -> datasets.Dataset:
-    """Give each document four choices; the same document among the same others always gets the same ones."""
+    """Return the documents with four choices each; the same document among the same others gets the same ones."""
     pools: dict[str, dict[str, None]] = {}
     for document in documents:
         for kind in [*kinds(document), "*"]:
@@ -365,5 +367,5 @@ def _choices(
 
 
 def _overlaps(candidate: str, taken: Sequence[str]) -> bool:
-    """Whether one of them says the same, more, or less: United States, United States of America."""
+    """Return whether one of them says the same, more, or less: United States, United States of America."""
     return bool(contains_alias(candidate, taken)) or any(contains_alias(each, [candidate]) for each in taken)

@@ -1,4 +1,4 @@
-"""Reading a generated option letter, with what is no letter counted apart from what is the wrong one."""
+"""A generated option letter: an answer without a letter is counted apart from a wrong letter."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,9 +8,9 @@ _LETTER = re.compile(r"\s*\(?([A-D])(?:\s*$|[).:,])")
 
 
 def letter(answer: str) -> str | None:
-    """The letter A-D that the answer is or begins with ("B", "(B)", "B. Paris"); None for anything else.
+    """Return the letter A-D that the answer is or begins with ("B", "(B)", "B. Paris"); None for anything else.
 
-    A letter that begins a sentence is none: "A dog" has the format of prose.
+    A letter that begins a sentence does not count: "A dog" has the format of prose.
     """
     match = _LETTER.match(answer)
     return match.group(1) if match else None

@@ -9,11 +9,11 @@ from kick.metrics.summaries import score
 
 
 class Summaries(evaluate.Metric):  # type: ignore[misc]
-    """Means over the predictions, each in 0..1: rouge1, rouge2, rougeL, empty."""
+    """Means over the predictions, each in 0..1: rouge1, rouge2, rougeL, rougeLsum, empty."""
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
-            description="ROUGE-1, ROUGE-2 and ROUGE-L F-measures with stemming; share of empty summaries.",
+            description="F-measures of ROUGE-1, -2, -L and -Lsum with stemming; share of empty summaries.",
             citation="",
             inputs_description="predictions: summaries. references: one reference summary for each.",
             features=datasets.Features(
