@@ -87,7 +87,7 @@ class TaskInfo(Record):
     chance: float | None = None  # the score of blind guessing, in the units of `metric`
     shots: int = 0
     group_by: str | None = None  # the field of a document by which items are grouped
-    # cluster: items that share a value depend on each other (a passage); strata: fixed categories, all asked (a subject)
+    # cluster: items that share a value depend on each other (a passage); strata: fixed categories, all asked (topics)
     grouping: Literal["strata", "cluster"] = "cluster"
     version: str = "0"
 
