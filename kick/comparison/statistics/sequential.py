@@ -181,7 +181,7 @@ def log_evidence_skewed(values: Array) -> Array:
     """Return the log e-value (..., n) of "the mean is at most 0" for values that may be skewed, after each of them.
 
     That of `log_evidence_t` with one more value, as far below the lowest seen as that is below the mean. The error is
-    4.5 % at most from the eighth value on, for means of eight windows with lognormal damage and with damage in one
+    5.0 % at most from the eighth value on, for means of eight windows with lognormal damage and with damage in one
     window of twenty (scripts/attack_statistics.py); for normal values it is below 1 %.
 
     Args:
