@@ -85,7 +85,9 @@ class TaskInfo(Record):
     kind: TaskKind
     family: Family
     metric: str  # the metric that stands for the task in tables and curves
-    metrics: tuple[str, ...]  # every metric column of its items; that of a further filter is `<metric>,<filter>`
+    metrics: tuple[
+        str, ...
+    ]  # every metric column of its items; that of a further filter is `<metric>,<filter>`
     higher_is_better: bool = True
     chance: float | None = None  # the score of blind guessing, in the units of `metric`
     shots: int = 0
