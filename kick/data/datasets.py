@@ -1,7 +1,7 @@
 """The documents of every task: from a local mirror (`--data-root`, `KICK_DATA_ROOT`), else from the hub.
 
-lm-eval calls these functions as `custom_dataset(**metadata, **dataset_kwargs)`, so a task loads the same rows under kick
-and under plain lm-eval. Hub data is pinned to a commit; local files are read in memory. The key
+lm-eval calls these functions as `custom_dataset(**metadata, **dataset_kwargs)`, so a task loads the same rows under
+kick and under plain lm-eval. Hub data is pinned to a commit; local files are read in memory. The key
 is `commit` because lm-eval's metadata holds the arguments of the model, its `revision` among them.
 """
 

@@ -211,3 +211,24 @@ def test_freebaseqa_at_another_commit_is_refused(monkeypatch: pytest.MonkeyPatch
 
 def test_the_blob_hash_is_gits() -> None:
     assert datasets.git_blob_hash(b"hello\n") == "ce013625030ba8dba906f756967f9e9ca394464a"
+
+
+def test_standalone_mmlu_leaves_out_items_that_refer_to_their_options_and_replaces_such_shots(
+    tmp_path: Path,
+) -> None:
+    root = make_data_root(tmp_path, ["philosophy", "virology"])
+    for split in ("dev", "test"):
+        file = root / f"cais__mmlu/all/{split}.parquet"
+        rows = pq.read_table(file).to_pylist()
+        rows[0]["question"] = "Which of the following comes first?"
+        rows[1]["choices"][3] = "both A and B"
+        pq.write_table(pa.Table.from_pylist(rows), file)
+    whole = datasets.mmlu(**MMLU, data_root=str(root))["test"]
+    alone = datasets.mmlu(**MMLU, standalone=True, data_root=str(root))["test"]
+    assert (len(whole), len(alone)) == (4, 2)
+    assert set(alone["subject"]) == {"virology"}
+    shots = datasets.mmlu(**{**MMLU, "splits": ["dev"]}, standalone=True, data_root=str(root))["dev"][0][
+        "shots"
+    ]
+    assert len(shots) == 5
+    assert not any("following" in shot["question"] or "both A and B" in shot["choices"] for shot in shots)

@@ -90,6 +90,13 @@ def test_no_reference_stands_in_the_prompt(scored: dict[str, Any], name: str) ->
     assert items_in_shots(items) == []
 
 
+def test_a_changed_rule_in_any_module_of_the_metrics_changes_the_hash_of_a_task() -> None:
+    source = CATALOG.tasks["kick_squad"].config["process_results"].source()
+    assert b"def squad(" in source
+    assert b"def contains(" in source
+    assert b"def join_numbers(" in source
+
+
 def test_freebaseqa_shows_five_answered_questions_of_another_split(scored: dict[str, Any]) -> None:
     prompt = _prompt(scored, "kick_freebaseqa")
     question = FACTS[0][1]

@@ -7,7 +7,10 @@ import evaluate
 
 from kick.metrics.answers import contains_alias, exact_match, is_empty, token_f1
 
-DESCRIPTION = "Exact match, token F1 and alias containment over all references, the best one counting; share of empty answers."
+DESCRIPTION = (
+    "Exact match, token F1 and alias containment over all references, the best one counting; "
+    "share of empty answers."
+)
 
 
 class ShortAnswers(evaluate.Metric):  # type: ignore[misc]
