@@ -16,11 +16,11 @@ from kick.execution.lm_eval_files import (
     Row,
     SampleFile,
     Settings,
-    digest,
     is_likelihood,
     is_number,
     read_runs,
 )
+from kick.files import digest
 from kick.store import Store, cell_key
 from kick.types import Cell, CellIdentity, Checkpoint, CheckpointRecord, PlanInfo, TaskInfo
 from kick.yaml_files import dump_yaml
