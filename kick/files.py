@@ -1,7 +1,7 @@
 """Files: whole or not there at all, known by their content, and read within bounds.
 
 A file from a results folder, a mirror or a model folder may come from someone else, or be what a crash left behind. It
-is read here: regular files only, of a bounded size and depth, with one error that names the file.
+is read here: regular files only, of a bounded size, with one error that names the file.
 """
 
 import functools
@@ -18,13 +18,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from kick.errors import InputError
 
 MAX_BYTES = 64 * 2**20
-MAX_DEPTH = 32
 ABANDONED_AFTER = 24 * 3600.0  # seconds: a temporary file of another machine that is older is abandoned
 
 _TEMPORARY = re.compile(
@@ -231,57 +229,3 @@ def parse_json(data: bytes, kind: type[M], path: Path) -> M:
         raise InputError(
             f"{path} is not a {kind.__name__} that this version of kick reads: {reason}."
         ) from None
-
-
-def read_yaml(path: Path, limit: int = MAX_BYTES) -> dict[str, Any]:
-    """Return the mapping that a YAML file holds.
-
-    Raises:
-        InputError: the file cannot be read, is not YAML, has a key twice, an alias, or more than `MAX_DEPTH` levels,
-            or is not a mapping.
-    """
-    return parse_yaml(read_text(path, limit), path)
-
-
-def parse_yaml(text: str, path: Path) -> dict[str, Any]:
-    """Return the mapping that YAML text holds; `path` is named in the error.
-
-    Raises:
-        InputError: as `read_yaml`.
-    """
-    try:
-        data = yaml.load(text, Loader=_BoundedLoader)
-    except (yaml.YAMLError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as YAML: {error}") from None
-    if not isinstance(data, dict):
-        raise InputError(f"{path} is damaged: expected a mapping of keys to values.")
-    return data
-
-
-class _BoundedLoader(yaml.SafeLoader):
-    """Safe YAML without aliases (a few bytes of them are gigabytes), without repeated keys, and of bounded depth."""
-
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
-        self._depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(problem="an alias is not allowed here", problem_mark=self.get_mark())
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise yaml.MarkedYAMLError(
-                problem=f"nested more than {MAX_DEPTH} levels deep", problem_mark=self.get_mark()
-            )
-        node = super().compose_node(parent, index)
-        self._depth -= 1
-        return node
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [(key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if len(set(keys)) < len(keys):
-            repeated = next(value for tag, value in keys if keys.count((tag, value)) > 1)
-            raise yaml.MarkedYAMLError(
-                problem=f"the key '{repeated}' is given twice", problem_mark=node.start_mark
-            )
-        return super().construct_mapping(node, deep)

@@ -1,22 +1,20 @@
-"""Text from files and models, made safe to print: control characters are shown and never sent."""
+"""Text from files and models, made safe to print: control characters are written out and never sent."""
 
 import re
 
-# C0 and C1 controls but tab and newline, DEL, lone surrogates, the noncharacters that XML forbids, and the marks that
-# reorder what a reader sees.
-_UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+# Control characters but line breaks and tabs, line separators, lone surrogates and noncharacters, which are not
+# well-formed in XML, and characters that hide text or change its direction.
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff"
+    "\ufeff\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]"
 )
 
 
 def printable(text: str) -> str:
-    r"""Return text whose control characters are escapes: ESC becomes the four characters `\x1b`.
+    r"""Return text that is safe in a terminal and well-formed in XML.
 
-    The result neither moves a cursor nor sets a colour in a terminal, and is well-formed in XML once `<` and `&` are
-    escaped.
+    Control characters, escape sequences among them, and characters that hide text or change its direction are written
+    out, as `\u001b`. Line breaks and tabs stay; carriage returns become line breaks.
     """
-    return _UNPRINTABLE.sub(lambda match: _escape(ord(match[0])), text)
-
-
-def _escape(code: int) -> str:
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    unified = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", unified)

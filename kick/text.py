@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Collection
 
+from kick.printable import printable
 from kick.types import Estimate, TaskInfo
 
 MINUS = "\N{MINUS SIGN}"
@@ -158,12 +159,6 @@ def _not_finite(number: float) -> str:
 
 # --- foreign text ---
 
-# Control characters but line breaks and tabs, line separators, lone surrogates and noncharacters, which are not
-# well-formed in XML, and characters that hide text or change its direction.
-_HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff"
-    "\ufeff\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e007f]"
-)
 # Inside a word an underscore is not markup, and a bracket is markup only if a link or a footnote follows from it.
 _MARKDOWN = re.compile(r"([\\`*|~$]|(?<!\w)_|_(?!\w)|\](?=[(\[:])|\[(?=[\^!]))")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
@@ -171,21 +166,11 @@ _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _FORMULA = tuple("=+-@＝＋－＠")
 
 
-def strip_controls(text: str) -> str:
-    r"""Return text that is safe in a terminal and well-formed in XML.
-
-    Control characters, escape sequences among them, and characters that hide text or change its direction are written
-    out, as `\u001b`. Line breaks and tabs stay; carriage returns become line breaks.
-    """
-    unified = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _HIDDEN.sub(lambda match: f"\\u{ord(match[0]):04x}", unified)
-
-
 def visible(text: str, length: int | None = None) -> str:
     """Return text without controls; beyond `length` characters it is cut, and the rest is counted."""
     if length is not None and len(text) > length:
         text = f"{text[:length]}… [{len(text) - length:,} more characters]"
-    return strip_controls(text)
+    return printable(text)
 
 
 def one_line(text: str, length: int | None = None) -> str:

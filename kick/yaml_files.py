@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from kick.errors import InputError
+from kick.files import read_text
 
 MAX_BYTES = 2**20
 MAX_DEPTH = 20
@@ -79,7 +80,7 @@ def read_yaml(path: Path) -> Any:
         InputError: the file cannot be read, is not UTF-8 or YAML, is larger or more deeply nested than any file for
             kick need be, or holds a key twice or one that is not text.
     """
-    return parse_yaml(_read_text(path), str(path))
+    return parse_yaml(read_text(path, MAX_BYTES), str(path))
 
 
 def parse_yaml(text: str, where: str) -> Any:
@@ -132,19 +133,6 @@ def check_bounds(text: str, where: str) -> None:
                 raise InputError(f"{where} holds more than {MAX_NODES:,} values. Give a smaller file.")
     except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{where} cannot be read as YAML: {_reason(error)}") from None
-
-
-def _read_text(path: Path) -> str:
-    try:
-        # A device or a pipe has no end, and a huge file is refused before it is read.
-        if not path.is_file() or path.stat().st_size > MAX_BYTES:
-            kind = "not a regular file" if not path.is_file() else f"larger than {MAX_BYTES // 2**20} MiB"
-            raise InputError(f"{path} is {kind}. Give a YAML file that a person wrote.")
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}).") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} cannot be read as YAML: it is not UTF-8 text ({error.reason}).") from None
 
 
 def _reason(error: Exception) -> str:

@@ -20,7 +20,6 @@ from kick.files import (
     read_bytes,
     read_json,
     read_text,
-    read_yaml,
     temporary_path,
     write_atomically,
 )
@@ -149,34 +148,3 @@ def test_a_pipe_a_folder_and_a_large_file_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(b"caf\xe9")
     with pytest.raises(InputError, match=r"is not UTF-8 text \(byte 3\)"):
         read_text(tmp_path / "latin")
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("- a", "expected a mapping"),
-        ("", "expected a mapping"),
-        ("a: [", "cannot be read as YAML"),
-        ("a: \x00", "cannot be read as YAML"),
-        ("a: 1\na: 2", "the key 'a' is given twice"),
-        ("a: &x [1]\nb: *x", "an alias is not allowed here"),
-        ("a: " + "[" * 5000, "nested more than 32 levels deep"),
-        ("a: " + "{b: " * 5000, "nested more than 32 levels deep"),
-        ("a: !!python/object/apply:os.system [ls]", "cannot be read as YAML"),
-        ("a: 2026-99-99", "cannot be read as YAML"),
-        ("[a]: 1", "cannot be read as YAML"),
-        ("a: !!int x", "cannot be read as YAML"),
-    ],
-)
-def test_damaged_yaml_is_one_message_with_the_path(tmp_path: Path, text: str, reason: str) -> None:
-    path = tmp_path / "suite.yaml"
-    path.write_text(text)
-    with pytest.raises(InputError, match=reason) as caught:
-        read_yaml(path)
-    assert str(path) in str(caught.value)
-
-
-def test_yaml_reads_back(tmp_path: Path) -> None:
-    path = tmp_path / "suite.yaml"
-    path.write_text("name: a\ntasks: [b, {c: 1}]\n")
-    assert read_yaml(path) == {"name": "a", "tasks": ["b", {"c": 1}]}

@@ -50,6 +50,8 @@ def test_scalars_are_those_of_yaml_1_2(text: str, value: Any) -> None:
         ("a: " + "9" * 5000, "cannot be read as YAML: Exceeds the limit"),
         ("a: !!python/object/apply:os.system [true]", "could not determine a constructor"),
         ("a: !!bool x", "cannot be read as YAML"),
+        ("a: !!int x", "cannot be read as YAML"),
+        ("[a]: 1", "is not text"),
         ("a: [", "cannot be read as YAML"),
         ("a: \0", "cannot be read as YAML"),
         ("a" * 2**21, "larger than 1 MiB"),
@@ -67,8 +69,8 @@ def test_files_that_are_no_text_are_one_message(tmp_path: Path) -> None:
     (tmp_path / "large.yaml").write_bytes(b"#" * (2**20 + 1))
     for name, message in (
         ("latin", "not UTF-8"),
-        ("large", "larger than 1 MiB"),
-        ("nowhere", "not a regular"),
+        ("large", "at most 1,048,576 are read"),
+        ("nowhere", "is missing"),
     ):
         with pytest.raises(InputError, match=message):
             read_yaml(tmp_path / f"{name}.yaml")

@@ -1,6 +1,5 @@
 """Apply a PEFT adapter to a loaded model: each of its tensors is placed, or the adapter is refused."""
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +7,7 @@ from kick.checkpoints.checks import check_values
 from kick.checkpoints.folder import read_header
 from kick.checkpoints.untrusted import check_files, read_json, refusing
 from kick.errors import InputError
-from kick.files import file_sha256
+from kick.files import digest, file_sha256
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -24,8 +23,7 @@ def adapter_fingerprint(folder: Path) -> str:
         InputError: the folder holds no adapter in safetensors.
     """
     _check_files(folder)
-    both = "".join(file_sha256(folder / name) for name in (CONFIG, WEIGHTS))
-    return hashlib.sha256(both.encode()).hexdigest()
+    return digest(*(file_sha256(folder / name) for name in (CONFIG, WEIGHTS)), length=64)
 
 
 def attach(model: "PreTrainedModel", folder: Path, *, merge: bool) -> "PreTrainedModel":

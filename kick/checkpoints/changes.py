@@ -1,13 +1,12 @@
 """The fingerprint of a model as it is loaded: that of its weights, and everything that is changed on loading."""
 
-import hashlib
-import json
 from pathlib import Path
 
 from kick.checkpoints.adapters import adapter_fingerprint
 from kick.checkpoints.kv_cache import does
 from kick.checkpoints.loaders import find_loader
 from kick.checkpoints.quantizers import release
+from kick.files import digest
 from kick.types import LoadingOptions
 
 
@@ -39,4 +38,4 @@ def fingerprint_as_loaded(weights: str, options: LoadingOptions) -> str:
     changes = changes_on_loading(options)
     if not changes:
         return weights
-    return hashlib.sha256(json.dumps({"weights": weights, **changes}, sort_keys=True).encode()).hexdigest()
+    return digest({"weights": weights, **changes}, length=64)

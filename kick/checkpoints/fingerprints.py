@@ -1,7 +1,5 @@
 """Identify a checkpoint by a hash of its content: folders with the same fingerprint give the same scores."""
 
-import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 from kick.checkpoints.folder import config_json, tokenizer_files, weight_files
 from kick.checkpoints.untrusted import check_files, read_json
 from kick.errors import InputError
-from kick.files import file_sha256
+from kick.files import digest, file_sha256
 
 # Fields that say who wrote a file and where, and change nothing about the model.
 _IGNORED = {
@@ -56,17 +54,14 @@ def tokenizer_fingerprint(folder: Path) -> str:
 
 
 def _digest(files: Iterable[Path]) -> str:
-    total = hashlib.sha256()
-    for path in sorted(set(files)):
-        total.update(f"{path.name} {_file_digest(path)}\n".encode())
-    return total.hexdigest()
+    return digest([(path.name, _file_digest(path)) for path in sorted(set(files))], length=64)
 
 
 def _file_digest(path: Path) -> str:
     # tokenizer.json is large and carries no such fields.
     if path.suffix == ".json" and path.name != "tokenizer.json":
         data = read_json(path, "Copy it again.")
-        return hashlib.sha256(json.dumps(_without_ignored(data), sort_keys=True).encode()).hexdigest()
+        return digest(_without_ignored(data), length=64)
     return file_sha256(path)
 
 

@@ -4,7 +4,6 @@ transformers dequantizes every tensor of a GGUF file on each loading, slowly, an
 Here a file is converted whole or refused.
 """
 
-import hashlib
 import json
 import re
 import shutil
@@ -20,7 +19,7 @@ from kick.checkpoints.description.gguf_file import Gguf, read_gguf
 from kick.checkpoints.fingerprints import fingerprint
 from kick.checkpoints.untrusted import read_json, refusing
 from kick.errors import InputError
-from kick.files import file_sha256, sync
+from kick.files import digest, file_sha256, sync
 from kick.types import Dtype, Record
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def converted(file: Path, dtype: Dtype, cache: Path) -> Path:
     _check_sizes(file, read_gguf(file))
     sha256 = file_sha256(file)
     parts = [sha256, dtype, version("gguf"), version("transformers")]
-    out = cache / "checkpoints" / f"gguf-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]}"
+    out = cache / "checkpoints" / f"gguf-{digest(parts, length=24)}"
     out.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(out.with_name(f".{out.name}.lock")):
         if not out.is_dir():

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kick.errors import InputError
+from kick.files import read_bytes
 
 # Bytes of a JSON file. The largest that are known are tokenizers (35 MB) and indices (10 MB).
 LARGEST_JSON = 128 * 2**20
@@ -58,7 +59,7 @@ def check_file(path: Path) -> None:
 
 
 def read_json(path: Path, way_out: str) -> dict[str, Any]:
-    """Return the JSON object in a file.
+    """Return the JSON object in a file of a model folder; see `kick.files.read_json` for a record.
 
     Args:
         path: the file.
@@ -70,12 +71,9 @@ def read_json(path: Path, way_out: str) -> dict[str, Any]:
     """
     check_file(path)
     try:
-        size = path.stat().st_size
-        if size > LARGEST_JSON:
-            raise InputError(f"{path} has {size:,} bytes; at most {LARGEST_JSON:,} are read. {way_out}")
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing. {way_out}") from None
+        data = json.loads(read_bytes(path, LARGEST_JSON).decode())
+    except InputError as error:
+        raise InputError(f"{error} {way_out}") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is not valid JSON ({error}). {way_out}") from None
     except RecursionError:

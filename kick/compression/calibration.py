@@ -4,7 +4,6 @@ A document is drawn at random until one is longer than a sample, and a window of
 `get_c4`). The same text, count, length and seed give the same tokens for every method.
 """
 
-import hashlib
 import json
 import random
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from kick.errors import InputError, nearest
+from kick.files import digest
 from kick.types import Calibration
 
 SUFFIXES = (".jsonl", ".txt")
@@ -61,8 +61,7 @@ def read_samples(calibration: Calibration, model: Path, data_root: Path | None) 
                 f"calibration: no document of '{calibration.data}' is longer than {calibration.length} tokens "
                 f"(the longest has {longest}). Give a smaller `length`, or other data."
             )
-    digest = hashlib.sha256(json.dumps(samples).encode()).hexdigest()
-    return Samples(tuple(samples), digest)
+    return Samples(tuple(samples), digest(samples, length=64))
 
 
 def _documents(data: str, data_root: Path | None) -> pa.ChunkedArray:

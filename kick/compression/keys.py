@@ -1,9 +1,8 @@
 """The key of a made checkpoint: a hash of everything that decides its weights, known before it is made."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 
+from kick.files import digest
 from kick.types import Recipe, Step
 
 # Part of every recipe key: raise it when a method writes other weights than before, be it by kick or by the
@@ -29,8 +28,8 @@ def recipe_key(recipe: Recipe, source_fingerprint: str, *samples: str | None) ->
 def step_keys(recipe: Recipe, source_fingerprint: str, samples: Sequence[str | None]) -> tuple[str, ...]:
     """Return the key of the result of each step in turn; the arguments are those of `recipe_key`."""
     keys: list[str] = []
-    for step, digest in zip(recipe.steps, samples, strict=True):
-        keys.append(_step_key(step, keys[-1] if keys else source_fingerprint, digest))
+    for step, drawn in zip(recipe.steps, samples, strict=True):
+        keys.append(_step_key(step, keys[-1] if keys else source_fingerprint, drawn))
     return tuple(keys)
 
 
@@ -44,4 +43,4 @@ def _step_key(step: Step, source: str, samples: str | None) -> str:
         assert samples is not None
         parts["recipe"] = step.model_dump(mode="json", exclude_defaults=True, exclude={"calibration"})
         parts["samples"] = samples
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return digest(parts, length=64)

@@ -6,7 +6,6 @@ removed. What is half written or damaged is made again.
 
 import os
 import shutil
-import uuid
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from kick.compression.recipes import same_steps
 from kick.errors import InputError
 from kick.execution.jobs import Job, RunContext, Source
 from kick.execution.locks import FolderLock
+from kick.files import temporary_path
 from kick.types.recipes import Step, chain
 
 
@@ -184,6 +184,6 @@ def _make(folder: Path, source: Source, count: int, context: RunContext) -> None
 
 def _remove(folder: Path) -> None:
     """Remove a folder as if at once: a half removed one never has its name."""
-    scratch = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.tmp")
+    scratch = temporary_path(folder)
     folder.rename(scratch)
     shutil.rmtree(scratch, ignore_errors=True)

@@ -4,7 +4,6 @@ A folder holds `results_<date>.json` with the settings of each run, and `samples
 object per item and filter. Text is written raw, so a line ends at a newline and nowhere else.
 """
 
-import hashlib
 import json
 import math
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kick.errors import InputError
+from kick.files import digest
 
 _SAMPLES = re.compile(r"samples_(.+)_(\d{4}-\d{2}-\d{2}T[\d.\-]+)\.jsonl")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -158,11 +158,6 @@ def _refuse_several_models(files: Iterable[SampleFile]) -> None:
 def _identity(settings: Settings) -> dict[str, object]:
     config = settings.get("config") or {}
     return {"model_name": settings.get("model_name"), **{name: config.get(name) for name in _MODEL}}
-
-
-def digest(value: object) -> str:
-    """Return a hash of a JSON value: 16 hex digits of a SHA-256."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def read_object(text: bytes, where: str) -> dict[str, Any]:

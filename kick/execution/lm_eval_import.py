@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from kick.errors import InputError
 from kick.execution.lm_eval_files import (
@@ -17,13 +16,14 @@ from kick.execution.lm_eval_files import (
     Row,
     SampleFile,
     Settings,
-    digest,
     is_likelihood,
     is_number,
     read_runs,
 )
+from kick.files import digest
 from kick.store import Store, cell_key
 from kick.types import Cell, CellIdentity, Checkpoint, CheckpointRecord, PlanInfo, TaskInfo
+from kick.yaml_files import dump_yaml
 
 _TOKENIZER = ("tokenizer_bos_token", "tokenizer_eos_token", "tokenizer_pad_token", "chat_template_sha")
 # Fields of a task's configuration that hold arguments of the model and paths of the machine.
@@ -138,7 +138,7 @@ def _suite(
         "tasks": sorted({one.name for tasks in scored for one in tasks}),
         "seed": _seed(runs[0].newest),
     }
-    return yaml.safe_dump(suite, sort_keys=False, allow_unicode=True)
+    return dump_yaml(suite)
 
 
 def _write(store: Store, checkpoint: Checkpoint, run: ModelRuns, scored: Sequence[_Scored]) -> None:

@@ -1,14 +1,14 @@
 """A policy file: what a compressed checkpoint may lose, as validated records. `kick.gating.judgement` applies them."""
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kick.comparison.statistics.multiplicity import Correction
 from kick.errors import InputError, explain
 from kick.types import Family
+from kick.yaml_files import read_yaml
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -137,7 +137,7 @@ class Policy(_Keys):
             if not path.is_file():
                 names = ", ".join(sorted(file.stem for file in packaged.glob("*.yaml")))
                 raise InputError(f"there is no policy file '{source}'. Packaged policies: {names}.")
-        data = _read_yaml(path)
+        data = read_yaml(path)
         try:
             return cls.model_validate(data)
         except ValidationError as error:
@@ -180,28 +180,3 @@ def _refuse_more(tolerated: float | None, bound: float | None) -> None:
         raise ValueError(
             f"tolerated ({tolerated:g}) may not exceed the loss that a pass excludes ({bound:g})"
         )
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """Safe YAML in which a key given twice is an error and not a silent replacement."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for position, key in enumerate(keys):
-            if key in keys[:position]:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key '{key}' is given twice", problem_mark=node.start_mark
-                )
-        return super().construct_mapping(node, deep)
-
-
-def _read_yaml(path: Path) -> object:
-    """Return the content of a YAML file.
-
-    Raises:
-        InputError: the file is not YAML, or gives a key twice.
-    """
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as YAML: {error}") from None

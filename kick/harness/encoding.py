@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from kick.engines.base import Generate, Request, Score
 from kick.errors import InputError
-from kick.harness.digests import digest
+from kick.files import digest
 
 # New tokens if a task states none (as lm-eval's HFLM).
 DEFAULT_BUDGET = 256

@@ -17,7 +17,7 @@ from kick.data.corpora import Corpus
 from kick.engines.base import Engine, LogLikelihood, Progress, Response, Score
 from kick.engines.torch import batches
 from kick.errors import InputError
-from kick.harness.digests import digest, token_hash
+from kick.files import digest
 from kick.harness.work import RightAnswers
 from kick.store import Journal
 from kick.types import BatchSize, PlanInfo, Skipped, TaskInfo, Tier
@@ -55,7 +55,7 @@ class WindowsWork:
         """
         counts = [len(request.continuation) for request in self.requests]
         losses = [loss / count for loss, count in zip(loss_of(responses), counts, strict=True)]
-        hashes = [token_hash((*request.context, *request.continuation)) for request in self.requests]
+        hashes = [digest((*request.context, *request.continuation)) for request in self.requests]
         return text_items(hashes, losses, counts, self.bytes_per_token)
 
     def scores(self, items: pd.DataFrame) -> dict[str, float]:
@@ -104,9 +104,9 @@ def plan_windows(
     cut = tuple(tuple(tokens[start * window : (start + 1) * window]) for start in range(count))
     settings = f"{corpus.name} window={window} windows={count} alone"
     info = PlanInfo(
-        hash=digest([settings, repr(cut)]),
-        task_config=digest([settings]),
-        documents=digest([corpus.text]),
+        hash=digest(settings, cut),
+        task_config=digest(settings),
+        documents=digest(corpus.text),
         shots=0,
         limit=windows,
         seed=seed,

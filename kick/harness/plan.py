@@ -11,7 +11,7 @@ from lm_eval.utils import handle_non_serializable
 
 from kick.engines.base import Request, Score
 from kick.errors import InputError
-from kick.harness.digests import digest
+from kick.files import digest
 from kick.harness.encoding import Encoder, encode_requests
 from kick.harness.tasks import LoadedTask
 from kick.types import PlanInfo, Skipped
@@ -91,10 +91,10 @@ def make_plan(rendered: RenderedTask, encoder: Encoder, *, window: int | None) -
             f"(the shortest needs {min(too_long.values())}). Leave the task out, or use a model with a longer window."
         )
     items = tuple(item for item in everything if item.doc_id not in too_long)
-    documents = digest(_document(loaded, instance) for item in items for instance in item.instances)
+    documents = digest([_document(loaded, instance) for item in items for instance in item.instances])
     canonical = [_canonical(request) for item in items for request in item.requests]
     info = PlanInfo(
-        hash=digest([*canonical, loaded.config_hash, documents]),
+        hash=digest(canonical, loaded.config_hash, documents),
         task_config=loaded.config_hash,
         documents=documents,
         shots=loaded.info.shots,

@@ -1,7 +1,6 @@
 """lm-eval task objects, loaded once and serving every checkpoint of a suite."""
 
 import functools
-import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
 from lm_eval.utils import env as templates
 
+from kick.files import digest
 from kick.suite.catalog import Catalog, CatalogTask, FunctionName, packaged_tasks
 from kick.types import TaskInfo
 
@@ -75,11 +75,8 @@ def _loaded(catalog: Catalog, name: str, task: ConfigurableTask) -> LoadedTask:
 def _config_hash(declared: CatalogTask) -> str:
     """Return a hash of all that the YAML says and of the source of every function that it names."""
     config = {key: value for key, value in declared.config.items() if key != "metadata"}
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
-    digest.update(declared.info.model_dump_json().encode())
-    for function in _functions(declared.config):
-        digest.update(function.source())
-    return digest.hexdigest()[:16]
+    sources = [function.source().decode("latin-1") for function in _functions(declared.config)]
+    return digest(json.dumps(config, sort_keys=True, default=str), declared.info.model_dump_json(), sources)
 
 
 def _functions(value: object) -> list[FunctionName]:

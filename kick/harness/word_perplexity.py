@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from kick.data.corpora import Corpus
 from kick.engines.base import Engine, Progress, Response, Score
 from kick.engines.torch import batches
-from kick.harness.digests import digest, token_hash
+from kick.files import digest
 from kick.harness.encoding import Encoder
 from kick.harness.perplexity import loss_of, perplexity_scores, refuse_long, text_items, text_task
 from kick.harness.work import RightAnswers
@@ -110,7 +110,7 @@ def plan_pages(
     encoded = [encoder.encode(wikitext_detokenizer({"page": text})) for text in texts]
     pages = tuple(
         Page(
-            token_hash(tokens),
+            digest(tokens),
             len(re.split(r"\s+", text)),
             rolling_requests(tokens, encoder.prefix_token, window),
         )
@@ -118,8 +118,8 @@ def plan_pages(
     )
     settings = f"{corpus.name} rolling window={window} pages={len(pages)} prefix={encoder.prefix_token} alone"
     info = PlanInfo(
-        hash=digest([settings, repr(encoded)]),
-        task_config=digest([settings]),
+        hash=digest(settings, encoded),
+        task_config=digest(settings),
         documents=digest(texts),
         shots=0,
         limit=windows,

@@ -17,9 +17,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, StrictStr, ValidationError
 
 from kick.errors import InputError
-from kick.files import parse_json, parse_yaml, read_bytes, write_atomically
+from kick.files import parse_json, read_bytes, write_atomically
 from kick.identifiers import check_identifier, is_identifier
 from kick.types import Cell, Checkpoint, CheckpointRecord, Record
+from kick.yaml_files import parse_yaml
 
 R = TypeVar("R", bound=Record)
 
@@ -128,7 +129,9 @@ def read_suite(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path} is damaged: it is not the file that was written, its checksum does not fit. {WAY_OUT}"
         )
-    suite = parse_yaml(body, path)
+    suite = parse_yaml(body, str(path))
+    if not isinstance(suite, dict):
+        raise InputError(f"{path} is damaged: expected a mapping of keys to values. {WAY_OUT}")
     try:
         known = _Suite.model_validate(suite)
     except ValidationError as error:

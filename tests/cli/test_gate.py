@@ -148,9 +148,9 @@ def test_control_characters_reach_neither_the_terminal_nor_the_xml(
         tmp_path / "s.md",
     )
     printed = capsys.readouterr()
-    assert "evil\\x1b" in printed.out
+    assert "evil\\u001b" in printed.out
     root = ElementTree.parse(tmp_path / "j.xml").getroot()
-    assert root.get("name") == "kick gate: evil\\x1b[31m\\x00\\ufffe\\u202e"
+    assert root.get("name") == "kick gate: evil\\u001b[31m\\u0000\\ufffe\\u202e"
     for text in (printed.out, printed.err, (tmp_path / "s.md").read_text()):
         assert not set(text) & set("\x1b\x00\ufffe\u202e")
 

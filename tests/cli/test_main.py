@@ -86,7 +86,7 @@ def test_an_error_inside_kick_is_one_line_and_no_verdict(
 def test_a_message_cannot_control_the_terminal(tmp_path: Path) -> None:
     done = _kick("verify", "no\x1b[31mwhere", cwd=tmp_path)
     assert done.returncode == 2
-    assert "no\\x1b[31mwhere is not a results folder" in done.stderr
+    assert "no\\u001b[31mwhere is not a results folder" in done.stderr
 
 
 def test_ctrl_c_says_how_to_go_on(tiny_llama: Path, tmp_path: Path) -> None:

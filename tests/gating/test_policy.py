@@ -282,7 +282,7 @@ def test_the_packaged_policy_is_valid() -> None:
         ),
         ("name: x\nperplexity: {maximum_rise: 0.1, tolerated: 0.2}", "tolerated (0.2) may not exceed"),
         ("name: x\ntasks: {a: {tolerated: 0.1}}", "tolerated needs a margin or a maximum_drop"),
-        ("name: " + "[" * 1200, "cannot be read as YAML"),
+        ("name: " + "[" * 1200, "nested more than 20 levels deep"),
         ("name: [", "cannot be read as YAML"),
         ("- 1", "Input should be a valid dictionary"),
     ],

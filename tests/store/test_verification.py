@@ -10,6 +10,7 @@ from kick.errors import InputError
 from kick.files import temporary_path
 from kick.store import Store
 from kick.store.manifest import check_manifest, write_manifest
+from kick.store.records import write_suite
 from kick.store.repair import repair
 from kick.store.verification import inspect
 from tests.results import binary_task, write_scores
@@ -88,6 +89,27 @@ def test_a_suite_without_its_last_candidate_is_found_where_results_are_read(stor
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(line for line in lines if "small" not in line))
     with pytest.raises(InputError, match=r"suite\.yaml is damaged: it is not the file that was written"):
+        store.suite()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a\n", "is damaged: expected a mapping"),
+        ("a: 1\na: 2\n", "the key 'a' is given twice"),
+        ("a: " + "[" * 5000, "nested more than 20 levels"),
+        (
+            "a0: &a0 [x]\n" + "".join(f"a{n + 1}: &a{n + 1} [{f'*a{n}, ' * 9}]\n" for n in range(9)),
+            "more than 50,000",
+        ),
+    ],
+    ids=["list", "repeated key", "deep", "aliases of aliases"],
+)
+def test_a_suite_with_a_fitting_checksum_is_still_read_within_bounds(
+    store: Store, text: str, message: str
+) -> None:
+    write_suite(store.root / "suite.yaml", text)
+    with pytest.raises(InputError, match=rf"suite\.yaml.*{message}"):
         store.suite()
 
 

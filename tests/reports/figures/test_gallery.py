@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from kick.printable import printable
 from kick.reports.figures import gallery as figures
 from kick.reports.figures import style
 from kick.reports.figures.gallery import draw
 from kick.reports.findings import Findings, gather
 from kick.reports.tables.cost import cost
 from kick.store import Store
-from kick.text import strip_controls
 from tests.results import TASKS, make_results, write_scores
 
 SERIES = {"dense": 0.0, "magnitude-0.1": 0.02, "magnitude-0.5": 0.4, "rtn-8": 0.0, "rtn-4": 0.1}
@@ -203,5 +203,5 @@ def test_no_text_of_a_figure_has_a_character_that_breaks_its_file(tmp_path: Path
     for figure in drawn.values():
         assert style.render(figure, "pdf").startswith(b"%PDF")
         texts = [text.get_text() for text in figure.findobj(Text)]
-        assert all(shown == strip_controls(shown) for shown in texts)
+        assert all(shown == printable(shown) for shown in texts)
     assert any("facts" in label for label in labels(drawn["curve-rtn"].axes[0]))
