@@ -10,7 +10,11 @@ from hypothesis import settings
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-settings.register_profile("kick", deadline=None)  # how long an example takes is the machine's affair
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One worker per core: more threads would only wait for each other. Processes that tests start inherit it.
+    os.environ["OMP_NUM_THREADS"] = "1"
+# How long an example takes depends on the machine.
+settings.register_profile("kick", deadline=None)
 settings.load_profile("kick")
 
 

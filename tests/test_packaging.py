@@ -50,9 +50,3 @@ def test_the_installed_wheel_carries_the_published_values_and_policies(
     )
     assert "llm_kick_paper.csv" in done.stdout
     assert "regression.yaml" in done.stdout
-
-
-def test_the_public_face_is_what_it_says() -> None:
-    import kick
-
-    assert all(callable(getattr(kick, name)) for name in kick.__all__)

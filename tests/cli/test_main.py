@@ -1,10 +1,10 @@
 """The command line as a user meets it: quick help, one message for bad input, one JSON document on stdout."""
 
 import json
+import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -31,10 +31,12 @@ def test_help_imports_neither_torch_nor_transformers_nor_pandas() -> None:
 def test_help_answers_at_once() -> None:
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert _kick("--help").returncode == 0
-        times.append(time.perf_counter() - start)
-    assert min(times) < 1.0  # 0.24 s on an idle machine; CI machines are busy
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    # Seconds of a processor: 0.25 on an idle machine, and more where caches are shared.
+    assert min(times) < 0.6
 
 
 @pytest.mark.parametrize(

@@ -269,7 +269,7 @@ def test_a_failure_leaves_nothing_behind(
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(recipes, "_finish", fail)
+    monkeypatch.setattr(recipes, "copy_others", fail)
     with pytest.raises(KeyboardInterrupt):
         make(HALF, tiny_llama, tmp_path / "made")
     assert others_in(tmp_path) == []
@@ -281,7 +281,7 @@ def test_after_a_kill_no_checkpoint_is_there_and_the_next_attempt_succeeds(
     script = (
         "import os, signal, sys; from pathlib import Path; from kick.compression import make, recipes\n"
         "from kick.types import Recipe\n"
-        "recipes._finish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "recipes.copy_others = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "make(Recipe(method='magnitude', sparsity=0.5), Path(sys.argv[1]), Path(sys.argv[2]))"
     )
     killed = subprocess.run(
@@ -352,14 +352,26 @@ def test_a_folder_that_cannot_be_written_is_refused(tiny_llama: Path, tmp_path: 
         (Recipe(method="magnitude", sparsity=0.5, pattern="2-4"), "pattern '2-4' is not N:M"),
         (Recipe(method="magnitude", sparsity=0.5, pattern="4:4"), "pattern '4:4' is not N:M"),
         (Recipe(method="magnitude", sparsity=0.6, pattern="2:4"), "2:4 is a sparsity of 0.5, not 0.6"),
-        (Recipe(method="magnitude", sparsity=0.5, bits=4), "bits is not an option of 'magnitude', but of 'rtn'"),
-        (Recipe(method="magnitude", sparsity=0.5, group_size=128), "group_size is not an option of 'magnitude'"),
-        (Recipe(method="magnitude", sparsity=0.5, symmetric=False), "symmetric is not an option of 'magnitude'"),
+        (
+            Recipe(method="magnitude", sparsity=0.5, bits=4),
+            "bits is not an option of 'magnitude', but of 'rtn'",
+        ),
+        (
+            Recipe(method="magnitude", sparsity=0.5, group_size=128),
+            "group_size is not an option of 'magnitude'",
+        ),
+        (
+            Recipe(method="magnitude", sparsity=0.5, symmetric=False),
+            "symmetric is not an option of 'magnitude'",
+        ),
         (Recipe(method="rtn"), "bits of 'rtn' is missing; expected 2 to 8"),
         (Recipe(method="rtn", bits=1), "bits of 'rtn' is 1"),
         (Recipe(method="rtn", bits=9), "bits of 'rtn' is 9"),
         (Recipe(method="rtn", bits=4, group_size=0), "group_size of 'rtn' is 0"),
-        (Recipe(method="rtn", bits=4, sparsity=0.5), "sparsity is not an option of 'rtn', but of 'magnitude'"),
+        (
+            Recipe(method="rtn", bits=4, sparsity=0.5),
+            "sparsity is not an option of 'rtn', but of 'magnitude'",
+        ),
         (Recipe(method="rtn", bits=4, pattern="2:4"), "pattern is not an option of 'rtn'"),
     ],
 )

@@ -439,17 +439,17 @@ metric_list:
   - {metric: gold_in_question, aggregation: mean, higher_is_better: false}
 """
 
-# One request a batch, and time between them to be killed in.
+# After each batch there is time for the process to be killed.
 KILLABLE = """
 import sys, time
 from pathlib import Path
-from kick.engines.torch import TorchEngine
 from kick.execution.runner import run
+from kick.store import Journal
 from kick.suite import Suite
-run_batch = TorchEngine._run
-def slowly(self, batch, requests):
+append = Journal.append
+def slowly(journal, *responses):
+    append(journal, *responses)
     time.sleep(0.2)
-    return run_batch(self, batch, requests)
-TorchEngine._run = slowly
+Journal.append = slowly
 run(Suite.read(sys.argv[1]), "results", data_root=Path(sys.argv[2]), cache=Path("cache"), device="cpu")
 """

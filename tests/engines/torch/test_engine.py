@@ -15,6 +15,7 @@ from kick.engines.torch.tiers import choose_tier
 from kick.harness.encoding import Encoder, encode_requests
 from kick.store import Journal
 from kick.types import BatchSize, Tier
+from tests.engines.torch.watch import at_most
 from tests.tiny import CONFIGS, MORE_CONFIGS, save_model
 
 HEADER = "".join(f"Question {n}: is the answer in the text?\nAnswer: the answer is {n}\n\n" for n in range(6))
@@ -197,9 +198,7 @@ def test_generation_settings_of_the_checkpoint_are_not_applied(tiny_llama: Path)
     assert texts[0] == texts[1]
 
 
-def test_responses_in_the_journal_are_not_computed_again(
-    llama: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_responses_in_the_journal_are_not_computed_again(llama: Loaded, tmp_path: Path) -> None:
     requests = encode_requests([*scored(), *generated()], Encoder(llama.tokenizer))
     journal = Journal(tmp_path / "journal.jsonl", "key")
     engine = TorchEngine(llama, size(64), "tree")
@@ -207,16 +206,15 @@ def test_responses_in_the_journal_are_not_computed_again(
     lines = journal.path.read_bytes().splitlines(keepends=True)
     # Killed while the third batch was written.
     journal.path.write_bytes(b"".join(lines[:2]) + lines[2][:5])
-    runs, steps = [], []
-    run = TorchEngine._run
-    monkeypatch.setattr(
-        TorchEngine, "_run", lambda engine, batch, plan: runs.append(batch) or run(engine, batch, plan)
-    )
+    steps: list[int] = []
     assert engine.answer(requests, journal, steps.append) == first
-    assert len(runs) == len(lines) - 2
     assert sum(steps) == len(requests)
-    assert len(steps) == len(runs) + 1
+    # One step for what the journal holds, and one per batch that it lacks.
+    assert len(steps) == 1 + len(lines) - 2
     assert journal.path.read_bytes() == b"".join(lines)
+    with at_most(llama, 0) as refused:
+        assert engine.answer(requests, journal) == first
+    assert refused == []
 
 
 def test_an_engine_says_what_it_is_and_what_may_move_its_numbers(llama: Loaded) -> None:

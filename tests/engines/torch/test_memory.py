@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -10,11 +9,11 @@ import torch
 from kick.checkpoints import Loaded, load
 from kick.engines.base import Score
 from kick.engines.torch import TorchEngine, batches
-from kick.engines.torch.forward import Forward
 from kick.engines.torch.memory import Memory
 from kick.harness.encoding import Encoder, encode_requests
 from kick.types import Tier
 from tests.engines.torch.test_engine import CONTEXTS, HEADER, generated, scored, size
+from tests.engines.torch.watch import at_most
 
 
 @pytest.fixture(scope="module")
@@ -22,80 +21,57 @@ def llama(tiny_llama: Path) -> Loaded:
     return load(tiny_llama, dtype="float32", device="cpu")
 
 
-class Limit:
-    """Lets no more than so many padded tokens through a forward, as if the memory held no more."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
-        self.refused: list[int] = []
-        run = Forward._run
-
-        def limited(forward: Forward, rows: Any, before: int, cache: Any) -> Any:
-            padded = len(rows) * max(len(row.tokens) for row in rows)
-            if padded > tokens:
-                self.refused.append(padded)
-                raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
-            return run(forward, rows, before, cache)
-
-        monkeypatch.setattr(Forward, "_run", limited)
-
-
 @pytest.mark.parametrize("tier", ["tree", "plain"])
-def test_log_likelihoods_are_the_same_when_the_memory_is_short(
-    llama: Loaded, monkeypatch: pytest.MonkeyPatch, tier: Tier
-) -> None:
+def test_log_likelihoods_are_the_same_when_the_memory_is_short(llama: Loaded, tier: Tier) -> None:
     instances = scored([f"{HEADER}Question: is {number} in the text?\nAnswer:" for number in range(60)])
     requests = encode_requests(instances, Encoder(llama.tokenizer))
     free = TorchEngine(llama, size(4096), tier).answer(requests)
     planned = batches(requests, size(4096), tier)
-    limit = Limit(monkeypatch, max(len(row.tokens) for batch in planned for row in batch.rows))
     engine = TorchEngine(llama, size(4096), tier)
-    short = engine.answer(requests)
-    assert limit.refused
+    with at_most(llama, max(len(row.tokens) for batch in planned for row in batch.rows)) as refused:
+        short = engine.answer(requests)
+        assert refused
+        tried = len(refused)
+        assert engine.answer(requests) == short
+        assert len(refused) == tried, "a size that did not fit was tried again"
     assert [response.greedy for response in short] == [response.greedy for response in free]
     expected = [response.value for response in free]
     assert [response.value for response in short] == pytest.approx(expected, abs=1e-4)
-    tried = len(limit.refused)
-    assert engine.answer(requests) == short
-    assert len(limit.refused) == tried, "a size that did not fit was tried again"
 
 
-def test_completions_are_the_same_when_the_memory_is_short(
-    llama: Loaded, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_completions_are_the_same_when_the_memory_is_short(llama: Loaded) -> None:
     instances = generated(until=(), contexts=[f"{number}: {CONTEXTS[1]}" for number in range(9)])
     requests = encode_requests(instances, Encoder(llama.tokenizer))
     free = TorchEngine(llama, size(4096), "tree").answer(requests)
-    limit = Limit(monkeypatch, max(request.length for request in requests))
     engine = TorchEngine(llama, size(4096), "tree")
-    assert engine.answer(requests) == free
-    assert limit.refused
-    tried = len(limit.refused)
-    assert engine.answer(requests) == free
-    assert len(limit.refused) == tried, "a size that did not fit was tried again"
+    with at_most(llama, max(request.length for request in requests)) as refused:
+        assert engine.answer(requests) == free
+        assert refused
+        tried = len(refused)
+        assert engine.answer(requests) == free
+        assert len(refused) == tried, "a size that did not fit was tried again"
 
 
-def test_windows_of_text_are_scored_alike_when_the_memory_is_short(
-    llama: Loaded, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_windows_of_text_are_scored_alike_when_the_memory_is_short(llama: Loaded) -> None:
     tokens = tuple(llama.tokenizer(HEADER)["input_ids"])
     windows = [
         Score(tokens[start : start + 1], tokens[start + 1 : start + 40]) for start in range(0, 160, 40)
     ]
     engine = TorchEngine(llama, size(4096), "tree")
     free = [response.value for response in engine.answer(windows, alone=True)]
-    limit = Limit(monkeypatch, 80)
-    assert [r.value for r in engine.answer(windows, alone=True)] == pytest.approx(free, rel=1e-6)
-    tried = len(limit.refused)
-    assert tried
-    assert [r.value for r in engine.answer(windows, alone=True)] == pytest.approx(free, rel=1e-6)
-    assert len(limit.refused) == tried
+    with at_most(llama, 80) as refused:
+        assert [r.value for r in engine.answer(windows, alone=True)] == pytest.approx(free, rel=1e-6)
+        tried = len(refused)
+        assert tried
+        assert [r.value for r in engine.answer(windows, alone=True)] == pytest.approx(free, rel=1e-6)
+        assert len(refused) == tried
 
 
-def test_one_row_that_does_not_fit_is_an_error(llama: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_row_that_does_not_fit_is_an_error(llama: Loaded) -> None:
     engine = TorchEngine(llama, size(4096), "plain")
-    Limit(monkeypatch, 1)
-    with pytest.raises(RuntimeError, match="out of memory"):
-        engine.answer(encode_requests(scored(), Encoder(llama.tokenizer)))
+    requests = encode_requests(scored(), Encoder(llama.tokenizer))
+    with at_most(llama, 1), pytest.raises(RuntimeError, match="out of memory"):
+        engine.answer(requests)
 
 
 def test_a_cpu_without_memory_is_recognised_by_torch_s_own_message() -> None:

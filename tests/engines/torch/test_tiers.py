@@ -1,14 +1,15 @@
 """The self-test that chooses a tier: it takes what is right, and finds what is not."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from kick.checkpoints import Loaded, load
-from kick.engines.torch import forward as forwards
-from kick.engines.torch.batching import Row
-from kick.engines.torch.forward import Forward, Masks
+from kick.engines.torch.forward import Forward
 from kick.engines.torch.tiers import choose_tier, rounded_at_random, why_not
 from tests.tiny import save_model
 
@@ -37,24 +38,43 @@ def test_a_right_model_is_scored_by_the_fastest_tier(tiny_llama: Path, dtype: st
     assert (choice.tier, choice.refused) == ("tree", {})
 
 
-def test_a_sliding_window_that_is_ignored_is_found(gemma_in: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def other_masks(
+    loaded: Loaded, change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
+) -> Iterator[None]:
+    """Change the masks, one per kind of layer, of the forwards that are given any."""
+
+    def replace(
+        _module: object, arguments: tuple[Any, ...], inputs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        masks = inputs.get("attention_mask")
+        return arguments, inputs if masks is None else {**inputs, "attention_mask": change(masks)}
+
+    handle = loaded.model.base_model.register_forward_pre_hook(replace, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def test_a_sliding_window_that_is_ignored_is_found(gemma_in: Loaded) -> None:
     assert why_not(gemma_in, "tree") is None
-    build = Masks.__init__
-
-    def wide(masks: Masks, model: object) -> None:
-        build(masks, model)  # type: ignore[arg-type]
-        masks.windows = dict.fromkeys(masks.windows)
-
-    monkeypatch.setattr(Masks, "__init__", wide)
-    assert "differ from those of a plain forward" in str(why_not(gemma_in, "tree"))
+    with other_masks(gemma_in, lambda masks: dict.fromkeys(masks, masks["full_attention"])):
+        reason = why_not(gemma_in, "tree")
+    assert "differ from those of a plain forward" in str(reason)
 
 
-def test_branches_that_see_each_other_are_found(gemma_in: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    def see_all_before(seen: torch.Tensor, row: Row) -> None:
-        seen |= torch.ones_like(seen).tril()
+def test_branches_that_see_each_other_are_found(gemma_in: Loaded) -> None:
+    def see_all_before(masks: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        seen = masks["full_attention"]
+        queries, keys = seen.shape[-2:]
+        if queries == 1:
+            return masks
+        return {**masks, "full_attention": seen | torch.ones_like(seen).tril(keys - queries)}
 
-    monkeypatch.setattr(forwards, "_see_ancestors", see_all_before)
-    assert "differ from those of a plain forward" in str(why_not(gemma_in, "tree"))
+    with other_masks(gemma_in, see_all_before):
+        reason = why_not(gemma_in, "tree")
+    assert "differ from those of a plain forward" in str(reason)
 
 
 def test_random_rounding_changes_the_last_bits_and_leaves_no_trace(gemma_in: Loaded) -> None:

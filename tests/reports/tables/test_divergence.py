@@ -82,7 +82,8 @@ def test_the_perplexity_of_a_text_stands_beside_its_divergence(findings: Finding
     assert cells(warnings(findings), "rtn-4")[TEXT.name]
     heads = [head.lines for head in warnings(findings).header]
     assert (
-        heads.index((TEXT.name, "KL, nats per token")) == heads.index((TEXT.name, "ratio to the reference")) + 1
+        heads.index((TEXT.name, "KL, nats per token"))
+        == heads.index((TEXT.name, "ratio to the reference")) + 1
     )
 
 
