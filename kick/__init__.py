@@ -7,6 +7,7 @@ The public face; each name is loaded when it is first used, so that `import kick
     store = kick.Store("results/mine")
     kick.compare(store, "dense", "rtn-4", "kick_squad")
     kick.gate(store, "regression")
+    kick.check("dense/", "w4a16/", budget="10m")       # score no more than a verdict takes
     kick.report(store, Path("report"), ["md"])
 """
 
@@ -16,17 +17,19 @@ if TYPE_CHECKING:
     from kick.checkpoints import describe
     from kick.comparison import compare
     from kick.compression import make as compress
+    from kick.execution.check import check
     from kick.execution.runner import run
     from kick.gating import gate
     from kick.reports import write as report
     from kick.store import Store
     from kick.suite import Suite
 
-__all__ = ["Store", "Suite", "compare", "compress", "describe", "gate", "report", "run"]
+__all__ = ["Store", "Suite", "check", "compare", "compress", "describe", "gate", "report", "run"]
 
 _HOMES = {
     "Store": ("kick.store", "Store"),
     "Suite": ("kick.suite", "Suite"),
+    "check": ("kick.execution.check", "check"),
     "compare": ("kick.comparison", "compare"),
     "compress": ("kick.compression", "make"),
     "describe": ("kick.checkpoints", "describe"),

@@ -41,7 +41,7 @@ class Reporter:
                 yield lambda steps: bar.advance(task, steps)
         else:
             yield self._log_lines(label, total, start)
-        self.say(f"{label}  {total} in {_clock(time.monotonic() - start)}")
+        self.say(f"{label}  {total} in {clock(time.monotonic() - start)}")
 
     def _bar(self) -> Progress:
         columns = (
@@ -67,12 +67,13 @@ class Reporter:
             if now - last >= LOG_EVERY and done > resumed:
                 last = now
                 left = (now - start) / (done - resumed) * (total - done)
-                self.say(f"{label}  {done}/{total}, {_clock(left)} left")
+                self.say(f"{label}  {done}/{total}, {clock(left)} left")
 
         return advance
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Return a time as text: `2 h 05 min`, `3 min 20 s`, `8 s`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -13,6 +13,7 @@ from kick.printable import printable
 # The name of each command, and its module where a keyword of Python bars the name.
 COMMANDS = (
     "demo",
+    "check",
     "run",
     "import",
     "report",

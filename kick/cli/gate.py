@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kick.errors import InputError
+
 if TYPE_CHECKING:
     from kick.types import GateResult, Verdict
 
@@ -32,6 +34,13 @@ def gate(
             help="lm-eval's output: the field of a document whose equal values make items dependent."
         ),
     ] = None,
+    sequential: Annotated[
+        bool,
+        typer.Option(
+            "--sequential",
+            help="Judge a folder that grows: by evidence about the full run that holds at every look, as `kick check`.",
+        ),
+    ] = False,
     junit: Annotated[Path | None, typer.Option(help="Write the verdicts as JUnit XML.")] = None,
     summary: Annotated[
         Path | None,
@@ -44,13 +53,25 @@ def gate(
 ) -> None:
     """Judge candidates by a policy: exit code 0 pass, 1 regression, 2 no verdict, 3 too few items to tell."""
     from kick.gating import gate as judge
-    from kick.gating.rendering import junit_xml, markdown
     from kick.store import Store
 
     if not candidate_output:
-        result = judge(Store(results), policy, reference=reference, candidates=candidate or [])
+        result = judge(
+            Store(results), policy, reference=reference, candidates=candidate or [], sequential=sequential
+        )
+    elif sequential:
+        raise InputError("--sequential judges a results folder of kick: lm-eval's output does not grow.")
     else:
         result = _gate_lm_eval([results, *candidate_output], policy, group_by)
+    deliver(result, junit=junit, summary=summary, as_json=as_json, verbose=verbose)
+
+
+def deliver(
+    result: "GateResult", *, junit: Path | None, summary: Path | None, as_json: bool, verbose: bool
+) -> None:
+    """Write and print verdicts as the options ask, and end with their exit code."""
+    from kick.gating.rendering import junit_xml, markdown
+
     if junit:
         junit.write_text(junit_xml(result), encoding="utf-8")
     if summary:

@@ -36,7 +36,7 @@ from kick.errors import InputError
 from kick.execution.checkpoint_cache import checkpoint_folder, report_cache, shrink_cache
 from kick.execution.jobs import KEPT, Job, Order, RunContext, Source
 from kick.harness.suite_tasks import SuiteTasks
-from kick.harness.work import Journals, KeptStates, score_cell
+from kick.harness.work import Journals, KeptStates, Scored, score_cell
 from kick.progress import Reporter
 from kick.store import Journal, Store, noise_id, tier_key
 from kick.suite import Suite
@@ -110,28 +110,28 @@ def run(
     reporter.say(f"{suite.name}: {len(checkpoints)} checkpoints x {len(names)} tasks into {results}")
     reporter.say("loading data")
     catalog = read_catalog([Path(folder) for folder in suite.include_path])
-    suite_tasks = SuiteTasks.load(suite, names, catalog, data_root, _reference_tokenizer(suite))
+    suite_tasks = SuiteTasks.load(suite, names, catalog, data_root, reference_tokenizer(suite))
     store = Store.create(results, suite.dump())
     context = RunContext(
         suite=suite,
         tasks=suite_tasks,
         store=store,
-        cache=cache or _default_cache(),
-        device=_device(device),
+        cache=cache or default_cache(),
+        device=device_name(device),
         reporter=reporter,
         fingerprint=functools.cache(fingerprint),
         read_samples=functools.cache(functools.partial(read_samples, data_root=data_root)),
         keep=keep,
         memory=Memory(),
     )
-    jobs = _plan_jobs(orders, _tier(context), context)
+    jobs = _plan_jobs(orders, find_tier(context), context)
     for job in jobs:
         with contextlib.suppress(_LockedError), _held(job, store):
-            _record(context, job)
+            write_record(context, job)
     return _execute_all(jobs, context)
 
 
-def _reference_tokenizer(suite: Suite) -> Path:
+def reference_tokenizer(suite: Suite) -> Path:
     reference = suite.checkpoint(suite.reference)
     try:
         model = parse_model(reference.model, "model", revision=reference.revision)
@@ -153,7 +153,7 @@ def _orders(checkpoint: Checkpoint, suite: Suite, names: Sequence[str], batch: B
     return orders
 
 
-def _tier(context: RunContext) -> Tier:
+def find_tier(context: RunContext) -> Tier:
     """Return how all checkpoints are scored: as the suite says, or as a self-test of its reference finds, once."""
     if context.suite.tier != "auto":
         return context.suite.tier
@@ -296,7 +296,7 @@ def _execute_all(jobs: Sequence[Job], context: RunContext) -> RunSummary:
     for position, job in enumerate(jobs, start=1):
         try:
             with _held(job, context.store):
-                _record(context, job)
+                write_record(context, job)
                 missing = job.missing(context.store)
                 scored_before = [task for task in job.keys if task in needed and task not in missing]
                 missing += job.without_states(context.store, scored_before)
@@ -339,7 +339,7 @@ def execute(job: Job, missing: Sequence[str], context: RunContext, *, before: in
     if not missing and record.description is not None:
         return
     checkpoint = job.checkpoint
-    loaded = _load_and_describe(job, record, context)
+    loaded = load_and_describe(job, record, context)
     engine = TorchEngine.tested(loaded, job.batch, job.tier, context.memory)
     for offset, task in enumerate(missing, start=1):
         key, work = job.keys[task], job.work[task]
@@ -352,25 +352,31 @@ def execute(job: Job, missing: Sequence[str], context: RunContext, *, before: in
                 Journal(context.store.journal_path(checkpoint.id, key, "tokens"), key),
             )
             scored = score_cell(engine, work, journals, progress, _states(job, task, context))
-        cell = Cell(
-            checkpoint=checkpoint.id,
-            task=work.task,
-            key=key,
-            identity=job.identities[task],
-            scores=work.scores(scored.items),
-            items=len(scored.items),
-            skipped=work.skipped,
-            notes=work.notes,
-            seconds=round(time.monotonic() - started, 3),
-            finished=datetime.now(UTC).isoformat(timespec="seconds"),
-            items_sha256="",
-            divergence=scored.divergence,
-            not_diverged=job.not_diverged.get(task),
-        )
-        context.store.write_cell(cell, scored.items)
+        context.store.write_cell(make_cell(job, task, scored, time.monotonic() - started), scored.items)
 
 
-def _load_and_describe(job: Job, record: CheckpointRecord, context: RunContext) -> Loaded:
+def make_cell(job: Job, task: str, scored: Scored, seconds: float) -> Cell:
+    """Return the cell of a checkpoint's items of one task, which took `seconds` to score."""
+    work = job.work[task]
+    return Cell(
+        checkpoint=job.checkpoint.id,
+        task=work.task,
+        key=job.keys[task],
+        identity=job.identities[task],
+        scores=work.scores(scored.items),
+        items=len(scored.items),
+        skipped=work.skipped,
+        available=work.available,
+        notes=work.notes,
+        seconds=round(seconds, 3),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        items_sha256="",
+        divergence=scored.divergence,
+        not_diverged=job.not_diverged.get(task),
+    )
+
+
+def load_and_describe(job: Job, record: CheckpointRecord, context: RunContext) -> Loaded:
     """Load a checkpoint, which is made if need be, and add to its record what it is and what loading took."""
     source, reference = job.source, context.suite.reference
     again = job.checkpoint.id == noise_id(reference)
@@ -412,7 +418,7 @@ def _states(job: Job, task: str, context: RunContext) -> KeptStates | None:
     return KeptStates(path, context.suite.reference, own)
 
 
-def _record(context: RunContext, job: Job) -> None:
+def write_record(context: RunContext, job: Job) -> None:
     """Name the current cells of a checkpoint; what an earlier run measured of the same weights stays."""
     old = _earlier_record(context, job.checkpoint.id)
     if old is not None and old.fingerprint != job.source.fingerprint:
@@ -461,11 +467,11 @@ def _load(source: Source, folder: Path, context: RunContext) -> Loaded:
     )
 
 
-def _default_cache() -> Path:
+def default_cache() -> Path:
     return Path(os.environ.get("KICK_CACHE") or Path("~/.cache/kick").expanduser())
 
 
-def _device(name: str) -> str:
+def device_name(name: str) -> str:
     available = torch.cuda.is_available()
     if name == "auto":
         return "cuda" if available else "cpu"

@@ -13,6 +13,7 @@ Everything that marks, colours or ranks a candidate by a verdict reads it here, 
     perplexity_warned(verdict)                        # "yes", "no: silent loss", ...
     family_members(tasks)                             # the one definition of a family
     gate(store, "regression")                         # the same verdicts, refused (InputError) if anything is missing
+    sequential_verdicts(store, "regression")          # verdicts that hold at every look of a folder that grows
 
 The rule is explained in `kick.gating.rule`: three zones (margin and tolerated loss), a two-sided bracket and a mark of
 one level, a minimum of changed items for a regression. `p_loss` is corrected over all candidates and checks of the
@@ -25,6 +26,7 @@ from kick.gating.checks import family_members
 from kick.gating.judgement import gate, verdicts
 from kick.gating.policy_file import Policy, Rule
 from kick.gating.rule import MARKS, mark
+from kick.gating.sequential import sequential_verdicts
 from kick.gating.warning import perplexity_warned
 from kick.gating.wording import in_words
 
@@ -37,5 +39,6 @@ __all__ = [
     "in_words",
     "mark",
     "perplexity_warned",
+    "sequential_verdicts",
     "verdicts",
 ]

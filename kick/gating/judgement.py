@@ -19,6 +19,7 @@ from kick.gating.evidence import (
     unmeasured,
 )
 from kick.gating.policy_file import Policy
+from kick.gating.sequential import sequential_verdicts
 from kick.store import Store
 from kick.store.snapshot import Snapshot
 from kick.types import Check, GateResult, NoiseFloor, Verdict
@@ -30,6 +31,7 @@ def gate(
     *,
     reference: str | None = None,
     candidates: Sequence[str] = (),
+    sequential: bool = False,
 ) -> GateResult:
     """Judge candidates of a results folder by a policy, and refuse to where anything is missing.
 
@@ -39,6 +41,8 @@ def gate(
         reference: id of a checkpoint; the reference of the suite when left out.
         candidates: ids of checkpoints; all but the reference when left out. Tests are corrected over all candidates of
             the folder in either case, so a verdict does not depend on who asks for it.
+        sequential: judge by evidence that holds at every look of a folder that grows (`kick.gating.sequential`).
+            Tasks that were not scored yet are then no reason to refuse: they leave a candidate inconclusive.
 
     Returns:
         One verdict per candidate. The outcome and the exit code are those of the worst.
@@ -54,7 +58,8 @@ def gate(
         if name not in known:
             raise InputError(f"there is no candidate '{name}' in {store.root}. {nearest(name, known)}")
     problems = folder_problems(store, every_candidate=not candidates)
-    result = verdicts(store, policy, reference=reference)
+    judge = sequential_verdicts if sequential else verdicts
+    result = judge(store, policy, reference=reference)
     chosen = tuple(verdict for verdict in result.verdicts if verdict.candidate in (candidates or known))
     problems += [sentence for verdict in chosen for sentence in verdict.missing]
     if not chosen:

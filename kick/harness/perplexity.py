@@ -36,6 +36,7 @@ class WindowsWork:
     """UTF-8 bytes of the whole text by its tokens: bits per byte = nll / ln 2 / bytes_per_token."""
 
     skipped: tuple[Skipped, ...] = ()
+    available: int | None = None
     notes: tuple[str, ...] = ()
     undiverged: str | None = None
 

@@ -1,7 +1,6 @@
 """The plan of a task: its requests, rendered and tokenised once, with the hash that makes scores comparable."""
 
 import json
-import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -9,6 +8,7 @@ from itertools import groupby
 from lm_eval.api.instance import Instance
 from lm_eval.utils import handle_non_serializable
 
+from kick.draws import draw_order
 from kick.engines.base import Request, Score
 from kick.errors import InputError
 from kick.files import digest
@@ -113,9 +113,7 @@ def draw(total: int, limit: int | None, seed: int) -> list[int]:
     """Return `limit` positions out of `total`, ascending; a larger limit's draw contains a smaller one's."""
     if limit is None or limit >= total:
         return list(range(total))
-    order = list(range(total))
-    random.Random(seed).shuffle(order)
-    return sorted(order[:limit])
+    return sorted(draw_order(total, seed)[:limit])
 
 
 def build_requests(loaded: LoadedTask, doc_ids: Sequence[int], seed: int) -> list[Instance]:

@@ -59,6 +59,11 @@ class TaskWork:
         return self.plan.skipped
 
     @property
+    def available(self) -> int:
+        """The number of items of the task, drawn or not."""
+        return len(self.loaded.task.eval_docs)
+
+    @property
     def steps(self) -> int:
         """The number of requests."""
         return len(self._requests)

@@ -44,6 +44,7 @@ class PagesWork:
     pages: tuple[Page, ...]
     bytes_per_word: float
     skipped: tuple[Skipped, ...] = ()
+    available: int | None = None
     notes: tuple[str, ...] = ()
     undiverged: str | None = "the text is not cut into windows, but scored page by page"
 

@@ -42,6 +42,10 @@ class Work(Protocol):
         """The items that are left out."""
 
     @property
+    def available(self) -> int | None:
+        """The number of items that the draw was made from; None for a text."""
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of the scores should know about the data, one sentence each."""
 

@@ -64,6 +64,8 @@ class Cell(Record):
     # The number of items in items.parquet.
     items: int
     skipped: tuple[Skipped, ...] = ()
+    # The number of items that the draw was made from; None: a text, or it is not known.
+    available: int | None = None
     # What the checks of the prompts found in the data, one sentence each.
     notes: tuple[str, ...] = ()
     # The time that scoring took.

@@ -65,11 +65,18 @@ class Verdict(Record):
     checks: tuple[Check, ...]
     # What the policy or the suite requires and could not be evaluated, one sentence each.
     missing: tuple[str, ...] = ()
+    # The tasks that a sequential verdict has not reached: they are needed for a pass, and not for a regression.
+    unscored: tuple[str, ...] = ()
+    # Whether weights, tokenizer and dtype are those of the reference, so there is nothing to score.
+    identical: bool = False
 
     @property
     def outcome(self) -> Outcome:
-        """The worst outcome of the checks; never a pass while something is missing."""
-        missing: tuple[Outcome, ...] = ("inconclusive",) if self.missing or not self.checks else ()
+        """The worst outcome of the checks; never a pass while something is missing or not scored yet."""
+        if self.identical:
+            return "pass"
+        open_ended = self.missing or self.unscored or not self.checks
+        missing: tuple[Outcome, ...] = ("inconclusive",) if open_ended else ()
         return worst([*(check.outcome for check in self.checks), *missing])
 
     def check(self, name: str, kind: CheckKind | None = None) -> Check | None:

@@ -1,0 +1,312 @@
+"""A policy becomes verdicts that hold at every look: for a results folder that grows, as `kick check` grows one.
+
+The three zones, the minimum of items and the minimum of changed items are those of `kick.gating.rule`. What differs is
+the evidence: e-values (`kick.comparison.statistics.sequential`) in place of p-values, so scoring may stop whenever the
+answer is known, and go on whenever it is not. A pass needs evidence of 1 / alpha on every task. A regression needs
+K / alpha on one, where K is the number of candidates times the number of tasks (Vovk and Wang, Annals of Statistics 49,
+2021). What was shown once stays shown.
+
+The claim is about the full run: "with every item of the task scored, the loss would be below the margin". The items
+that are scored are the first of a random order of all items, so each is a draw without replacement, and the bets are
+against the mean of the items that remain (Waudby-Smith and Ramdas, NeurIPS 2020). That the items of one passage
+resemble each other is of no matter to this claim: a random draw of items is one whatever they have in common. It does
+matter to the claim of the plain gate, which is about other passages, too. Where the number of items is not known
+(imported results), the claim is about items in general, and whole groups of dependent items are the units.
+
+Perplexity has no full run, and no bounds: its evidence is a mixture of t-tests over blocks of windows.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil, exp, inf, isfinite, log
+from pathlib import Path
+
+import numpy as np
+
+from kick.comparison.evidence import evidence_beyond, evidence_within
+from kick.comparison.grid import candidate_ids, reference_id
+from kick.comparison.pairing import Pairs, load_pairs
+from kick.comparison.statistics.moments import Array
+from kick.comparison.statistics.sequential import (
+    Bets,
+    bets_beyond,
+    bets_within,
+    is_shown,
+    log_evidence_path,
+)
+from kick.draws import draw_order
+from kick.errors import InputError, nearest
+from kick.gating.checks import Question, questions
+from kick.gating.evidence import measurements, pair_problems, rules_without_checks, unmeasured
+from kick.gating.policy_file import Policy
+from kick.store import Store
+from kick.store.snapshot import Snapshot
+from kick.types import Check, Estimate, GateResult, Outcome, Verdict
+
+# The widest loss that an interval looks at, in units of the margin's own unit.
+_WIDEST = 4.0
+_STEPS = 24
+
+
+def sequential_verdicts(
+    store: Store, policy: Policy | str | Path = "regression", *, reference: str | None = None
+) -> GateResult:
+    """Judge every candidate of a results folder as far as it was scored, by evidence that holds at every look.
+
+    Args:
+        store: the results folder. Tasks that were not scored yet are kept in the verdict, which is then no pass.
+        policy: a `Policy`, a policy file, or the name of a packaged policy.
+        reference: id of a checkpoint; the reference of the suite when left out.
+
+    Raises:
+        InputError: the policy is not valid, names a task that is not there, or limits what has no such evidence (the
+            mean of a family, kl).
+    """
+    policy = policy if isinstance(policy, Policy) else Policy.read(policy)
+    refuse_unsupported(policy)
+    store = store if isinstance(store, Snapshot) else Snapshot(store)
+    reference = reference_id(store, reference)
+    tasks = measurements(store)
+    for name in (*policy.tasks, *policy.ignore):
+        if name not in tasks:
+            raise InputError(
+                f"policy '{policy.name}': there is no task '{name}' in {store.root}. {nearest(name, tasks)}"
+            )
+    judged = [task for task in tasks if task not in policy.ignore]
+    candidates = candidate_ids(store, reference)
+    tests = len(candidates) * len(judged)
+    return GateResult(
+        policy=policy.name,
+        reference=reference,
+        alpha=policy.alpha,
+        verdicts=tuple(
+            _verdict(store, policy, reference, candidate, judged, tests) for candidate in candidates
+        ),
+    )
+
+
+def fewest_items(reference_score: float, margin: float, alpha: float, total: int) -> int:
+    """Return the items after which a candidate that answers like its reference passes a task, at the earliest.
+
+    Args:
+        reference_score: the mean score of the reference, 0..1.
+        margin: the loss that a pass excludes, as a share of that score.
+        alpha: the level of the pass.
+        total: the items of the task; returned if fewer do not suffice.
+    """
+    right = (np.arange(total) * reference_score % 1.0) + reference_score >= 1.0
+    scores = right.astype(np.float64)
+    path = log_evidence_path(bets_within(scores, scores, ratio=margin), total)
+    shown = np.flatnonzero(path >= log(1 / alpha))
+    return int(shown[0]) + 1 if len(shown) else total
+
+
+def refuse_unsupported(policy: Policy) -> None:
+    """Refuse a policy that limits what has no evidence that holds at every look.
+
+    Raises:
+        InputError: the policy limits the mean of a family, or kl.
+    """
+    for key, rules in (("families", bool(policy.families)), ("kl", policy.kl is not None)):
+        if rules:
+            raise InputError(
+                f"policy '{policy.name}' limits {key}, for which there is no evidence that holds at every look. Take "
+                "the rule out, or score everything and use `kick gate` without --sequential."
+            )
+
+
+def _verdict(
+    store: Store, policy: Policy, reference: str, candidate: str, tasks: Sequence[str], tests: int
+) -> Verdict:
+    if _is_copy(store, reference, candidate):
+        return Verdict(candidate=candidate, checks=(), identical=True)
+    checks: list[Check] = []
+    missing: list[str] = []
+    unscored: list[str] = []
+    for task in tasks:
+        try:
+            if store.cell(reference, task) is None or store.cell(candidate, task) is None:
+                unscored.append(task)
+                continue
+            pairs = load_pairs(store, reference, candidate, task, policy.rule(task).metric)
+            problems = [*pair_problems(store, pairs), *unmeasured(store, pairs, policy)]
+            missing += problems
+            if not problems:
+                checks += [
+                    _check(policy, question, pairs, tests) for question in questions(policy, [pairs], {}, ())
+                ]
+        except InputError as error:
+            missing.append(str(error))
+    if not unscored:
+        missing += rules_without_checks(policy, checks)
+    return Verdict(
+        candidate=candidate, checks=tuple(checks), missing=tuple(missing), unscored=tuple(unscored)
+    )
+
+
+def _is_copy(store: Store, reference: str, candidate: str) -> bool:
+    """Return whether weights, configuration, tokenizer and dtype of a candidate are those of the reference."""
+    one, two = store.checkpoint(reference), store.checkpoint(candidate)
+    if one is None or two is None:
+        return False
+    return (one.fingerprint, one.tokenizer_fingerprint, one.checkpoint.dtype) == (
+        two.fingerprint,
+        two.tokenizer_fingerprint,
+        two.checkpoint.dtype,
+    )
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """The evidence of one check.
+
+    Attributes:
+        within: log e-value against "the loss is this or more".
+        beyond: log e-value against "the loss is this or less".
+        total: items of the full run; None: the claim is about items in general.
+        is_complete: whether every item of the full run was scored.
+    """
+
+    within: Callable[[float], float]
+    beyond: Callable[[float], float]
+    total: int | None
+    is_complete: bool
+
+
+def _check(policy: Policy, question: Question, pairs: Pairs, tests: int) -> Check:
+    """Return the check of a question with the answer that its evidence gives."""
+    draft = question.draft
+    evidence = _full_run(pairs, draft) if pairs.reference.available is not None else _in_general(pairs, draft)
+    within, beyond = evidence.within(draft.margin), evidence.beyond(draft.tolerated)
+    passes = is_shown(within, policy.alpha)
+    fails = is_shown(beyond, policy.alpha, tests)
+    outcome, reason = _answer(question, policy, within, beyond, tests)
+    needed = None
+    if outcome == "inconclusive" and not passes and not fails:
+        needed = _items_needed(draft, policy.alpha, within, beyond, tests, evidence.total)
+    elif outcome == "inconclusive" and draft.candidate_score.n < policy.minimum_items:
+        needed = policy.minimum_items
+    return draft.model_copy(
+        update={
+            "loss": _bracket(draft.loss, evidence, policy.alpha, draft),
+            "p_within": exp(-max(within, 0.0)),
+            "p_loss": min(1.0, tests * exp(-max(beyond, 0.0))),
+            "outcome": outcome,
+            "reason": reason,
+            "items_needed": needed,
+            "limit": None if evidence.is_complete else draft.limit,
+        }
+    )
+
+
+def _answer(
+    question: Question, policy: Policy, within: float, beyond: float, tests: int
+) -> tuple[Outcome, str]:
+    draft, (margin, tolerated) = question.draft, question.amounts
+    if is_shown(within, policy.alpha):
+        if question.worthless:
+            return "inconclusive", question.worthless
+        return "pass", f"less than {margin} ({_strength(within)})"
+    if is_shown(beyond, policy.alpha, tests):
+        if draft.changed is not None and draft.changed < question.minimum_changed:
+            few = f"only {draft.changed} items changed"
+            return "inconclusive", f"{few}, and the policy rests a regression on {question.minimum_changed}"
+        return "regression", f"more than {tolerated} ({_strength(beyond)}, where {tests / policy.alpha:,.0f} is enough)"
+    reason = f"neither less than {margin} is shown ({_strength(within)}), nor more than {tolerated} "
+    return "inconclusive", reason + f"({_strength(beyond)}; {tests / policy.alpha:,.0f} would show it)"
+
+
+def _strength(log_e: float) -> str:
+    """Return evidence as text: how many times a bet against the claim has multiplied the stake."""
+    if log_e == inf:
+        return "certain for the full run"
+    return f"evidence {exp(min(log_e, 20.0)):.3g}" if log_e < 20 else "evidence > 1e8"
+
+
+def _items_needed(
+    draft: Check, alpha: float, within: float, beyond: float, tests: int, total: int | None
+) -> int | None:
+    """Return the items after which one of the two would be shown if evidence grew as before; all of them at most."""
+    n = draft.candidate_score.n
+    growth = max(within / log(1 / alpha), beyond / log(tests / alpha))
+    needed = ceil(n / growth) if growth > 0 else None
+    if total is None:
+        return needed
+    return min(needed or total, total)
+
+
+def _full_run(pairs: Pairs, draft: Check) -> _Evidence:
+    """Return the evidence about the full run: items in the order in which they were drawn.
+
+    An item that does not fit the model is in neither score, which is as if it scored 0 for both and nothing was bet.
+    """
+    cell = pairs.reference
+    total = cell.available
+    assert total is not None
+    place = {doc: rank for rank, doc in enumerate(draw_order(total, cell.identity.plan.seed))}
+    ranks = np.array([place[int(doc)] for doc in pairs.reference_items["doc_id"]])
+    order = np.argsort(ranks)
+    drawn = len(ranks) + len(cell.skipped)
+    # The ranks of a draw are 0..drawn-1.
+    slots = ranks[order]
+    a, b = pairs.sample.a[order], pairs.sample.b[order]
+
+    def log_e(make: Callable[..., Bets], bound: float) -> float:
+        if draft.relative:
+            bets = make(a, b, ratio=bound, higher_is_better=draft.higher_is_better)
+        else:
+            bets = make(a, b, drop=bound, higher_is_better=draft.higher_is_better)
+        values = np.zeros(drawn)
+        values[slots] = bets.values
+        path = log_evidence_path(Bets(values, bets.worst), total)
+        return _decisive(path, is_complete=drawn == total)
+
+    return _Evidence(
+        within=lambda loss: log_e(bets_within, loss),
+        beyond=lambda loss: log_e(bets_beyond, loss),
+        total=total,
+        is_complete=drawn == total,
+    )
+
+
+def _decisive(path: Array, *, is_complete: bool) -> float:
+    """Return the strongest evidence so far; the last, which is certain, once everything is scored."""
+    return float(path[-1] if is_complete else path.max())
+
+
+def _in_general(pairs: Pairs, draft: Check) -> _Evidence:
+    """Return the evidence about items, groups of items or windows of the kind in general."""
+    unit = "ratio" if draft.relative else "drop"
+    return _Evidence(
+        within=lambda loss: evidence_within(pairs.sample, **{unit: loss}).log_e,
+        beyond=lambda loss: evidence_beyond(pairs.sample, **{unit: loss}).log_e,
+        total=None,
+        is_complete=False,
+    )
+
+
+def _bracket(loss: Estimate, evidence: _Evidence, alpha: float, draft: Check) -> Estimate:
+    """Return the loss with the interval of the losses that neither bet refutes at level `alpha`.
+
+    A pass means that it ends below the margin. The evidence grows with the loss, so both ends are found by bisection.
+    """
+    if not isfinite(loss.value):
+        return loss
+    most = 1 - 1e-6 if draft.relative and draft.higher_is_better else _WIDEST
+    least = -1 + 1e-6 if draft.relative and not draft.higher_is_better else -_WIDEST
+    if not draft.relative:
+        least, most = -1 + 1e-6, 1 - 1e-6
+    high = _turn(lambda value: is_shown(evidence.within(value), alpha), loss.value, most)
+    low = _turn(lambda value: is_shown(evidence.beyond(value), alpha), loss.value, least)
+    method = f"the losses that no bet refutes at any look, {100 * (1 - 2 * alpha):g} %"
+    return Estimate(value=loss.value, low=low, high=high, n=loss.n, method=method)
+
+
+def _turn(holds: Callable[[float], bool], near: float, far: float) -> float:
+    """Return where, on the way from `near` to `far`, a condition begins to hold; `far` if it does not."""
+    if not holds(far):
+        return far
+    for _ in range(_STEPS):
+        middle = (near + far) / 2
+        near, far = (near, middle) if holds(middle) else (middle, far)
+    return far
