@@ -16,6 +16,7 @@ from kick.checkpoints.checks import (
     quantization_config,
 )
 from kick.checkpoints.configs import check_layers, check_size
+from kick.checkpoints.description.made import read_stated
 from kick.checkpoints.folder import StoredTensor, config_json, stored_tensors
 from kick.checkpoints.gguf import FLOATS as GGUF_FLOATS
 from kick.checkpoints.gguf import check_tokenizer, read_converted
@@ -220,14 +221,13 @@ def attention_implementation(config: "PretrainedConfig") -> str:
 def simulated(folder: Path, config: dict[str, Any], device: str) -> tuple[str, ...]:
     """Return what differs between the scored model and the deployed one, one phrase per difference."""
     found = []
-    made = folder / "kick.json"
     gguf = read_converted(folder)
     if gguf and (kinds := [kind for kind in gguf.kinds if kind not in GGUF_FLOATS]):
         found.append(f"weights: dequantized from {', '.join(sorted(kinds))}")
         found.append(
             "activations: not quantized, which llama.cpp does for its products with quantized weights"
         )
-    recipe = section(read_json(made, "Make the folder again."), "recipe") if made.exists() else {}
+    recipe = section(read_stated(folder), "recipe")
     steps = [*recipe.get("before", ()), recipe]
     method = quant_method(config)
     bits = [step["bits"] for step in steps if step.get("bits") is not None]

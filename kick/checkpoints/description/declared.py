@@ -6,9 +6,10 @@ from typing import Any, TypeGuard
 
 from kick.checkpoints.checks import quant_method, quantization_config
 from kick.checkpoints.description.gguf_file import is_gguf, read_gguf
+from kick.checkpoints.description.made import read_stated
 from kick.checkpoints.description.recipe_file import recipe_file
 from kick.checkpoints.folder import config_json
-from kick.checkpoints.untrusted import read_json, section
+from kick.checkpoints.untrusted import section
 from kick.types.measures import Declared, Description
 
 SPARSITY_TOLERANCE = 0.002  # 0.2 points
@@ -38,12 +39,11 @@ def declarations(model: Path) -> tuple[Declared, ...]:
     found = []
     if declared is not None:
         found.append(_of_config(quant_method(config) or "unnamed", declared))
-    if (model / "kick.json").is_file():
-        recipe = read_json(model / "kick.json", "Make the folder again.").get("recipe")
-        if isinstance(recipe, dict):
-            before = [step for step in recipe.get("before", ()) if isinstance(step, dict)]
-            found += [_of_recipe(step, followed=True) for step in before]
-            found.append(_of_recipe(recipe))
+    recipe = read_stated(model).get("recipe")
+    if isinstance(recipe, dict):
+        before = [step for step in recipe.get("before", ()) if isinstance(step, dict)]
+        found += [_of_recipe(step, followed=True) for step in before]
+        found.append(_of_recipe(recipe))
     return (*found, *recipe_file(model))
 
 
