@@ -12,7 +12,6 @@ loaders `per-layer-llama` and `low-rank` come with kick.
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kick.checkpoints.folder import StoredTensor, read_tensor
@@ -63,9 +62,9 @@ def find_loader(name: str) -> tuple[Build, str]:
 
 
 def build_and_fill(
-    name: str, folder: Path, config: "PretrainedConfig", tensors: list[StoredTensor], dtype: "torch.dtype"
+    name: str, config: "PretrainedConfig", tensors: list[StoredTensor], dtype: "torch.dtype"
 ) -> tuple["PreTrainedModel", dict[str, Any]]:
-    """Return the model of a folder by a loader, and what did not fit, as transformers' loading info lists it.
+    """Return a model that a loader builds, and what did not fit, as transformers' loading info lists it.
 
     Raises:
         InputError: there is no such loader, or it does not know the checkpoint.

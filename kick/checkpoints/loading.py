@@ -310,7 +310,7 @@ def _build_model(
     config.dtype = getattr(torch, dtype)
     with refusing(f"{folder} cannot be built by the loader '{loader}'"):
         try:
-            model, info = build_and_fill(loader, folder, config, tensors, config.dtype)
+            model, info = build_and_fill(loader, config, tensors, config.dtype)
         except InputError as error:
             raise InputError(f"{folder}: {error}") from error
     _check_keys(folder, info)
