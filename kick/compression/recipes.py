@@ -44,7 +44,7 @@ from kick.types.recipes import chain
 
 
 class How(Record):
-    """What a method did beyond what its recipe says."""
+    """The settings and results of a method that its recipe does not say."""
 
     settings: dict[str, str | int | float | bool] = Field(default_factory=dict)
     ranks: dict[str, int] = Field(default_factory=dict)  # of low-rank Linears, by the names of their weights
@@ -66,7 +66,7 @@ class Made(Record):
     fingerprint: str
     # The version of kick.
     kick: str
-    # What the last step did.
+    # The settings and results of the last step.
     how: How = How()
     versions: dict[str, str] = Field(default_factory=dict)  # of the libraries that computed it
     seconds: float | None = None

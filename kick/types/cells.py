@@ -64,7 +64,7 @@ class Cell(Record):
     # The number of items in items.parquet.
     items: int
     skipped: tuple[Skipped, ...] = ()
-    # What the checks of the prompts found in the data, one sentence each.
+    # The findings of the checks of the prompts, one sentence each.
     notes: tuple[str, ...] = ()
     # The time that scoring took.
     seconds: float

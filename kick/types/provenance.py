@@ -1,4 +1,4 @@
-"""What follows from how a checkpoint was made: its making in words, and the size that a format for it could have."""
+"""Consequences of how a checkpoint was made: its making in words, and the size that a format for it could have."""
 
 from pathlib import Path
 
