@@ -162,7 +162,7 @@ def _not_finite(number: float) -> str:
 # Inside a word an underscore is not markup, and a bracket is markup only if a link or a footnote follows from it.
 _MARKDOWN = re.compile(r"([\\`*|~$]|(?<!\w)_|_(?!\w)|\](?=[(\[:])|\[(?=[\^!]))")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
-# What a spreadsheet takes for the start of a formula; some read the full-width forms alike.
+# The characters that a spreadsheet takes for the start of a formula; some read the full-width forms alike.
 _FORMULA = tuple("=+-@＝＋－＠")
 
 

@@ -2,7 +2,7 @@
 
     python scripts/bench_comparison.py [--items N] [--resamples N]
 
-Prints one line a kind of score: right or wrong, graded, graded in groups.
+Prints one line per kind of score: right or wrong, graded, graded in groups.
 """
 
 import argparse
@@ -30,6 +30,7 @@ def compare(sample: PairedSample, resamples: int) -> None:
 
 
 def main() -> None:
+    """Time each part of a comparison."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--items", type=int, default=1_000_000)
     parser.add_argument("--resamples", type=int, default=2_000)

@@ -106,7 +106,7 @@ def items(task: TaskInfo, index: int, checkpoint: Checkpoint, count: int) -> pd.
     """Return items whose difficulty the checkpoints share."""
     shared = np.random.default_rng(index)
     own = np.random.default_rng([index, int(sha256(checkpoint.id.encode()).hexdigest()[:8], 16)])
-    if task.family == "perplexity":
+    if task.kind == "text":
         count = WINDOWS
     names = [f"{task.name} {number}" for number in range(count)]
     hashes = [sha256(name.encode()).hexdigest()[:16] for name in names]
@@ -125,7 +125,7 @@ def items(task: TaskInfo, index: int, checkpoint: Checkpoint, count: int) -> pd.
         "response": [f"answer {n}" if good else f"guess {n % 3}" for n, good in enumerate(right)],
         "choice_logprobs": [np.array([])] * count,
     }
-    if task.family == "perplexity":
+    if task.kind == "text":
         nll = shared.normal(3, 0.2, count) + 2 * damage(checkpoint) + 0.002 * own.normal(size=count)
         frame |= {"nll": nll, "units": np.full(count, 2047.0), "response": [""] * count}
     elif task.family == "multiple_choice":

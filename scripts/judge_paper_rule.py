@@ -47,6 +47,7 @@ class Judged:
 
     @property
     def false_hit(self) -> bool:
+        """True if the paper's rule counts a response that does not contain the answer."""
         return self.hit and not self.contains
 
 
@@ -85,6 +86,7 @@ def row(name: str, judged: Sequence[Judged]) -> str:
 
 
 def main() -> None:
+    """Print how often the paper's rule and the strict one disagree."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("results", type=Path)
     parser.add_argument("--data-root", type=Path)

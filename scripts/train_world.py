@@ -155,11 +155,12 @@ def batches(
 
 
 def short_steps(size: Size) -> int:
-    """Steps of the first lesson, whose rows are short."""
+    """Return the number of steps of the first lesson, whose rows are short."""
     return round(corpus.LESSONS[0][0] * size.rows) // SHORT_BATCH
 
 
 def steps_of(size: Size) -> int:
+    """Return the number of optimiser steps of a whole training."""
     return short_steps(size) + (size.rows - short_steps(size) * SHORT_BATCH) // BATCH
 
 
@@ -213,6 +214,7 @@ class Training:
         path.with_suffix(".part").replace(path)
 
     def take_up(self, path: Path) -> None:
+        """Go on from the state that `store` wrote."""
         state = torch.load(path, weights_only=True)
         self.step = state["step"]
         self.model.load_state_dict(state["model"])

@@ -1,4 +1,4 @@
-"""What a config.json states, checked before transformers builds a model from it.
+"""The statements of a config.json, checked before transformers builds a model from it.
 
 Types and ranges come first, then the comparison with the stored weights.
 A config decides how much memory a model takes. A million layers that are not stored, or a hidden size of a billion,
@@ -182,8 +182,6 @@ def _is_names(value: Any) -> bool:
 
 
 def _other(path: Path, key: str, value: Any, expected: str) -> str:
-    shown = repr(value)
-    shown = shown if len(shown) <= 60 else f"{shown[:60]}..."
-    return (
-        f"{path}: {key} is {shown}; expected {expected}. Restore the config.json that belongs to the weights."
-    )
+    text = repr(value)
+    excerpt = text if len(text) <= 60 else f"{text[:60]}..."
+    return f"{path}: {key} is {excerpt}; expected {expected}. Restore the config.json that belongs to the weights."

@@ -12,8 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kick.checkpoints.description.made import read_stated
 from kick.checkpoints.loading import Loaded
-from kick.checkpoints.untrusted import read_json
 from kick.types.measures import Cost, Speed
 
 if TYPE_CHECKING:
@@ -138,8 +138,7 @@ def _backend(loaded: Loaded) -> str:
 
 
 def _made_seconds(folder: Path) -> float | None:
-    path = folder / "kick.json"
-    seconds = read_json(path, "Make the folder again.").get("seconds") if path.exists() else None
+    seconds = read_stated(folder).get("seconds")
     return float(seconds) if isinstance(seconds, int | float) and 0 <= seconds < math.inf else None
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-# What the names of weights end in, dense or packed.
+# The endings of the names of weights, dense or packed.
 MATRICES = (".weight", ".qweight", ".weight_packed", "._weight_qdata")
 # The stored dtypes that hold weights as they are.
 FLOATS = ("F64", "F32", "F16", "BF16")
@@ -131,9 +131,9 @@ def stored_tensors(folder: Path) -> list[StoredTensor]:
     shards = weight_files(folder)
     tensors = [tensor for shard in shards for tensor in read_header(shard)]
     if shards != [folder / SINGLE]:
-        found = {tensor.name: tensor.shard.name for tensor in tensors}
+        shard_of = {tensor.name: tensor.shard.name for tensor in tensors}
         for name, shard in _weight_map(folder).items():
-            if found.get(name) != shard:
+            if shard_of.get(name) != shard:
                 raise InputError(
                     f"{folder}: {INDEX} places '{name}' in {shard}, which does not hold it. "
                     "Copy the checkpoint again."

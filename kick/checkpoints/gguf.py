@@ -16,8 +16,9 @@ from filelock import FileLock
 from pydantic import ValidationError
 
 from kick.checkpoints.description.gguf_file import Gguf, read_gguf
+from kick.checkpoints.description.made import read_stated
 from kick.checkpoints.fingerprints import fingerprint
-from kick.checkpoints.untrusted import read_json, refusing
+from kick.checkpoints.untrusted import refusing
 from kick.errors import InputError
 from kick.files import digest, file_sha256, sync
 from kick.types import Dtype, Record
@@ -91,11 +92,8 @@ def converted(file: Path, dtype: Dtype, cache: Path) -> Path:
 
 def read_converted(folder: Path) -> Converted | None:
     """Return the `kick.json` of a converted folder, or None for any other folder."""
-    path = folder / "kick.json"
-    if not path.exists():
-        return None
     try:
-        return Converted.model_validate(read_json(path, "Make the folder again."))
+        return Converted.model_validate(read_stated(folder))
     except ValidationError:
         return None
 

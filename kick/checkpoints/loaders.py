@@ -12,7 +12,6 @@ loaders `per-layer-llama` and `low-rank` come with kick.
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kick.checkpoints.folder import StoredTensor, read_tensor
@@ -46,26 +45,26 @@ def find_loader(name: str) -> tuple[Build, str]:
     if name in _OWN:
         module, _, function = _OWN[name].partition(":")
         return getattr(import_module(module), function), f"llm-kick {version('llm-kick')}"
-    found = [point for point in entry_points(group=GROUP) if point.name == name]
-    if not found:
+    points = [point for point in entry_points(group=GROUP) if point.name == name]
+    if not points:
         known = [*_OWN, *(point.name for point in entry_points(group=GROUP))]
         raise InputError(
             f"no installed package brings the loader '{name}' (entry-point group {GROUP}). {nearest(name, known)}"
         )
-    if len(found) > 1:
-        raise InputError(f"{len(found)} installed packages bring a loader '{name}'. Uninstall all but one.")
+    if len(points) > 1:
+        raise InputError(f"{len(points)} installed packages bring a loader '{name}'. Uninstall all but one.")
     try:
-        build = found[0].load()
+        build = points[0].load()
     except (ImportError, AttributeError) as error:
-        raise InputError(f"the loader '{name}' ({found[0].value}) cannot be imported: {error}") from error
-    package = found[0].dist
-    return build, f"{package.name} {package.version}" if package else found[0].value
+        raise InputError(f"the loader '{name}' ({points[0].value}) cannot be imported: {error}") from error
+    package = points[0].dist
+    return build, f"{package.name} {package.version}" if package else points[0].value
 
 
 def build_and_fill(
-    name: str, folder: Path, config: "PretrainedConfig", tensors: list[StoredTensor], dtype: "torch.dtype"
+    name: str, config: "PretrainedConfig", tensors: list[StoredTensor], dtype: "torch.dtype"
 ) -> tuple["PreTrainedModel", dict[str, Any]]:
-    """Return the model of a folder by a loader, and what did not fit, as transformers' loading info lists it.
+    """Return a model that a loader builds, and what did not fit, as transformers' loading info lists it.
 
     Raises:
         InputError: there is no such loader, or it does not know the checkpoint.

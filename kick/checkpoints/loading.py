@@ -16,6 +16,7 @@ from kick.checkpoints.checks import (
     quantization_config,
 )
 from kick.checkpoints.configs import check_layers, check_size
+from kick.checkpoints.description.made import read_stated
 from kick.checkpoints.folder import StoredTensor, config_json, stored_tensors
 from kick.checkpoints.gguf import FLOATS as GGUF_FLOATS
 from kick.checkpoints.gguf import check_tokenizer, read_converted
@@ -57,9 +58,9 @@ class Loaded:
     dtype: str
     # cpu or cuda
     device: str
-    # What was done to the stored weights on loading, one phrase per change.
+    # The changes to the stored weights on loading, one phrase per change.
     loading: tuple[str, ...]
-    # What differs from the model as it would be deployed, one phrase per difference.
+    # The differences from the model as it would be deployed, one phrase per difference.
     simulated: tuple[str, ...]
     # Bytes of parameters and buffers, scales included, before the first forward.
     memory: int
@@ -219,34 +220,33 @@ def attention_implementation(config: "PretrainedConfig") -> str:
 
 def simulated(folder: Path, config: dict[str, Any], device: str) -> tuple[str, ...]:
     """Return what differs between the scored model and the deployed one, one phrase per difference."""
-    found = []
-    made = folder / "kick.json"
+    differences = []
     gguf = read_converted(folder)
     if gguf and (kinds := [kind for kind in gguf.kinds if kind not in GGUF_FLOATS]):
-        found.append(f"weights: dequantized from {', '.join(sorted(kinds))}")
-        found.append(
+        differences.append(f"weights: dequantized from {', '.join(sorted(kinds))}")
+        differences.append(
             "activations: not quantized, which llama.cpp does for its products with quantized weights"
         )
-    recipe = section(read_json(made, "Make the folder again."), "recipe") if made.exists() else {}
+    recipe = section(read_stated(folder), "recipe")
     steps = [*recipe.get("before", ()), recipe]
     method = quant_method(config)
     bits = [step["bits"] for step in steps if step.get("bits") is not None]
     if bits and method is None:
-        found.append(f"weights: {bits[-1]}-bit values in a wider dtype")
+        differences.append(f"weights: {bits[-1]}-bit values in a wider dtype")
     if any(step.get("rank") is not None for step in steps):
-        found.append("weights: low-rank factors multiplied out")
+        differences.append("weights: low-rank factors multiplied out")
     declared = quantization_config(config) or {}
     if method == "compressed-tensors":
-        found.append("weights: dequantized")
+        differences.append("weights: dequantized")
         groups = section(declared, "config_groups").values()
         if any(isinstance(group, dict) and group.get("input_activations") for group in groups):
-            found.append("activations: quantized and dequantized in floating point")
+            differences.append("activations: quantized and dequantized in floating point")
         if declared.get("kv_cache_scheme"):
-            found.append("KV cache: quantized and dequantized in floating point")
+            differences.append("KV cache: quantized and dequantized in floating point")
     elif method in ("fp8", "mxfp8", "mxfp4") and device == "cpu":
-        found.append("weights: dequantized")
-        found.append("activations: not quantized")
-    return tuple(found)
+        differences.append("weights: dequantized")
+        differences.append("activations: not quantized")
+    return tuple(differences)
 
 
 def _check_ways(folder: Path, config: dict[str, Any], quantizer: str | None, loader: str | None) -> None:
@@ -310,7 +310,7 @@ def _build_model(
     config.dtype = getattr(torch, dtype)
     with refusing(f"{folder} cannot be built by the loader '{loader}'"):
         try:
-            model, info = build_and_fill(loader, folder, config, tensors, config.dtype)
+            model, info = build_and_fill(loader, config, tensors, config.dtype)
         except InputError as error:
             raise InputError(f"{folder}: {error}") from error
     _check_keys(folder, info)
@@ -365,9 +365,9 @@ def _check_keys(folder: Path, info: dict[str, Any]) -> None:
     ):
         if names:
             listed = sorted(str(name) for name in names)
-            shown = ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
+            excerpt = ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
             raise InputError(
-                f"{folder}: tensors are {problem}: {shown}. Restore the config.json that belongs to the "
+                f"{folder}: tensors are {problem}: {excerpt}. Restore the config.json that belongs to the "
                 "weights, or export the checkpoint again."
             )
 

@@ -53,7 +53,7 @@ def build(config: "PretrainedConfig", shapes: Shapes) -> "PreTrainedModel":
             config, shapes, number, stated[number] if stated else None
         )
         narrow = type(layer)(own, number)
-        # What is set on the model's config later holds for all its layers.
+        # A setting that is made on the model's config later holds for all its layers.
         narrow.self_attn.config = narrow.mlp.config = config
         model.model.layers[number] = narrow
     return model

@@ -1,9 +1,11 @@
 """From a model reference to files on this machine: local ones as they are, those on the hub by download."""
 
+from functools import partial
 from pathlib import Path
 
 from kick.checkpoints.folder import TOKENIZER_FILES, tokenizer_files
 from kick.errors import InputError
+from kick.hub import fetch
 from kick.types import ModelReference
 
 _WANTED = ["*.safetensors", "*.json", "*.model", "*.tiktoken", "*.txt", "*.jinja"]
@@ -86,19 +88,8 @@ def _gguf_alone(folder: Path) -> Path | None:
 
 
 def _download(reference: ModelReference, wanted: list[str]) -> Path:
-    from functools import partial
-
-    import httpx
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
 
-    what = f"{reference.name} at revision {reference.revision}"
     download = partial(
         snapshot_download,
         reference.repository,
@@ -106,26 +97,12 @@ def _download(reference: ModelReference, wanted: list[str]) -> Path:
         allow_patterns=wanted,
         ignore_patterns=[] if reference.file else _UNWANTED,
     )
-    try:
-        return Path(download())
-    except GatedRepoError:
-        raise InputError(
-            f"{what} is gated. Accept its terms on the hub and log in with 'hf auth login'."
-        ) from None
-    except RevisionNotFoundError:
-        raise InputError(
-            f"{what} does not exist: the repository has no such revision. Check the commit sha."
-        ) from None
-    except (RepositoryNotFoundError, HFValidationError):
-        raise InputError(
-            f"{what} was not found: no such folder here and no such repository on the hub. Check the name; "
-            "for a private repository log in with 'hf auth login'."
-        ) from None
-    except (httpx.HTTPError, HfHubHTTPError, OSError) as error:
-        try:
-            return Path(download(local_files_only=True))
-        except OSError:
-            raise InputError(
-                f"{what} is not whole in the hub's cache and cannot be downloaded ({type(error).__name__}). "
-                "Connect to the network (HF_HUB_OFFLINE unset), or download it elsewhere and give its folder."
-            ) from None
+    return Path(
+        fetch(
+            f"{reference.name} at revision {reference.revision}",
+            download,
+            cached=partial(download, local_files_only=True),
+            advice="It is not whole in the hub's cache. Connect to the network (HF_HUB_OFFLINE unset), or download it "
+            "elsewhere and give its folder.",
+        )
+    )

@@ -1,4 +1,4 @@
-"""What a tokenizer.json can do with memory, bounded before the tokenizers library reads it.
+"""The memory that a tokenizer.json can take, bounded before the tokenizers library reads it.
 
 A normalizer may replace each character by many, and one after the other: ten of these turn a character into 10^10.
 Neither a hostile nor a broken file is worth that, and no tokenizer that is known grows a text eightfold.

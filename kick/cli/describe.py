@@ -33,17 +33,17 @@ def describe(
     """Measure a checkpoint's stored weights: parameters, zeros, patterns, bits, bytes; and what it declares."""
     from kick.checkpoints.description.inspection import inspect
 
-    found = inspect(_path(model), pattern, _path(reference) if reference else None, run=load)
+    inspection = inspect(_path(model), pattern, _path(reference) if reference else None, run=load)
     if as_json:
-        print(found.model_dump_json())
+        print(inspection.model_dump_json())
         return
     from kick.cli.output import table_console
 
     console = table_console()
-    console.print(_summary(found, pattern))
+    console.print(_summary(inspection, pattern))
     if linears:
-        console.print(_listed(found.linears))
-    for warning in found.warnings:
+        console.print(_listed(inspection.linears))
+    for warning in inspection.warnings:
         print(f"warning: {warning}", file=sys.stderr)
 
 
@@ -54,20 +54,20 @@ def _path(model: str) -> Path:
     return resolve(parse_model(model, "MODEL"))
 
 
-def _summary(found: "Inspection", pattern: str | None) -> "Table":
+def _summary(inspection: "Inspection", pattern: str | None) -> "Table":
     from rich.table import Table
 
     table = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in _rows(found, pattern):
+    for name, value in _rows(inspection, pattern):
         table.add_row(name, value)
     return table
 
 
-def _rows(found: "Inspection", pattern: str | None) -> Iterator[tuple[str, str]]:
-    measured = found.description
+def _rows(inspection: "Inspection", pattern: str | None) -> Iterator[tuple[str, str]]:
+    measured = inspection.description
     yield "architecture", measured.architecture
-    if found.made_by is not None:
-        yield "made by", found.made_by
+    if inspection.made_by is not None:
+        yield "made by", inspection.made_by
     yield "parameters", f"{measured.parameters:,}"
     yield "non-zero", f"{measured.nonzero:,}"
     if measured.packed:
@@ -79,9 +79,9 @@ def _rows(found: "Inspection", pattern: str | None) -> Iterator[tuple[str, str]]
         )
     yield (
         "in decoder Linears",
-        f"{measured.linear_parameters:,} in {len(found.linears)} Linears of {len(measured.layers)} layers",
+        f"{measured.linear_parameters:,} in {len(inspection.linears)} Linears of {len(measured.layers)} layers",
     )
-    yield from _zeros(found, pattern)
+    yield from _zeros(inspection, pattern)
     for number, stored in enumerate(measured.stored_as):
         yield "" if number else "decoder Linears stored as", _stored(stored)
     yield "all values stored as", ", ".join(f"{kind} {n:,}" for kind, n in measured.stored_dtypes.items())
@@ -92,24 +92,25 @@ def _rows(found: "Inspection", pattern: str | None) -> Iterator[tuple[str, str]]
         "tensors alone",
         f"{measured.tensor_bytes:,} (in memory before the first forward, where kept as stored)",
     )
-    if found.ideal_bytes < measured.bytes_on_disk:
+    if inspection.ideal_bytes < measured.bytes_on_disk:
         yield (
             "ideal size",
-            f"{found.ideal_bytes:,} bytes, {found.ideal_bits:.3f} bits per parameter (a bound: no file has it)",
+            f"{inspection.ideal_bytes:,} bytes, {inspection.ideal_bits:.3f} bits per parameter "
+            "(a bound: no file has it)",
         )
-    if found.ratio is not None:
+    if inspection.ratio is not None:
         ideal = (
-            f", {found.ratio.ideal:.2f} at the ideal size"
-            if found.ideal_bytes < measured.bytes_on_disk
+            f", {inspection.ratio.ideal:.2f} at the ideal size"
+            if inspection.ideal_bytes < measured.bytes_on_disk
             else ""
         )
         yield (
             "times smaller than reference",
-            f"{found.ratio.stored:.2f}, its decoder Linears {found.ratio.linears:.2f}{ideal}",
+            f"{inspection.ratio.stored:.2f}, its decoder Linears {inspection.ratio.linears:.2f}{ideal}",
         )
-    if found.cost is not None:
-        yield from _ran(found.cost)
-    for number, one in enumerate(found.declared):
+    if inspection.cost is not None:
+        yield from _ran(inspection.cost)
+    for number, one in enumerate(inspection.declared):
         parts = [one.method, *(f"{bits:g} bit" for bits in one.bits)]
         parts += [f"groups of {one.group_size}"] if one.group_size else []
         parts += [f"{one.sparsity:.1%} zeros"] if one.sparsity is not None else []
@@ -117,23 +118,23 @@ def _rows(found: "Inspection", pattern: str | None) -> Iterator[tuple[str, str]]
             "" if number else "declared",
             f"{', '.join([*parts, *([one.pattern] if one.pattern else [])])} ({one.source})",
         )
-    if not found.declared:
+    if not inspection.declared:
         yield "declared", "nothing"
 
 
-def _zeros(found: "Inspection", pattern: str | None) -> Iterator[tuple[str, str]]:
+def _zeros(inspection: "Inspection", pattern: str | None) -> Iterator[tuple[str, str]]:
     from kick.checkpoints.description.inspection import tightest_pattern
 
-    measured = found.description
+    measured = inspection.description
     if measured.packed >= measured.linear_parameters:
         yield "sparsity of these", "not counted: packed"
         return
     yield "sparsity of these", f"{measured.sparsity:.2%}"
     yield "least, most sparse Linear", f"{measured.sparsity_min:.2%}, {measured.sparsity_max:.2%}"
     yield "least, most sparse layer", f"{min(measured.layers):.2%}, {max(measured.layers):.2%}"
-    kept = tightest_pattern(measured)
+    tightest = tightest_pattern(measured)
     broken = ", ".join(f"{name} in {share:.2%}" for name, share in measured.patterns.items() if share)
-    yield "N:M pattern along the inputs", kept or "none"
+    yield "N:M pattern along the inputs", tightest or "none"
     if broken and (pattern or measured.sparsity):
         yield "groups that break a pattern", broken
 

@@ -43,7 +43,7 @@ def score(cell: Cell, items: pd.DataFrame, metric: str | None = None) -> Estimat
     Raises:
         InputError: a score is not a number.
     """
-    perplexity = cell.task.family == "perplexity"
+    perplexity = cell.task.kind == "text"
     values = scores(cell, items, metric or cell.task.metric)
     weights = items["units"].to_numpy(np.float64) if perplexity else None
     groups, strata = group_codes(cell, items), stratum_codes(cell, items)

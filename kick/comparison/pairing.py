@@ -166,7 +166,7 @@ def scores(cell: Cell, items: pd.DataFrame, metric: str) -> Array:
     Raises:
         InputError: a score is not finite (a window may be: a broken model has no perplexity).
     """
-    perplexity = cell.task.family == "perplexity"
+    perplexity = cell.task.kind == "text"
     values = items["nll" if perplexity else metric].to_numpy(np.float64)
     broken = int((~np.isfinite(values)).sum())
     if broken and not perplexity:
@@ -183,7 +183,7 @@ def group_codes(cell: Cell, items: pd.DataFrame) -> Codes | None:
     An item without a group is its own. Windows of a text are grouped with their neighbours.
     """
     n = len(items)
-    if cell.task.family == "perplexity":
+    if cell.task.kind == "text":
         return window_blocks(n)
     if cell.task.group_by is None or cell.task.grouping == "strata":
         return None
@@ -199,7 +199,7 @@ def stratum_codes(cell: Cell, items: pd.DataFrame) -> Codes | None:
 
     Items that a limit drew at random are independent, categories and all: how many of each are drawn is chance too.
     """
-    if cell.task.family == "perplexity" or cell.task.grouping != "strata" or cell.task.group_by is None:
+    if cell.task.kind == "text" or cell.task.grouping != "strata" or cell.task.group_by is None:
         return None
     if cell.identity.plan.limit is not None or items["group"].isna().any():
         return None
@@ -234,7 +234,7 @@ def _current_cell(store: Store, checkpoint: str, task: str) -> Cell:
 
 
 def _metric(cell: Cell, metric: str | None) -> str:
-    if cell.task.family == "perplexity":
+    if cell.task.kind == "text":
         if metric not in (None, "perplexity", "nll"):
             raise InputError(f"{cell.task.name} has no metric '{metric}'. It is compared by perplexity.")
         return "perplexity"

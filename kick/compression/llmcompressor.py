@@ -303,7 +303,7 @@ _METHODS: dict[str, Callable[[Recipe, Any, list[str]], tuple[list[Any], Settings
 
 
 def _structure(recipe: Recipe) -> str:
-    """llm-compressor's N:M counts the zeros of a group, kick's what is kept; 0:0 is no pattern."""
+    """Return llm-compressor's N:M, which counts the zeros of a group and not the weights that are kept; 0:0: none."""
     if recipe.pattern is None:
         return "0:0"
     kept, size = parse_pattern(recipe.pattern)

@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from kick.checkpoints.checks import quant_method
+from kick.checkpoints.description.made import NAME, read_stated
 from kick.checkpoints.description.patterns import parse_pattern
 from kick.checkpoints.fingerprints import fingerprint
 from kick.checkpoints.folder import (
@@ -29,7 +30,6 @@ from kick.checkpoints.folder import (
     weight_files,
 )
 from kick.checkpoints.gguf import read_converted
-from kick.checkpoints.untrusted import read_json
 from kick.compression.calibration import Samples
 from kick.compression.folders import copy_others, copy_shards, overwrite, scratch_for
 from kick.compression.keys import recipe_key
@@ -44,7 +44,7 @@ from kick.types.recipes import chain
 
 
 class How(Record):
-    """What a method did beyond what its recipe says."""
+    """The settings and results of a method that its recipe does not say."""
 
     settings: dict[str, str | int | float | bool] = Field(default_factory=dict)
     ranks: dict[str, int] = Field(default_factory=dict)  # of low-rank Linears, by the names of their weights
@@ -66,7 +66,7 @@ class Made(Record):
     fingerprint: str
     # The version of kick.
     kick: str
-    # What the last step did.
+    # The settings and results of the last step.
     how: How = How()
     versions: dict[str, str] = Field(default_factory=dict)  # of the libraries that computed it
     seconds: float | None = None
@@ -131,7 +131,7 @@ def read_made(folder: Path) -> Made:
     """
     made = read_provenance(folder)
     if made is None:
-        raise InputError(f"{folder / 'kick.json'} is missing: kick did not make this folder. Make it again.")
+        raise InputError(f"{folder / NAME} is missing: kick did not make this folder. Make it again.")
     if fingerprint(folder) != made.fingerprint:
         raise InputError(f"{folder} is not what kick wrote there: a file has changed since. Make it again.")
     return made
@@ -145,14 +145,14 @@ def read_provenance(folder: Path) -> Made | None:
     Raises:
         InputError: it is damaged.
     """
-    path = folder / "kick.json"
-    if not path.exists() or read_converted(folder) is not None:
+    stated = read_stated(folder)
+    if not stated or read_converted(folder) is not None:
         return None
     try:
-        return Made.model_validate(read_json(path, "Make the folder again."))
+        return Made.model_validate(stated)
     except ValidationError:
         raise InputError(
-            f"{path} is damaged, or of another version of kick. Make the folder again."
+            f"{folder / NAME} is damaged, or of another version of kick. Make the folder again."
         ) from None
 
 
@@ -261,7 +261,7 @@ def _finish(
         seconds=round(time.monotonic() - started, 3),
         peak_memory=_peak_memory(),
     )
-    (scratch / "kick.json").write_text(made.model_dump_json(indent=1), encoding="utf-8")
+    (scratch / NAME).write_text(made.model_dump_json(indent=1), encoding="utf-8")
     for path in scratch.iterdir():
         sync(path)
     sync(scratch)

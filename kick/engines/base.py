@@ -1,4 +1,4 @@
-"""What every engine has in common: requests in token ids, responses, and a journal that lets a killed run go on.
+"""The common ground of all engines: requests in token ids, responses, and a journal that lets a killed run go on.
 
 An engine knows models and tokens. It knows neither tasks nor scores: `kick.harness` renders and tokenises the requests
 and scores the responses.
@@ -133,7 +133,7 @@ class TokenScores:
 
 
 class DamagedStatesError(Exception):
-    """What a reference left for its candidates is missing, or is not what was written."""
+    """The states that a reference left for its candidates are missing, or are not those that were written."""
 
 
 class Engine(Protocol):

@@ -267,7 +267,7 @@ def _items(task: TaskInfo, rows: Sequence[Row], group_by: str | None) -> pd.Data
     columns["target"] = [str(row.get("target", "")) for row in rows]
     columns["response"] = [_response(row) for row in rows]
     columns["choice_logprobs"] = [_logprobs(row) for row in rows]
-    if task.family == "perplexity":
+    if task.kind == "text":
         name = next(str(name) for name in rows[0]["metrics"] if is_likelihood(rows[0].get(name)))
         pairs = [row[name] for row in rows]
         columns["nll"] = [-float(total) / float(weight) for total, weight in pairs]

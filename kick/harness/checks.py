@@ -77,7 +77,7 @@ class TaskCheck(Record):
     # The number of items in the pinned split, as the task states it.
     published: int | None
     chance: float | None
-    # Whether the answer is in the prompt by design, so the reference is not looked for.
+    # True if the answer is in the prompt by design, so the reference is not looked for.
     answer_in_prompt: bool
     failures: tuple[Finding, ...]
     # Items that give their answer away: the question names it.
@@ -88,7 +88,7 @@ class TaskCheck(Record):
     duplicates: int
     # Items that do not fit the model's window; None: no model was given.
     skipped: tuple[Skipped, ...] | None
-    # What answerers without knowledge score; None: not asked for.
+    # The scores of answerers without knowledge; None: not asked for.
     floors: Floors | None = None
 
     @property
@@ -236,8 +236,8 @@ def items_in_shots(items: Sequence[RenderedItem]) -> list[Finding]:
             continue
         if shots not in plain:
             plain[shots] = _plain(shots)
-        asked = f"{item.own} {item.target}" if item.choices else item.own
-        if _plain(asked) in plain[shots]:
+        question = f"{item.own} {item.target}" if item.choices else item.own
+        if _plain(question) in plain[shots]:
             findings.append(
                 Finding(check="item_in_shots", doc_id=item.doc_id, detail="a shot asks the same as the item")
             )

@@ -50,7 +50,7 @@ class TaskWork:
 
     @property
     def info(self) -> PlanInfo:
-        """What makes its scores comparable."""
+        """The facts that make its scores comparable."""
         return self.plan.info
 
     @property

@@ -27,7 +27,7 @@ from kick.types import BatchSize, Divergence, PlanInfo, Skipped, TaskInfo, Tier
 
 
 class Work(Protocol):
-    """What is to be done for one cell, planned for one tokenizer."""
+    """The work for one cell, planned for one tokenizer."""
 
     @property
     def task(self) -> TaskInfo:
@@ -35,7 +35,7 @@ class Work(Protocol):
 
     @property
     def info(self) -> PlanInfo:
-        """What makes its scores comparable."""
+        """The facts that make its scores comparable."""
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
@@ -47,7 +47,7 @@ class Work(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the scores should know about the data, one sentence each."""
+        """Facts about the data that a reader of the scores should know, one sentence each."""
 
     @property
     def steps(self) -> int:
@@ -92,7 +92,7 @@ class RightAnswers:
 
 @dataclass(frozen=True)
 class Journals:
-    """Where a cell's responses and the scores of its tokens are kept while it is not finished."""
+    """The journals of a cell's responses and of the scores of its tokens, kept until it is finished."""
 
     responses: Journal
     tokens: Journal
@@ -100,7 +100,7 @@ class Journals:
 
 @dataclass(frozen=True)
 class KeptStates:
-    """What a reference keeps of the tokens of one task, for the divergence of candidates."""
+    """The states that a reference keeps for the tokens of one task, for the divergence of candidates."""
 
     path: Path
 

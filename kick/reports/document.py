@@ -45,8 +45,8 @@ def document(findings: Findings) -> Document:
 
 def lead(findings: Findings) -> str:
     """Return the sentence that opens a report: what was compared with what, and on how much."""
-    scored = [task for task in findings.tasks if task.family != "perplexity"]
-    sizes = {cell.items for cell in findings.cells() if cell.task.family != "perplexity"}
+    scored = [task for task in findings.tasks if task.kind != "text"]
+    sizes = {cell.items for cell in findings.cells() if cell.task.kind != "text"}
     parts = [text.count(len(scored), "task")] if scored else []
     if parts and sizes:
         parts[0] += f" of {text.number_range(sizes)} items"

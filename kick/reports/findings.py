@@ -320,11 +320,11 @@ def _tasks(store: Store, scored: Sequence[TaskInfo]) -> tuple[TaskInfo, ...]:
     """Return the tasks of the suite in its order, then those that are stored only; perplexity last."""
     known = {task.name: task for task in scored}
     names = task_names(store)
-    if not any(task.family == "perplexity" for task in scored):
+    if not any(task.kind == "text" for task in scored):
         datasets = (store.suite().get("perplexity") or {}).get("datasets", [])
         names += [f"perplexity_{dataset}" for dataset in datasets]
     tasks = [
         known.get(name) or TaskInfo(name=name, kind="generation", family="other", metric="", metrics=())
         for name in names
     ]
-    return tuple(sorted(tasks, key=lambda task: task.family == "perplexity"))
+    return tuple(sorted(tasks, key=lambda task: task.kind == "text"))

@@ -147,7 +147,7 @@ def _renamed(part: Findings, ids: dict[str, str], series: dict[str, str]) -> Fin
 def _joined(parts: Sequence[Findings], names: Sequence[str]) -> Findings:
     tasks = {task.name: task for part in parts for task in part.tasks}
     tasks |= {task.name: task for part in reversed(parts) for task in part.tasks if task.metric}
-    ordered = tuple(sorted(tasks.values(), key=lambda task: task.family == "perplexity"))
+    ordered = tuple(sorted(tasks.values(), key=lambda task: task.kind == "text"))
     entries: dict[str, dict[str, Entry]] = {}
     reach: dict[str, dict[str, MatchingRate | None]] = {}
     families: dict[Family, dict[str, FamilyComparison]] = {}

@@ -71,7 +71,7 @@ class Journal:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a journal holds, up to the first line that does not fit."""
+    """The content of a journal, up to the first line that does not fit."""
 
     # Request position -> response.
     responses: dict[int, Any]

@@ -55,7 +55,7 @@ def read_record(path: Path, kind: type[R]) -> R:
     data = read_bytes(path)
     seal = _JSON_SEAL.match(data)
     if seal is None:
-        # What is wrong with a file that is not even a record says more than that it has no checksum.
+        # If the file is not even a record, that says more than the missing checksum.
         parse_json(data, kind, path)
         raise InputError(
             f"{path} carries no checksum: it was edited, or another version of kick wrote it. {WAY_OUT}"

@@ -1,4 +1,4 @@
-"""What is broken in a results folder is moved aside, so that the next run makes it again; nothing is deleted."""
+"""Move the broken parts of a results folder aside, so the next run makes them again; nothing is deleted."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ from kick.types import Record
 class Moved(Record):
     """A file or folder that was moved aside."""
 
-    # Where it was and where it is, relative to the results folder.
+    # Its old and its new path, relative to the results folder.
     path: str
     to: str
     problem: str

@@ -1,4 +1,4 @@
-"""Whether every file of a results folder is the one that was written."""
+"""Check that every file of a results folder is the one that was written."""
 
 import re
 from collections.abc import Iterator
@@ -29,12 +29,12 @@ class Finding(Record):
     # leftover: a temporary file of a process that is gone; the next run removes it.
     kind: Literal["broken", "missing", "unknown", "leftover"]
     problem: str
-    # What the next run does if the path is moved aside.
+    # The next run's answer if the path is moved aside.
     next_run: str = ""
 
     @property
     def is_problem(self) -> bool:
-        """Whether the results are not what was written, or not all there."""
+        """True if the results are not what was written, or not all there."""
         return self.kind in ("broken", "missing")
 
     def __str__(self) -> str:

@@ -66,7 +66,7 @@ class Cell(Record):
     skipped: tuple[Skipped, ...] = ()
     # The number of items that the draw was made from; None: a text, or it is not known.
     available: int | None = None
-    # What the checks of the prompts found in the data, one sentence each.
+    # The findings of the checks of the prompts, one sentence each.
     notes: tuple[str, ...] = ()
     # The time that scoring took.
     seconds: float

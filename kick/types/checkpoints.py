@@ -1,4 +1,4 @@
-"""What is scored: a model of a suite, and what a results folder keeps of it."""
+"""A checkpoint as a suite names it, and as a results folder keeps it."""
 
 from typing import Literal
 
@@ -35,7 +35,7 @@ class Checkpoint(LoadingOptions):
 
     @property
     def options(self) -> LoadingOptions:
-        """What is changed while the checkpoint is loaded."""
+        """The changes that are made while the checkpoint is loaded."""
         return LoadingOptions(**{name: getattr(self, name) for name in LoadingOptions.model_fields})
 
 
@@ -49,11 +49,11 @@ class CheckpointRecord(Record):
     source_fingerprint: str | None = None
     # Every step that kick took from a dense checkpoint to this one, those in the model's kick.json included.
     made: Recipe | None = None
-    # What the model's own files say about its compression, if kick did not make it.
+    # The last step of compression by the model's own files, if kick did not make it.
     stated: Step | None = None
-    # What was done to the stored weights on loading, one phrase each.
+    # The changes to the stored weights on loading, one phrase each.
     loading: tuple[str, ...] = ()
-    # What the loader computed in another way than the checkpoint states, one phrase each.
+    # The computations of the loader that differ from those that the checkpoint states, one phrase each.
     simulated: tuple[str, ...] = ()
     description: Description | None = None
     # None: not measured

@@ -1,4 +1,4 @@
-"""What is said about two cells: paired comparisons, estimates with intervals, and curves over a series."""
+"""Statements about two cells: paired comparisons, estimates with intervals, and curves over a series."""
 
 from typing import Literal
 
@@ -58,7 +58,7 @@ Match = Literal["matching", "not matching", "cannot tell"]
 
 
 class Matching(Record):
-    """Whether the candidate is within a relative margin of the reference: two one-sided tests, at 5 % each."""
+    """The answer to whether the candidate is within a relative margin of the reference: two tests, at 5 % each."""
 
     # Relative: 0.05 allows 5 % of the reference's score.
     margin: float

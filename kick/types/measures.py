@@ -1,4 +1,4 @@
-"""What is measured on a checkpoint: its stored weights, and what loading and running it take."""
+"""Measurements on a checkpoint: its stored weights, and what loading and running it take."""
 
 from pydantic import Field
 
@@ -46,7 +46,7 @@ class StoredAs(Record):
 
 
 class Description(Record):
-    """What was measured on the stored weights of a checkpoint; nothing in it is believed from a config."""
+    """Measurements on the stored weights of a checkpoint; nothing in it is believed from a config."""
 
     architecture: str
     parameters: int
@@ -112,7 +112,7 @@ class Ratio(Record):
 
 
 class Declared(Record):
-    """What a checkpoint says about its own compression."""
+    """The statement of a checkpoint about its own compression."""
 
     # The file that says it.
     source: str
@@ -148,7 +148,7 @@ class Speed(Record):
 
 
 class Cost(Record):
-    """What loading and running a checkpoint took, measured once per run."""
+    """The time and memory that loading and running a checkpoint took, measured once per run."""
 
     # Seconds, with the checks of a strict load.
     load_seconds: float

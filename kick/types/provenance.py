@@ -1,31 +1,38 @@
-"""What follows from how a checkpoint was made: its making in words, and the size that a format for it could have."""
+"""Consequences of how a checkpoint was made: its making in words, and the size that a format for it could have."""
 
 from pathlib import Path
 
 from kick.types.measures import Description
-from kick.types.recipes import Recipe
+from kick.types.recipes import Recipe, Step
 
 # Bits of the scale of a group of weights.
 SCALE_BITS = 16
 
 
 def making(recipe: Recipe) -> str:
-    """Return how a checkpoint was made: `magnitude, 50 % zeros`, `rtn, 4 bits, groups of 128, symmetric`."""
-    parts = [recipe.method]
-    if recipe.sparsity is not None:
-        parts.append(f"{100 * recipe.sparsity:g} % zeros")
-    if recipe.rank is not None:
-        parts.append(f"{100 * recipe.rank:g} % of the parameters")
-    if recipe.layers is not None:
-        listed = isinstance(recipe.layers, tuple)
-        parts.append(f"layers {recipe.layers} dropped" if listed else f"{recipe.layers} layers dropped")
-    if recipe.pattern:
-        parts.append(recipe.pattern)
-    if recipe.bits is not None:
-        parts.append(f"{recipe.bits} bits")
-        parts.append(f"groups of {recipe.group_size}" if recipe.group_size else "one scale per row")
-        parts.append("symmetric" if recipe.symmetric else "asymmetric")
-    if drawn := recipe.calibration:
+    """Return how a checkpoint was made: `magnitude, 50 % zeros, then rtn, 4 bits, groups of 128, symmetric`."""
+    return ", then ".join(step_in_words(step) for step in recipe.steps)
+
+
+def step_in_words(step: Step, *, declared: bool = False) -> str:
+    """Return one step in words; of one that is `declared` by a file, only what the file tells."""
+    parts = [step.method]
+    if step.sparsity is not None:
+        parts.append(f"{100 * step.sparsity:g} % zeros")
+    if step.rank is not None:
+        parts.append(f"{100 * step.rank:g} % of the parameters")
+    if step.layers is not None:
+        which = isinstance(step.layers, tuple)
+        parts.append(f"layers {step.layers} dropped" if which else f"{step.layers} layers dropped")
+    if step.pattern:
+        parts.append(step.pattern)
+    if step.bits is not None:
+        parts.append(f"{step.bits} bits")
+        if step.group_size or not declared:
+            parts.append(f"groups of {step.group_size}" if step.group_size else "one scale per row")
+        if not declared:
+            parts.append("symmetric" if step.symmetric else "asymmetric")
+    if drawn := step.calibration:
         tokens = f"{drawn.samples} × {drawn.length} tokens"
         parts.append(f"calibrated on {tokens} of {Path(drawn.data).name}, seed {drawn.seed}")
     return ", ".join(parts)
@@ -43,13 +50,15 @@ def smallest_bytes(measured: Description, recipe: Recipe | None) -> int:
         recipe: how they were made; None if that is not known, and then only zeros are left out.
     """
     sizes: list[float] = [measured.bytes_on_disk, measured.ideal_bytes]
-    if recipe is not None and recipe.bits is not None and not measured.packed:
-        bits = float(recipe.bits)
-        if recipe.group_size:
-            bits += (SCALE_BITS + (0 if recipe.symmetric else recipe.bits)) / recipe.group_size
+    rounding = recipe.step_by("bits") if recipe else None
+    if rounding is not None and rounding.bits is not None and not measured.packed:
+        bits = float(rounding.bits)
+        if rounding.group_size:
+            bits += (SCALE_BITS + (0 if rounding.symmetric else rounding.bits)) / rounding.group_size
         saved = measured.linear_parameters * (measured.bits_per_weight - bits) / 8
         sizes.append(measured.bytes_on_disk - saved)
-    if recipe is not None and recipe.rank is not None:
-        saved = (1 - recipe.rank) * measured.linear_parameters * measured.bits_per_weight / 8
+    factors = recipe.step_by("rank") if recipe else None
+    if factors is not None and factors.rank is not None:
+        saved = (1 - factors.rank) * measured.linear_parameters * measured.bits_per_weight / 8
         sizes.append(measured.bytes_on_disk - saved)
     return round(min(sizes))

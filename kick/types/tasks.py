@@ -1,4 +1,4 @@
-"""What checkpoints are scored on: tasks, plans of their requests, and how requests are batched."""
+"""The work that checkpoints are scored on: tasks, plans of their requests, and how requests are batched."""
 
 from typing import Literal
 
@@ -16,7 +16,7 @@ Family = Literal[
     "other",
 ]
 
-# What a task asks of a model: to write text, to choose, to find one continuation likely, or to predict a running text.
+# A task asks a model to write text, to choose, to find one continuation likely, or to predict a running text.
 TaskKind = Literal["generation", "choice", "likelihood", "text"]
 
 # How much of what requests share is computed once: see `kick.engines.torch.batching`.
@@ -33,7 +33,7 @@ class BatchSize(Record):
 
 
 class TaskInfo(Record):
-    """What a reader of scores has to know about a task."""
+    """The facts about a task that a reader of its scores has to know."""
 
     name: str
     kind: TaskKind
@@ -56,7 +56,7 @@ class TaskInfo(Record):
 
 
 class PlanInfo(Record):
-    """What two scores must share to be comparable; printed where they do not."""
+    """The facts that two scores must share to be comparable; printed where they do not."""
 
     # A hash of every tokenised request, in order.
     hash: str

@@ -40,7 +40,7 @@ class Check(Record):
     changed: int | None = None
     # None: not measured.
     noise_floor: NoiseFloor | None = None
-    # Whether the limits are shares of the reference's score.
+    # True if the limits are shares of the reference's score.
     relative: bool = True
     margin: float
     tolerated: float
@@ -63,7 +63,7 @@ class Verdict(Record):
 
     candidate: str
     checks: tuple[Check, ...]
-    # What the policy or the suite requires and could not be evaluated, one sentence each.
+    # The requirements of the policy or the suite that could not be evaluated, one sentence each.
     missing: tuple[str, ...] = ()
     # The tasks that a sequential verdict has not reached: they are needed for a pass, and not for a regression.
     unscored: tuple[str, ...] = ()

@@ -18,9 +18,20 @@ def vocabulary(world: World) -> list[str]:
     phrases += [phrase for phrasings in language.QUESTIONS.values() for phrase in phrasings]
     phrases += [*language.TWO_HOP, language.SUMMARY, *language.FILLERS, "This is a report on"]
     phrases += [language.PASSAGE, language.QUESTION, language.ANSWER, language.SUMMARY_CUE]
-    told = sorted({word for phrase in phrases for word in re.sub(r"\{\w+\}", " ", phrase).split()})
+    common = sorted({word for phrase in phrases for word in re.sub(r"\{\w+\}", " ", phrase).split()})
     places = (*world.places.cities, *world.places.villages, *world.places.countries)
-    words = [PAD, START, END, UNKNOWN, *told, *world.first_names, *world.last_names, *places, *TRADES, *YEARS]
+    words = [
+        PAD,
+        START,
+        END,
+        UNKNOWN,
+        *common,
+        *world.first_names,
+        *world.last_names,
+        *places,
+        *TRADES,
+        *YEARS,
+    ]
     return list(dict.fromkeys(words))
 
 

@@ -24,7 +24,8 @@ def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
 def test_without_a_network_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(
-        InputError, match=f"owner/name at revision {SHA} is not whole in the hub's cache.*HF_HUB_OFFLINE"
+        InputError,
+        match=f"owner/name at revision {SHA} could not be fetched.* not whole in the hub's cache.*HF_HUB_OFFLINE",
     ):
         resolve(ON_HUB)
 

@@ -1,1 +1,1 @@
-"""What is measured on the stored weights of a checkpoint."""
+"""Measurements on the stored weights of a checkpoint, and what its files declare about them."""

@@ -6,9 +6,10 @@ from typing import Any, TypeGuard
 
 from kick.checkpoints.checks import quant_method, quantization_config
 from kick.checkpoints.description.gguf_file import is_gguf, read_gguf
+from kick.checkpoints.description.made import read_stated
 from kick.checkpoints.description.recipe_file import recipe_file
 from kick.checkpoints.folder import config_json
-from kick.checkpoints.untrusted import read_json, section
+from kick.checkpoints.untrusted import section
 from kick.types.measures import Declared, Description
 
 SPARSITY_TOLERANCE = 0.002  # 0.2 points
@@ -35,25 +36,24 @@ def declarations(model: Path) -> tuple[Declared, ...]:
         return (Declared(source=model.name, method=kind),) if kind else ()
     config = config_json(model)
     declared = quantization_config(config)
-    found = []
+    statements = []
     if declared is not None:
-        found.append(_of_config(quant_method(config) or "unnamed", declared))
-    if (model / "kick.json").is_file():
-        recipe = read_json(model / "kick.json", "Make the folder again.").get("recipe")
-        if isinstance(recipe, dict):
-            before = [step for step in recipe.get("before", ()) if isinstance(step, dict)]
-            found += [_of_recipe(step, followed=True) for step in before]
-            found.append(_of_recipe(recipe))
-    return (*found, *recipe_file(model))
+        statements.append(_of_config(quant_method(config) or "unnamed", declared))
+    recipe = read_stated(model).get("recipe")
+    if isinstance(recipe, dict):
+        before = [step for step in recipe.get("before", ()) if isinstance(step, dict)]
+        statements += [_of_recipe(step, followed=True) for step in before]
+        statements.append(_of_recipe(recipe))
+    return (*statements, *recipe_file(model))
 
 
 def disagreements(declared: tuple[Declared, ...], measured: Description) -> tuple[str, ...]:
     """Return one sentence per difference between what is declared and what was measured."""
-    found = [sentence for one in declared for sentence in _disagreements(one, measured)]
+    sentences = [sentence for one in declared for sentence in _disagreements(one, measured)]
     packed = [stored.format for stored in measured.stored_as if stored.format not in ("dense", "gguf")]
     if packed and not any(one.source == "config.json" for one in declared):
-        found.append(f"config.json declares no quantization, but Linears are stored as {packed[0]}.")
-    return tuple(found)
+        sentences.append(f"config.json declares no quantization, but Linears are stored as {packed[0]}.")
+    return tuple(sentences)
 
 
 def _disagreements(declared: Declared, measured: Description) -> Iterator[str]:

@@ -1,7 +1,8 @@
-"""The `kick.json` of a made checkpoint, wherever it is: the recipe, and whether it is still about these weights."""
+"""The one reader of `kick.json`: what a folder says of its making, and whether it is still about these weights."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,7 +15,7 @@ NAME = "kick.json"
 
 @dataclass(frozen=True)
 class Making:
-    """What kick.json says."""
+    """How a folder was made, by its kick.json."""
 
     folder: Path
     recipe: Recipe
@@ -29,16 +30,23 @@ class Making:
         return self.fingerprint == fingerprint(self.folder)
 
 
+def read_stated(folder: Path) -> dict[str, Any]:
+    """Return the content of a folder's kick.json, whose keys are not checked; empty if there is none.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = folder / NAME
+    return read_json(path, "Make the folder again.") if path.exists() else {}
+
+
 def read_making(model: Path) -> Making | None:
     """Return what the kick.json of a folder says; None if there is none, or none about a recipe of this kick.
 
     Raises:
         InputError: the file is damaged.
     """
-    path = model / NAME
-    if not model.is_dir() or not path.exists():
-        return None
-    stated = read_json(path, "Make the folder again.")
+    stated = read_stated(model)
     try:
         recipe = Recipe.model_validate(stated.get("recipe"))
     except ValidationError:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from kick.checkpoints.folder import FLOATS, StoredTensor, read_tensor
 from kick.errors import InputError
 
-# What quantizers store beside the weights: scales, zero points, shapes, orders, code books.
+# The tensors that quantizers store next to the weights: scales, zero points, shapes, orders, code books.
 _SIDE_TENSOR = re.compile(
     r"\.(weight|input|output|activation|[kv])_(global_)?(scale|zero_point|shape|g_idx)(_inv)?$"
     r"|\.(scales|qzeros|g_idx|SCB|weight_format)$"

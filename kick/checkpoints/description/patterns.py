@@ -9,7 +9,6 @@ from kick.types.methods import pattern_sparsity as pattern_sparsity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
 # The patterns that are measured on every checkpoint.
 COMMON = ("1:2", "2:4", "4:8")
@@ -17,18 +16,14 @@ COMMON = ("1:2", "2:4", "4:8")
 _WORDS = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
-def violations(weight: "Tensor", pattern: str) -> tuple[int, int]:
+def broken_groups(nonzero: "NDArray[np.bool_]", pattern: str) -> tuple[int, int]:
     """Return how many groups hold more than N non-zeros, and how many groups there are.
 
     Args:
-        weight: [..., in]; weights after the last whole group of a row are not counted.
+        nonzero: [..., in], true for each weight that is not zero; weights after the last whole group of a row are not
+            counted.
         pattern: "N:M".
     """
-    return broken_groups((weight != 0).numpy(), pattern)
-
-
-def broken_groups(nonzero: "NDArray[np.bool_]", pattern: str) -> tuple[int, int]:
-    """Return the same as `violations`, from which weights [..., in] are not zero."""
     kept, size = parse_pattern(pattern)
     whole = nonzero.shape[-1] - nonzero.shape[-1] % size
     ones = np.ascontiguousarray(nonzero[..., :whole]).view(np.uint8).reshape(-1)

@@ -140,7 +140,7 @@ def _stored_as(linears: list[LinearWeights]) -> tuple[StoredAs, ...]:
     for linear in linears:
         group = None if linear.group_size is None else round(linear.group_size)
         alike[linear.format, linear.dtype, round(linear.value_bits, 1), group].append(linear)
-    found = [
+    kinds = [
         StoredAs(
             format=members[0].format,
             dtype=members[0].dtype,
@@ -152,4 +152,4 @@ def _stored_as(linears: list[LinearWeights]) -> tuple[StoredAs, ...]:
         )
         for members in alike.values()
     ]
-    return tuple(sorted(found, key=lambda stored: -stored.weights))
+    return tuple(sorted(kinds, key=lambda stored: -stored.weights))

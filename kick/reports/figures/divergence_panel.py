@@ -35,8 +35,8 @@ def draw(axes: Axes, findings: Findings, positions: dict[str, float]) -> list[st
     Returns:
         Remarks for the reader.
     """
-    scored = [task for task in findings.tasks if task.higher_is_better]
-    texts = [task for task in findings.tasks if not task.higher_is_better]
+    scored = [task for task in findings.tasks if task.kind != "text"]
+    texts = [task for task in findings.tasks if task.kind == "text"]
     low, left_out = math.inf, 0
     for index, task in enumerate(scored):
         look, label = style.look(index), f"KL on {style.label(task.name)}"

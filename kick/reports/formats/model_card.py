@@ -50,7 +50,7 @@ def _result(task: TaskInfo, score: Estimate) -> EvalResult:
         task_type=_TASK_TYPES[task.family],
         dataset_type=task.name,
         dataset_name=task.name,
-        metric_type="perplexity" if task.family == "perplexity" else task.metric,
+        metric_type="perplexity" if task.kind == "text" else task.metric,
         metric_value=round(100 * score.value if text.is_share(task) else score.value, 2),
     )
 

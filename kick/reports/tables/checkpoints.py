@@ -1,11 +1,10 @@
 """The checkpoints of a report, and what was measured on their stored weights."""
 
-from pathlib import Path
-
 from kick import text
 from kick.reports.blocks import NOTHING, Row, Table, name, number, plain
 from kick.reports.findings import Findings
-from kick.types import CheckpointRecord, Description, Step
+from kick.types import CheckpointRecord, Description
+from kick.types.provenance import making, step_in_words
 
 
 def checkpoints(findings: Findings) -> Table:
@@ -90,29 +89,6 @@ def recipe(record: CheckpointRecord) -> str:
     A recipe that is declared, because kick did not make the checkpoint, begins with `declared:`.
     """
     if record.recipe is not None:
-        return ", then ".join(_step(step) for step in record.recipe.steps)
+        return making(record.recipe)
     assert record.step is not None
-    return f"declared: {_step(record.step, declared=True)}"
-
-
-def _step(step: Step, *, declared: bool = False) -> str:
-    parts = [step.method]
-    if step.sparsity is not None:
-        parts.append(f"{100 * step.sparsity:g} % zeros")
-    if step.rank is not None:
-        parts.append(f"{100 * step.rank:g} % of the parameters")
-    if step.layers is not None:
-        which = isinstance(step.layers, tuple)
-        parts.append(f"layers {step.layers} dropped" if which else f"{step.layers} layers dropped")
-    if step.pattern:
-        parts.append(step.pattern)
-    if step.bits is not None:
-        parts.append(f"{step.bits} bits")
-        if step.group_size or not declared:
-            parts.append(f"groups of {step.group_size}" if step.group_size else "one scale per row")
-        if not declared:
-            parts.append("symmetric" if step.symmetric else "asymmetric")
-    if drawn := step.calibration:
-        tokens = f"{drawn.samples} × {drawn.length} tokens"
-        parts.append(f"calibrated on {tokens} of {Path(drawn.data).name}, seed {drawn.seed}")
-    return ", ".join(parts)
+    return f"declared: {step_in_words(record.step, declared=True)}"

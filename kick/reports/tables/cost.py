@@ -35,7 +35,7 @@ def cost(findings: Findings) -> Table:
     """
     sizes = {checkpoint: size(findings.records.get(checkpoint)) for checkpoint in findings.checkpoints}
     families = findings.families_of_tasks()
-    texts = [task for task in findings.tasks if not task.higher_is_better]
+    texts = [task for task in findings.tasks if task.kind == "text"]
     header = (
         plain("checkpoint"),
         number("stored"),

@@ -32,7 +32,7 @@ def divergences(findings: Findings) -> list[Table]:
 
 
 def _table(findings: Findings, task: TaskInfo) -> Table:
-    windows = task.family == "perplexity"
+    windows = task.kind == "text"
     header = (
         plain("candidate"),
         number("n", "windows" if windows else "items"),

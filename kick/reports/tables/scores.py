@@ -68,7 +68,7 @@ def metric(task: TaskInfo) -> str:
     """Return the metric of a task with its unit and direction: `em, %` or `perplexity, lower is better`."""
     if not task.metric:
         return ""
-    if task.family == "perplexity":
+    if task.kind == "text":
         return "perplexity, lower is better"
     unit = ", %" if text.is_share(task) else ""
     return f"{task.metric}{unit}" + ("" if task.higher_is_better else ", lower is better")

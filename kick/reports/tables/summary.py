@@ -26,8 +26,8 @@ def matching(findings: Findings) -> Table:
 
 def warnings(findings: Findings) -> Table:
     """Return one row per candidate: what perplexity says, what the tasks say, and whether it announced the loss."""
-    perplexities = [task for task in findings.tasks if task.family == "perplexity"]
-    scored = [task for task in findings.tasks if task.family != "perplexity"]
+    perplexities = [task for task in findings.tasks if task.kind == "text"]
+    scored = [task for task in findings.tasks if task.kind != "text"]
     if not perplexities or not scored:
         return _NONE
     diverged = [task for task in perplexities if findings.divergences.get(task.name)]
