@@ -134,7 +134,7 @@ def test_a_reference_that_scores_zero_has_no_recovery(tmp_path: Path) -> None:
 def test_a_perplexity_that_is_not_finite_is_shown_as_such(tmp_path: Path) -> None:
     tokens = [2047.0] * 3
     task = TASKS[PERPLEXITY]
-    store = write_pair(tmp_path / "r", [3.0, 3.1, 2.9], [3.0, float("inf"), 2.9], task, tokens=tokens)
+    store = write_pair(tmp_path / "r", [3.0, 3.1, 2.9], [3.0, float("inf"), 2.9], task, units=tokens)
     assert "| ∞" in page_of(store, tmp_path)
 
 
