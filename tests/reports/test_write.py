@@ -43,7 +43,9 @@ def test_the_page_comes_first_and_its_figures_lie_beside_it(store: Store, tmp_pa
     assert names[0] == "report.md"
     stems = ("curve-magnitude", "curve-rtn", "flips", "overview", "size-bytes", "size-nonzero")
     assert set(names[1:]) == {f"figures/{stem}.{kind}" for stem in stems for kind in ("png", "svg")}
-    for link in re.findall(r"!\[.*\]\((.*)\)", paths[0].read_text(encoding="utf-8")):
+    links = re.findall(r"!\[.*\]\((.*)\)", paths[0].read_text(encoding="utf-8"))
+    assert links
+    for link in links:
         assert (tmp_path / "out" / link).is_file()
 
 
