@@ -25,6 +25,7 @@ from kick.checkpoints import (
 )
 from kick.checkpoints.description.inspection import inspect
 from kick.errors import InputError
+from kick.types import LoadingOptions
 from tests.attack.mutations import CONFIG_KEYS, damage_bytes, damage_json
 from tests.checkpoints.edits import edit_json, shard
 
@@ -327,11 +328,14 @@ def test_a_gguf_header_cannot_describe_a_larger_model_than_its_tensors(
 def test_json_nested_without_end_is_refused(name: str, folder: Path, tmp_path: Path) -> None:
     if name.endswith("index.json"):
         shard(folder)
-    adapter = tmp_path / "adapter" if name.startswith("adapter") else None
-    (tmp_path / "adapter").mkdir()
-    ((adapter or folder) / name).write_text('{"weight_map": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    options = LoadingOptions(adapter=str(adapter) if name.startswith("adapter") else None)
+    ((adapter if options.adapter else folder) / name).write_text(
+        '{"weight_map": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    )
     with bounded(name), pytest.raises(InputError, match=f"{name} is nested more than 64 levels"):
-        load(folder, dtype="float32", device="cpu", adapter=adapter)
+        load(folder, options, dtype="float32", device="cpu")
 
 
 def test_an_adapter_in_the_folder_of_a_model_is_not_applied_unasked(folder: Path) -> None:

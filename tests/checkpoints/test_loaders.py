@@ -90,17 +90,17 @@ def test_half_heads_are_not_taken_for_half_as_many_whole_ones(folder: Path) -> N
         match=r"layer 0 has 16 query rows and 8 key rows, which can be 2 heads of 8 or 4 heads of 4.*"
         r"num_attention_heads_per_layer",
     ):
-        load(folder, dtype="float32", device="cpu", loader="per-layer-llama")
+        load(folder, dtype="float32", device="cpu", options=LoadingOptions(loader="per-layer-llama"))
     edit_json(folder / "config.json", num_attention_heads_per_layer=[4, 4])
     with pytest.raises(InputError, match="16 query rows, which are not the 4 heads of 8 that .* states"):
-        load(folder, dtype="float32", device="cpu", loader="per-layer-llama")
+        load(folder, dtype="float32", device="cpu", options=LoadingOptions(loader="per-layer-llama"))
 
 
 @pytest.mark.parametrize("stated", [[2], "2, 4", [2, 0], [2, True]])
 def test_stated_heads_that_are_not_one_number_per_layer_are_refused(stated: object, folder: Path) -> None:
     edit_json(folder / "config.json", num_attention_heads_per_layer=stated)
     with pytest.raises(InputError, match="expected a list of 2 positive integers"):
-        load(folder, dtype="float32", device="cpu", loader="per-layer-llama")
+        load(folder, dtype="float32", device="cpu", options=LoadingOptions(loader="per-layer-llama"))
 
 
 def test_heads_are_read_from_shapes_that_allow_one_reading(folder: Path) -> None:
@@ -113,7 +113,9 @@ def test_heads_are_read_from_shapes_that_allow_one_reading(folder: Path) -> None
         tensors[f"{at}.o_proj.weight"] = tensors[f"{at}.o_proj.weight"][:, rows].contiguous()
 
     edit_weights(folder, drop_queries)
-    model = load(folder, dtype="float32", device="cpu", loader="per-layer-llama").model
+    model = load(
+        folder, dtype="float32", device="cpu", options=LoadingOptions(loader="per-layer-llama")
+    ).model
     assert model.model.layers[0].self_attn.num_key_value_groups == 1
 
 

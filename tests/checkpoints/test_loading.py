@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM
 from kick.checkpoints import attention_implementation, load, read_config, read_tokenizer
 from kick.checkpoints.loading import simulated
 from kick.errors import InputError
+from kick.types import LoadingOptions
 from tests.checkpoints.broken import REFUSALS, bring_code, enlarge_tokenizer, remove_weights, write
 from tests.checkpoints.edits import edit_json, edit_weights, shard
 from tests.tiny import CONFIGS, save_model
@@ -52,7 +53,8 @@ def test_attention_is_not_computed_as_the_config_of_a_candidate_asks(
 
 def test_attention_of_a_plug_in_is_pinned_too(folder: Path) -> None:
     edit_json(folder / "config.json", attn_implementation="eager")
-    assert load(folder, dtype="auto", device="cpu", loader="per-layer-llama").attention == "sdpa"
+    options = LoadingOptions(loader="per-layer-llama")
+    assert load(folder, options, dtype="auto", device="cpu").attention == "sdpa"
 
 
 @pytest.mark.parametrize("architecture", ["llama", "mamba", "gemma3", "gpt2"])

@@ -171,7 +171,7 @@ def test_groups_count_only_where_the_task_declares_them(tmp_path: Path) -> None:
 
 def test_windows_of_a_text_are_resampled_in_blocks(tmp_path: Path) -> None:
     nll = np.random.default_rng(0).normal(3, 0.1, 64)
-    store = write_pair(tmp_path, nll, nll + 0.1, PERPLEXITY, tokens=np.full(64, 2047))
+    store = write_pair(tmp_path, nll, nll + 0.1, PERPLEXITY, units=np.full(64, 2047))
     comparison = compare(store, "dense", "small", PERPLEXITY.name)
     assert comparison.metric == "perplexity"
     assert comparison.groups == 8

@@ -111,7 +111,9 @@ def test_the_model_that_computes_has_its_pattern_along_the_inputs(architecture: 
 def test_sparsity_is_exact_in_each_linear(tiny_llama: Path, tmp_path: Path) -> None:
     make(Recipe(method="magnitude", sparsity=0.3), tiny_llama, tmp_path / "made")
     after = weights(tmp_path / "made")
-    for tensor in decoder_linears(stored_tensors(tiny_llama)):
+    linears = decoder_linears(stored_tensors(tiny_llama))
+    assert len(linears) == 2 * 7
+    for tensor in linears:
         assert int((after[tensor.name] == 0).sum()) == round(0.3 * tensor.numel)
 
 

@@ -228,7 +228,9 @@ def test_a_task_that_loads_its_own_data_is_named(tmp_path: Path) -> None:
 
 def test_every_task_of_kick_says_which_files_it_reads(source: Path, tmp_path: Path) -> None:
     tasks = [name for name in read_catalog().tasks if not name.startswith("kick_world")]
-    for need in needs(suite(tmp_path, *tasks)):
+    needed = needs(suite(tmp_path, *tasks))
+    assert needed
+    for need in needed:
         assert (source / need.file).is_file(), need.file
 
 

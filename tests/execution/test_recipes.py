@@ -16,7 +16,7 @@ from kick.reports.tables.checkpoints import made_by
 from kick.reports.tables.sizes import size
 from kick.store import Store
 from kick.types import CheckpointRecord, Recipe
-from tests.execution.test_runner import Bed, bed, data_root  # noqa: F401
+from tests.execution.bed import Bed
 
 MMLU = ["kick_mmlu"]
 
@@ -27,7 +27,7 @@ def _record(store: Store, checkpoint: str) -> CheckpointRecord:
     return record
 
 
-def test_a_series_on_a_point_of_a_series_applies_both_steps(bed: Bed) -> None:  # noqa: F811
+def test_a_series_on_a_point_of_a_series_applies_both_steps(bed: Bed) -> None:
     bed.keys["series"].append({"from": "magnitude-0.5", "method": "rtn", "bits": [4], "group_size": 16})
     bed.keys.update(tasks=MMLU, limit=2)
     store = bed.run().store
@@ -46,7 +46,7 @@ def test_a_series_on_a_point_of_a_series_applies_both_steps(bed: Bed) -> None:  
 
 
 def test_a_made_checkpoint_that_lacks_a_step_is_refused(
-    bed: Bed,  # noqa: F811
+    bed: Bed,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def make_from_dense(recipe: Recipe, source: Path, out: Path, **_: object) -> None:
@@ -59,7 +59,7 @@ def test_a_made_checkpoint_that_lacks_a_step_is_refused(
         bed.run()
 
 
-def test_a_checkpoint_made_before_and_listed_is_described_as_the_point_of_a_series(bed: Bed) -> None:  # noqa: F811
+def test_a_checkpoint_made_before_and_listed_is_described_as_the_point_of_a_series(bed: Bed) -> None:
     make(Recipe(method="rtn", bits=4, group_size=16), bed.folder / "model", bed.folder / "made")
     bed.keys["checkpoints"].append({"id": "listed", "model": "made", "series": "listed"})
     bed.keys["series"] = [{"from": "dense", "method": "rtn", "bits": [4], "group_size": 16}]
@@ -72,7 +72,7 @@ def test_a_checkpoint_made_before_and_listed_is_described_as_the_point_of_a_seri
     assert curves == {"listed": [16.0, 4.0], "rtn": [16.0, 4.0]}
 
 
-def test_a_kick_json_of_other_weights_is_not_believed(bed: Bed, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_a_kick_json_of_other_weights_is_not_believed(bed: Bed, capsys: pytest.CaptureFixture[str]) -> None:
     make(Recipe(method="rtn", bits=4), bed.folder / "model", bed.folder / "made")
     shutil.copy(bed.folder / "model" / "model.safetensors", bed.folder / "made")
     bed.keys["checkpoints"].append({"id": "listed", "model": "made"})
@@ -81,7 +81,7 @@ def test_a_kick_json_of_other_weights_is_not_believed(bed: Bed, capsys: pytest.C
     assert "kick.json is not believed" in capsys.readouterr().err
 
 
-def test_a_checkpoint_of_another_tool_is_on_the_curve_at_its_declared_rate(bed: Bed) -> None:  # noqa: F811
+def test_a_checkpoint_of_another_tool_is_on_the_curve_at_its_declared_rate(bed: Bed) -> None:
     make(Recipe(method="magnitude", sparsity=0.3), bed.folder / "model", bed.folder / "pruned")
     (bed.folder / "pruned" / "kick.json").unlink()
     shutil.copytree(bed.folder / "pruned", bed.folder / "recipe")
@@ -103,7 +103,7 @@ def test_a_checkpoint_of_another_tool_is_on_the_curve_at_its_declared_rate(bed: 
     assert made_by(_record(store, "wanda-too")) == ("declared: wanda, 30 % zeros",)
 
 
-def test_a_point_without_a_rate_is_refused_before_anything_is_scored(bed: Bed) -> None:  # noqa: F811
+def test_a_point_without_a_rate_is_refused_before_anything_is_scored(bed: Bed) -> None:
     shutil.copytree(bed.folder / "model", bed.folder / "other")
     bed.keys["checkpoints"].append({"id": "other", "model": "other", "series": "wanda"})
     bed.keys.update(tasks=MMLU, limit=2)
@@ -114,7 +114,7 @@ def test_a_point_without_a_rate_is_refused_before_anything_is_scored(bed: Bed) -
     assert Store(bed.folder / "results").cells() == []
 
 
-def test_nothing_that_a_suite_names_vanishes_from_the_report(bed: Bed) -> None:  # noqa: F811
+def test_nothing_that_a_suite_names_vanishes_from_the_report(bed: Bed) -> None:
     bed.keys.update(tasks=MMLU, limit=2)
     store = bed.run().store
     # A results folder from before a rate had to be known, and one whose candidate was never scored.

@@ -12,56 +12,16 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file, save_file
 
 from kick.comparison import compare
 from kick.errors import InputError
 from kick.execution import checkpoint_cache, runner
-from kick.execution.runner import RunSummary, run
+from kick.execution.runner import run
 from kick.store import Store
 from kick.suite import Suite
-from tests.data_root import make_data_root
+from tests.execution.bed import TASKS, Bed
 from tests.tiny import save_model
-
-TASKS = ["kick_squad", "kick_mmlu"]
-
-
-@pytest.fixture(scope="module")
-def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_data_root(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture
-def bed(tmp_path: Path, tiny_llama: Path, data_root: Path) -> "Bed":
-    shutil.copytree(tiny_llama, tmp_path / "model")
-    return Bed(tmp_path, data_root)
-
-
-class Bed:
-    """A suite with a dense model and two series points, its data and a results folder."""
-
-    def __init__(self, folder: Path, data_root: Path) -> None:
-        self.folder, self.data_root = folder, data_root
-        self.keys: dict[str, Any] = {
-            "name": "test",
-            "reference": "dense",
-            "checkpoints": [{"id": "dense", "model": "model"}],
-            "series": [{"from": "dense", "method": "magnitude", "sparsity": [0.5]}],
-            "tasks": TASKS,
-            "limit": 3,
-            "noise_floor": False,
-        }
-
-    def suite_file(self) -> Path:
-        path = self.folder / "suite.yaml"
-        path.write_text(yaml.safe_dump(self.keys))
-        return path
-
-    def run(self, results: str = "results", **options: Any) -> RunSummary:
-        suite = Suite.read(self.suite_file())
-        where = {"data_root": self.data_root, "cache": self.folder / "cache", "device": "cpu"}
-        return run(suite, self.folder / results, **where, **options)
 
 
 def test_weights_that_are_changed_on_loading_are_scored_as_another_checkpoint(bed: Bed) -> None:

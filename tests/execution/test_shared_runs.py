@@ -9,11 +9,11 @@ import pytest
 from kick.errors import InputError
 from kick.execution.locks import FolderLock
 from kick.store import Store
-from tests.execution.test_runner import Bed, bed, data_root  # noqa: F401
+from tests.execution.bed import Bed
 
 
 @pytest.fixture
-def small(bed: Bed) -> Bed:  # noqa: F811
+def small(bed: Bed) -> Bed:
     """A bed with one task of two items."""
     bed.keys.update(tasks=["kick_mmlu"], limit=2)
     return bed

@@ -43,7 +43,9 @@ def test_the_page_comes_first_and_its_figures_lie_beside_it(store: Store, tmp_pa
     assert names[0] == "report.md"
     stems = ("curve-magnitude", "curve-rtn", "flips", "overview", "size-bytes", "size-nonzero")
     assert set(names[1:]) == {f"figures/{stem}.{kind}" for stem in stems for kind in ("png", "svg")}
-    for link in re.findall(r"!\[.*\]\((.*)\)", paths[0].read_text(encoding="utf-8")):
+    links = re.findall(r"!\[.*\]\((.*)\)", paths[0].read_text(encoding="utf-8"))
+    assert links
+    for link in links:
         assert (tmp_path / "out" / link).is_file()
 
 
@@ -134,7 +136,7 @@ def test_a_reference_that_scores_zero_has_no_recovery(tmp_path: Path) -> None:
 def test_a_perplexity_that_is_not_finite_is_shown_as_such(tmp_path: Path) -> None:
     tokens = [2047.0] * 3
     task = TASKS[PERPLEXITY]
-    store = write_pair(tmp_path / "r", [3.0, 3.1, 2.9], [3.0, float("inf"), 2.9], task, tokens=tokens)
+    store = write_pair(tmp_path / "r", [3.0, 3.1, 2.9], [3.0, float("inf"), 2.9], task, units=tokens)
     assert "| ∞" in page_of(store, tmp_path)
 
 
