@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection
 from kick.printable import printable
 from kick.types import Estimate, TaskInfo
 
+# A ratio beyond this is a broken model, whatever its digits are.
+BROKEN = 100.0
 MINUS = "\N{MINUS SIGN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -43,6 +45,8 @@ def percent(estimate: Estimate) -> str:
     """Return a share or a ratio as `92 % [81, 104]`, with a decimal if the interval is narrow."""
     if not math.isfinite(estimate.value):
         return _not_finite(estimate.value)
+    if not math.isfinite(estimate.low) and not math.isfinite(estimate.high):
+        return f"{_fixed(100 * estimate.value, 0)} %, too few items for an interval"
     places = 1 if abs(estimate.high - estimate.low) < 0.04 else 0
     value, low, high = (
         _fixed(100 * number, places) for number in (estimate.value, estimate.low, estimate.high)
@@ -51,7 +55,15 @@ def percent(estimate: Estimate) -> str:
 
 
 def ratio(estimate: Estimate) -> str:
-    """Return a ratio that may explode, as `×1.23 [1.20, 1.26]`."""
+    """Return a ratio that may explode, as `×1.23 [1.20, 1.26]`; in words where its digits say nothing."""
+    if not math.isfinite(estimate.value):
+        return TIMES + _not_finite(estimate.value)
+    if estimate.value > BROKEN:
+        return f"more than {TIMES}{BROKEN:g}"
+    if estimate.low <= 0 and estimate.high == math.inf:
+        return f"{TIMES}{quantity(estimate.value)}, too few items for an interval"
+    if estimate.high > BROKEN:
+        return f"{TIMES}{quantity(estimate.value)} [{quantity(estimate.low)} or more]"
     return TIMES + _with_interval(estimate, quantity)
 
 

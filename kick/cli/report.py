@@ -27,9 +27,12 @@ def report(
     published: Annotated[
         bool, typer.Option("--published", help="Draw published values of the same methods over the curves.")
     ] = False,
+    policy: Annotated[
+        str, typer.Option(help="The policy of the verdicts: a file, or the name of a packaged one.")
+    ] = "regression",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
-    """Write the report: scores side by side, degradation curves, flips, provenance."""
+    """Write the report: verdicts, scores side by side, degradation curves, flips, provenance."""
     from kick.errors import InputError
     from kick.reports import write, write_diff
     from kick.store import Store
@@ -42,9 +45,9 @@ def report(
     if diff:
         if len(stores) != 2:
             raise InputError(f"--diff compares two results folders, OLD and NEW; {len(stores)} given.")
-        paths = write_diff(stores[0], stores[1], folder, requested)
+        paths = write_diff(stores[0], stores[1], folder, requested, policy=policy)
     else:
-        paths = write(stores, folder, requested, published=published)
+        paths = write(stores, folder, requested, published=published, policy=policy)
     if as_json:
         given = [str(path) for path in results]
         print(

@@ -12,7 +12,7 @@ from kick.errors import InputError
 if TYPE_CHECKING:
     from kick.store import Store
     from kick.suite import Suite
-    from kick.types import CellScore
+    from kick.types import CellScore, GateResult
 
 
 def run(
@@ -62,6 +62,7 @@ def run(
 
     quiet_libraries()
     from kick.execution.runner import run as run_suite
+    from kick.gating import next_command, verdicts
     from kick.suite import Suite
 
     names = [name for given in tasks or [] for name in given.split(",") if name]
@@ -95,12 +96,26 @@ def run(
         keep=None if keep is None else int(keep * 1e9),
     )
     scores = list(_scores(loaded, summary.store, only, names))
+    judged = verdicts(summary.store)
+    command = next_command(summary.store, judged)
     if as_json:
-        counts = {"results": str(folder), "scored": summary.scored, "reused": summary.reused}
-        print(json.dumps({**counts, "scores": [line.model_dump(mode="json") for line in scores]}))
+        document = {
+            "results": str(folder),
+            "scored": summary.scored,
+            "reused": summary.reused,
+            "scores": [line.model_dump(mode="json") for line in scores],
+            "policy": judged.policy,
+            "verdicts": [
+                {**json.loads(verdict.model_dump_json()), "outcome": verdict.outcome}
+                for verdict in judged.verdicts
+            ],
+            "next_command": command,
+        }
+        print(json.dumps(document))
     else:
         _print_scores(scores)
-        print(f"{summary.scored} cells scored, {summary.reused} there already. Next: kick report {folder}")
+        print(f"{summary.scored} cells scored, {summary.reused} there already. The report: kick report {folder}")
+        _print_verdicts(judged, command)
 
 
 def _scores(suite: "Suite", store: "Store", only: str | None, names: list[str]) -> Iterator["CellScore"]:
@@ -123,8 +138,8 @@ def _print_scores(scores: list["CellScore"]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from kick import text
     from kick.cli.output import table_console
-    from kick.reports import text
 
     table = Table("checkpoint", "task", "metric", "score [95 % interval]", "items", box=None, pad_edge=False)
     for line in scores:
@@ -135,3 +150,21 @@ def _print_scores(scores: list["CellScore"]) -> None:
             unit = " %" if text.is_share(line.task) else ""
             table.add_row(*names, f"{text.score(line.score, line.task)}{unit}", f"{line.score.n:,}")
     table_console().print(table)
+
+
+def _print_verdicts(judged: "GateResult", command: str | None) -> None:
+    """Print one line per candidate, and the command that would decide what is inconclusive."""
+    from kick.cli.gate import COLOURS
+    from kick.cli.output import plain_text, table_console
+    from kick.gating.rendering import summary_line
+
+    if not judged.verdicts:
+        return
+    console = table_console()
+    console.print(plain_text(f"\nVerdict by the policy {judged.policy}:"), soft_wrap=True)
+    for verdict in judged.verdicts:
+        line = plain_text(summary_line(verdict))
+        console.print(f"  [{COLOURS[verdict.outcome]}]{line}[/]", soft_wrap=True)
+    if command:
+        console.print("\nTo decide what is inconclusive:")
+        console.print(f"  {plain_text(command)}", soft_wrap=True)

@@ -7,19 +7,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from kick.comparison.matching import LEVEL, match
-from kick.comparison.paired import MARGIN
+from kick.comparison.matching import LEVEL
 from kick.comparison.sample import PairedSample
 from kick.comparison.statistics.moments import Array, Moments, degrees_of_freedom
 from kick.comparison.statistics.multiplicity import adjust
-from kick.types import Estimate, Matching, Record
+from kick.types import Estimate, Record
 
 
 class Standing(Record):
     """The share that one of the ranked candidates keeps, and the ranks that the items leave open to it."""
 
     kept: Estimate  # weighted mean of the recoveries; n: items of the tasks that count
-    matching: Matching
     best: int  # 1 + candidates that are shown to keep more
     worst: int  # candidates that are not shown to keep less, itself included
     of: int  # candidates ranked
@@ -27,31 +25,16 @@ class Standing(Record):
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """A recovery as `match` asks about it: `moments` of 0 and of the recovery."""
-
-    moments: Moments
-    higher_is_better: bool = True
-    has_ratio: bool = True
-
-    def evidence_above(self, *, ratio: float | None = None, delta: float | None = None) -> float:
-        """Return the one-sided p-value of "the recovery is at most this"."""
-        return self.moments.evidence_above(0.0, 1.0 if ratio is None else ratio)
-
-    def evidence_below(self, *, ratio: float | None = None, delta: float | None = None) -> float:
-        """Return the one-sided p-value of "the recovery is at least this"."""
-        return 1 - self.evidence_above(ratio=ratio, delta=delta)
-
-
-@dataclass(frozen=True)
 class _Task:
     """The recoveries (C,) of the candidates on one task, with the weight of the task for each of them.
 
     `covariance` (2C, 2C) is that of the mean scores of the candidates and then of their references, all as shares of
-    the mean score of the reference and weighted; `floor` (C,) is added to the variances.
+    the mean score of the reference and weighted; `floor` (C,) is added to the variances. `centres` (C,) are the ratios
+    about which errors are linearised: the recoveries, or those of the group of tasks whose mean scores are compared.
     """
 
     recoveries: Array
+    centres: Array
     weights: Array
     covariance: Array
     floor: Array
@@ -64,13 +47,13 @@ class _Task:
     def variances(self) -> Array:
         """Return the variance (C,) of what each keeps, by the delta method."""
         scores, cross, references = self._blocks()
-        r = self.recoveries
+        r = self.centres
         return np.maximum(np.diag(scores - 2 * r * cross + r**2 * references), 0.0) + self.floor
 
     def variances_between(self) -> Array:
-        """Return the variance (C, C) of each difference between two candidates, if both recover the mean of the two."""
+        """Return the variance (C, C) of each difference between two candidates, if both keep the mean of the two."""
         scores, cross, references = (_of_differences(block) for block in self._blocks())
-        middle = (self.recoveries[:, None] + self.recoveries[None, :]) / 2
+        middle = (self.centres[:, None] + self.centres[None, :]) / 2
         paired = scores - 2 * middle * cross + middle**2 * references
         return np.maximum(paired, 0.0) + self.floor[:, None] + self.floor[None, :]
 
@@ -81,7 +64,10 @@ class _Task:
 
 
 def standings(
-    candidates: Sequence[str], tasks: Sequence[Sequence[PairedSample]], weights: Array
+    candidates: Sequence[str],
+    tasks: Sequence[Sequence[PairedSample]],
+    weights: Array,
+    centres: Array | None = None,
 ) -> dict[str, Standing]:
     """Rank candidates by the weighted mean of their recoveries (candidate score / reference score).
 
@@ -97,8 +83,11 @@ def standings(
             items in one order.
         weights: (tasks, candidates) what a task counts for a candidate; they sum to 1 over the tasks. 0 where the
             reference scores 0.
+        centres: (tasks, candidates) the ratio about which the errors of a task are linearised, where its weight follows
+            from the reference's own score: that of the mean scores of its family. The recoveries when left out.
     """
-    parts = [_task(samples, row) for samples, row in zip(tasks, weights, strict=True)]
+    middles = [None] * len(tasks) if centres is None else list(centres)
+    parts = [_task(*part) for part in zip(tasks, weights, middles, strict=True)]
     kept = np.sum([part.kept for part in parts], axis=0)
     own = [part.variances() for part in parts]
     between = [part.variances_between() for part in parts]
@@ -117,7 +106,6 @@ def standings(
     return {
         name: Standing(
             kept=_estimate(moments[i], int(counted[:, i].sum())),
-            matching=_match(moments[i]),
             best=1 + int(above[:, i].sum()),
             worst=count - int(above[i].sum()),
             of=count,
@@ -129,11 +117,12 @@ def standings(
     }
 
 
-def _task(samples: Sequence[PairedSample], weights: Array) -> _Task:
+def _task(samples: Sequence[PairedSample], weights: Array, centres: Array | None) -> _Task:
     a, b = np.stack([sample.a for sample in samples]), np.stack([sample.b for sample in samples])
     count, n = a.shape
     unit = np.divide(1, a.mean(axis=1), out=np.zeros(count), where=weights > 0)
     recoveries = unit * b.mean(axis=1)
+    centres = recoveries if centres is None else centres
     scores = np.concatenate([b, a])
     errors = np.tile(weights * unit, 2)[:, None] * (scores - scores.mean(axis=1, keepdims=True)) / n
     shares = np.full(n, 1 / n)
@@ -142,14 +131,14 @@ def _task(samples: Sequence[PairedSample], weights: Array) -> _Task:
         shares = np.bincount(groups) / n
     if len(shares) < 2:
         unknown = np.where(weights > 0, np.inf, 0.0)
-        return _Task(recoveries, weights, np.zeros((2 * count, 2 * count)), unknown, 0.0)
+        return _Task(recoveries, centres, weights, np.zeros((2 * count, 2 * count)), unknown, 0.0)
     floor = np.zeros(count)
     if all(sample.is_binary for sample in samples):
         # Right-or-wrong items that never differ have no variance, and yet the next one may differ. A pseudo-item for
         # each candidate (after Agresti and Min, Biometrics 61, 2005) makes the test as careful as McNemar's exact one.
         floor = (weights * unit * (shares @ shares)) ** 2
     scaled = errors / np.sqrt(1 - shares)
-    return _Task(recoveries, weights, scaled @ scaled.T, floor, degrees_of_freedom(shares))
+    return _Task(recoveries, centres, weights, scaled @ scaled.T, floor, degrees_of_freedom(shares))
 
 
 def _of_differences(block: Array) -> Array:
@@ -187,8 +176,3 @@ def _estimate(moments: Moments, tasks: int) -> Estimate:
     method = "t, delta method" if tasks == 1 else f"t, delta method, mean of {tasks} tasks"
     return Estimate(value=moments.mean_b, low=max(low, 0.0), high=high, n=moments.n, method=method)
 
-
-def _match(moments: Moments) -> Matching:
-    matching = match(_Kept(moments), MARGIN)
-    assert matching is not None
-    return matching

@@ -7,11 +7,13 @@ Everything that marks, colours or ranks a candidate by a verdict reads it here, 
     result = verdicts(store, "regression")            # a GateResult; what is missing is kept, never a pass
     verdict = result.verdict("rtn-4")                 # a Verdict: outcome, checks, missing
     check = verdict.check("kick_mmlu")                # a Check of a task, a perplexity text or a family
-    mark(check)                                       # ✓ ✗ ?
+    mark(check)                                       # ✓ ✗ ?, also of a verdict and of a family
     check.loss                                        # an Estimate: the loss and the bracket that the mark rests on
     in_words(check)                                   # the loss as text, readable however large it is
     perplexity_warned(verdict)                        # "yes", "no: silent loss", ...
+    verdict.family("factoid_qa")                      # a FamilyScore: what is kept of a family, and its outcome
     family_members(tasks)                             # the one definition of a family
+    next_command(store, result)                       # the command that would decide what is inconclusive
     gate(store, "regression")                         # the same verdicts, refused (InputError) if anything is missing
     sequential_verdicts(store, "regression")          # verdicts that hold at every look of a folder that grows
 
@@ -19,11 +21,12 @@ The rule is explained in `kick.gating.rule`: three zones (margin and tolerated l
 one level, a minimum of changed items for a regression. `p_loss` is corrected over all candidates and checks of the
 folder, so a folder in which no candidate loses more than is tolerated turns red with a chance of at most alpha.
 
-A family is the tasks with its name on which higher is better; its score is their unweighted mean.
+A family is the tasks with its name on which higher is better, and of which the reference knows something; its score is
+their unweighted mean, and what is kept of it the ratio of the candidate's mean to the reference's.
 """
 
-from kick.gating.checks import family_members
-from kick.gating.judgement import gate, verdicts
+from kick.gating.families import family_members, knows_nothing
+from kick.gating.judgement import gate, next_command, verdicts
 from kick.gating.policy_file import Policy, Rule
 from kick.gating.rule import MARKS, mark
 from kick.gating.sequential import sequential_verdicts
@@ -37,7 +40,9 @@ __all__ = [
     "family_members",
     "gate",
     "in_words",
+    "knows_nothing",
     "mark",
+    "next_command",
     "perplexity_warned",
     "sequential_verdicts",
     "verdicts",

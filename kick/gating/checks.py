@@ -17,9 +17,10 @@ from kick.comparison.sample import PairedSample
 from kick.comparison.statistics.moments import Moments
 from kick.comparison.statistics.power import items_needed
 from kick.errors import InputError
+from kick.gating.families import family_members, family_score, known
 from kick.gating.policy_file import Policy, Rule
 from kick.gating.rule import LossTests, outcome_of
-from kick.types import Check, Estimate, Family, NoiseFloor, TaskInfo
+from kick.types import Check, Estimate, Family, NoiseFloor
 
 
 @dataclass(frozen=True)
@@ -96,18 +97,6 @@ class Question:
         return min((number for number in numbers if number is not None), default=None)
 
 
-def family_members(tasks: Sequence[TaskInfo]) -> dict[Family, tuple[str, ...]]:
-    """Return the tasks that count for each family: those on which higher is better, perplexity left out.
-
-    This is the one definition of a family; its score is the unweighted mean over these tasks.
-    """
-    members: dict[Family, tuple[str, ...]] = {}
-    for task in tasks:
-        if task.higher_is_better and task.family != "perplexity":
-            members[task.family] = (*members.get(task.family, ()), task.name)
-    return members
-
-
 def questions(
     policy: Policy,
     loaded: Sequence[Pairs],
@@ -163,19 +152,30 @@ def _family_question(policy: Policy, family: Family, members: Sequence[Pairs]) -
     rule = policy.family_rule(family)
     if rule.metric is not None:
         raise InputError(f"policy '{policy.name}': families.{family}.metric: name metrics under tasks.")
-    mean = TaskMean(members)
-    comparison = compare_family(family, members, policy.margin)
+    score = family_score(family, members)
+    # A reference that knows none of the tasks passes nothing; what the candidate does on them is still shown.
+    counted = known(members) if score else members
+    shown = score or compare_family(family, counted, policy.margin)
+    worthless = _worthless(policy, rule, shown.reference_score, None)
+    if score is None and policy.above_chance:
+        worthless = "the reference is not shown to know anything of its tasks"
+    if len(counted) == 1:
+        sample = counted[0].sample
+        limits = _score_limits(policy, rule, sample, sample.moments, loss_test(sample))
+    else:
+        mean = TaskMean(counted)
+        limits = _score_limits(policy, rule, mean, mean.moments, margin_tests(mean, drop=0.0)[1])
     return _question(
-        _score_limits(policy, rule, mean, mean.moments, margin_tests(mean, drop=0.0)[1]),
-        _worthless(policy, rule, comparison.reference_score, None),
+        limits,
+        worthless,
         policy.minimum_changed,
         kind="family",
         name=family,
-        metric="mean of " + ", ".join(comparison.tasks),
-        reference_score=comparison.reference_score,
-        candidate_score=comparison.candidate_score,
-        delta=comparison.delta,
-        changed=sum(map(_changed, members)),
+        metric="mean of " + ", ".join(pairs.task for pairs in counted),
+        reference_score=shown.reference_score,
+        candidate_score=shown.candidate_score,
+        delta=shown.delta,
+        changed=sum(map(_changed, counted)),
     )
 
 

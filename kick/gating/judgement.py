@@ -18,11 +18,12 @@ from kick.gating.evidence import (
     rules_without_checks,
     unmeasured,
 )
+from kick.gating.families import family_members, family_outcome, family_score
 from kick.gating.policy_file import Policy
 from kick.gating.sequential import sequential_verdicts
 from kick.store import Store
 from kick.store.snapshot import Snapshot
-from kick.types import Check, GateResult, NoiseFloor, Verdict
+from kick.types import Check, FamilyScore, GateResult, NoiseFloor, Verdict
 
 
 def gate(
@@ -108,12 +109,9 @@ def verdicts(
         reference=reference,
         alpha=policy.alpha,
         verdicts=tuple(
-            Verdict(
-                candidate=draft.candidate,
-                checks=tuple(
-                    question.answer(policy, next(corrected), len(together)) for question in draft.questions
-                ),
-                missing=draft.missing,
+            _verdict(
+                draft,
+                [question.answer(policy, next(corrected), len(together)) for question in draft.questions],
             )
             for draft in drafts
         ),
@@ -126,7 +124,17 @@ class _Draft:
 
     candidate: str
     questions: tuple[Question, ...]
+    families: tuple[FamilyScore, ...]
     missing: tuple[str, ...]
+
+
+def _verdict(draft: _Draft, checks: Sequence[Check]) -> Verdict:
+    families = tuple(
+        family.model_copy(update={"outcome": family_outcome(family, checks)}) for family in draft.families
+    )
+    return Verdict(
+        candidate=draft.candidate, checks=tuple(checks), families=families, missing=draft.missing
+    )
 
 
 def _draft(store: Store, policy: Policy, reference: str, candidate: str, tasks: Sequence[str]) -> _Draft:
@@ -148,7 +156,25 @@ def _draft(store: Store, policy: Policy, reference: str, candidate: str, tasks: 
     families = policy.families if len(loaded) == len(tasks) else ()
     raised = tuple(questions(policy, loaded, noise, families))
     missing += rules_without_checks(policy, [question.draft for question in raised])
-    return _Draft(candidate, raised, tuple(missing))
+    return _Draft(candidate, raised, _families(store, reference, loaded, tasks), tuple(missing))
+
+
+def _families(
+    store: Store, reference: str, loaded: Sequence[Pairs], tasks: Sequence[str]
+) -> tuple[FamilyScore, ...]:
+    """Return what is kept of each family of which every task that the reference was scored on could be compared."""
+    pairs = {one.task: one for one in loaded}
+    try:
+        infos = [cell.task for task in tasks if (cell := store.cell(reference, task))]
+    except InputError:
+        # A damaged cell is among what is missing. Its family is unknown, so no family is known to be whole.
+        return ()
+    scores = [
+        family_score(family, [pairs[name] for name in members])
+        for family, members in family_members(infos).items()
+        if all(name in pairs for name in members)
+    ]
+    return tuple(score for score in scores if score)
 
 
 def next_command(store: Store, result: GateResult) -> str | None:

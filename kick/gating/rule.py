@@ -14,11 +14,12 @@ still be marked `?`; the reason then says so.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from scipy.optimize import brentq
 
 from kick.comparison.matching import Contrast, margin_tests
-from kick.types import Check, Outcome
+from kick.types import Outcome
 
 MARKS: dict[Outcome, str] = {"pass": "✓", "regression": "✗", "inconclusive": "?"}
 # The largest loss that is looked for where a loss has no upper bound, as that of perplexity has not.
@@ -39,9 +40,17 @@ def outcome_of(p_within: float, p_loss: float, alpha: float) -> Outcome:
     return "regression" if p_loss <= alpha else "inconclusive"
 
 
-def mark(check: Check | None) -> str:
-    """Return the mark of a check: ✓, ✗ or ?; nothing if there is no check."""
-    return "" if check is None else MARKS[check.outcome]
+class Judged(Protocol):
+    """What has an outcome: a check, the verdict of a candidate, the score of a family."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """The outcome; None if it was not judged."""
+
+
+def mark(judged: Judged | None) -> str:
+    """Return the mark of what was judged: ✓, ✗ or ?; nothing if it was not."""
+    return "" if judged is None or judged.outcome is None else MARKS[judged.outcome]
 
 
 @dataclass(frozen=True)

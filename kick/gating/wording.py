@@ -2,10 +2,8 @@
 
 from math import inf, isfinite
 
+from kick.text import BROKEN
 from kick.types import Check
-
-# A ratio beyond this is a broken model, whatever its digits are.
-BROKEN = 100.0
 
 
 def in_words(check: Check) -> str:

@@ -17,7 +17,12 @@ _FIGURES = {"md": ("png", "svg"), "latex": ("pdf",)}
 
 
 def write(
-    store: Store | Sequence[Store], out: Path, formats: Sequence[str] = ("md",), *, published: bool = False
+    store: Store | Sequence[Store],
+    out: Path,
+    formats: Sequence[str] = ("md",),
+    *,
+    published: bool = False,
+    policy: str | Path = "regression",
 ) -> list[Path]:
     """Write a report of a results folder, or of several as one.
 
@@ -26,13 +31,14 @@ def write(
         out: The folder to write to; made if missing. Files of an earlier report there are replaced.
         formats: One or more of `FORMATS`.
         published: Whether to lay the values that others published for the same methods over the curves.
+        policy: The policy of every verdict: a file, or the name of a packaged one.
 
     Returns:
         The files written, pages before figures.
 
     Raises:
-        InputError: No format or an unknown one, a damaged results folder, several that cannot share one table, or
-            `out` cannot be written to.
+        InputError: No format or an unknown one, a damaged results folder, several that cannot share one table, a
+            policy that is not valid, or `out` cannot be written to.
     """
     _check(formats, FORMATS)
     from kick.reports import explorer, frame
@@ -49,7 +55,7 @@ def write(
     folder = OutputFolder(out, "the report")
     stores = [Snapshot(one) for one in ([store] if isinstance(store, Store) else store)]
     items = explorer.Explorer(stores[0].comparisons()) if len(stores) == 1 and "html" in formats else None
-    parts = [gather(one, items.see if items else None) for one in stores]
+    parts = [gather(one, items.see if items else None, policy=policy) for one in stores]
     findings = (
         parts[0] if len(parts) == 1 else merge([(s.root, f) for s, f in zip(stores, parts, strict=True)])
     )
@@ -84,7 +90,14 @@ def write(
     return [*pages, *pictures]
 
 
-def write_diff(old: Store, new: Store, out: Path, formats: Sequence[str] = ("md",)) -> list[Path]:
+def write_diff(
+    old: Store,
+    new: Store,
+    out: Path,
+    formats: Sequence[str] = ("md",),
+    *,
+    policy: str | Path = "regression",
+) -> list[Path]:
     """Write what changed from one results folder to another: `diff.md`, `diff.csv`.
 
     Raises:
@@ -97,7 +110,7 @@ def write_diff(old: Store, new: Store, out: Path, formats: Sequence[str] = ("md"
     from kick.reports.output import OutputFolder
 
     folder = OutputFolder(out, "the report")
-    difference = diff.difference(old, new)
+    difference = diff.difference(old, new, policy=policy)
     paths = []
     if "md" in formats:
         paths.append(folder.write("diff.md", markdown.page(diff.document(difference), {})))

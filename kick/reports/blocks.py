@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from kick.types import Match
+from kick.types import Outcome
 
 NOTHING = "–"
-MARKS: dict[Match, str] = {"matching": "✓", "not matching": "✗", "cannot tell": "?"}
 
 
 @dataclass(frozen=True)
@@ -23,14 +22,14 @@ class Field:
         name: Whether the first line is a name, which is set in a typewriter face.
         number: Whether the field is aligned to the right.
         sort: The value that a sortable table goes by; None: the text.
-        outcome: The outcome of the matching test, for formats that can colour it.
+        outcome: The outcome of what the field shows, for formats that can colour it.
     """
 
     lines: tuple[str, ...]
     name: bool = False
     number: bool = False
     sort: float | None = None
-    outcome: Match | None = None
+    outcome: Outcome | None = None
 
 
 Row = tuple[Field, ...]
@@ -179,7 +178,7 @@ def plain(*lines: str) -> Field:
     return Field(lines)
 
 
-def number(*lines: str, sort: float | None = None, outcome: Match | None = None) -> Field:
+def number(*lines: str, sort: float | None = None, outcome: Outcome | None = None) -> Field:
     """Return a field that is aligned to the right."""
     return Field(lines, number=True, sort=sort, outcome=outcome)
 

@@ -1,6 +1,7 @@
 """The changes between two results folders, for a release note: each checkpoint on the same items, then and now."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pandas as pd
 
@@ -9,13 +10,26 @@ from kick.comparison.grid import adjusted, attempt, reference_id, suite_checkpoi
 from kick.comparison.paired import compare_pairs
 from kick.comparison.pairing import pair, refuse_unlike
 from kick.errors import InputError
+from kick.gating import Policy, mark, verdicts
 from kick.reports.blocks import NOTHING, Document, Row, Section, Table, name, number, plain
-from kick.reports.tables.scores import mark, metric
+from kick.reports.tables.scores import metric
 from kick.store import Store
-from kick.types import Comparison, Record, TaskInfo
+from kick.types import Check, Comparison, GateResult, Record, TaskInfo
 
 # A change is shown if its adjusted p is not above this level.
 LEVEL = 0.05
+
+
+class Standing(Record):
+    """A checkpoint against the reference of one folder.
+
+    Attributes:
+        comparison: The comparison.
+        check: The answer of the policy; None: not judged.
+    """
+
+    comparison: Comparison
+    check: Check | None
 
 
 class Change(Record):
@@ -34,8 +48,8 @@ class Change(Record):
     task: TaskInfo
     same_weights: bool
     comparison: Comparison
-    before: Comparison | None
-    after: Comparison | None
+    before: Standing | None
+    after: Standing | None
 
     @property
     def verdict(self) -> str:
@@ -73,7 +87,7 @@ class Difference(Record):
     remarks: tuple[Remark, ...]
 
 
-def difference(old: Store, new: Store) -> Difference:
+def difference(old: Store, new: Store, *, policy: Policy | str | Path = "regression") -> Difference:
     """Compare every checkpoint with itself, by its id, on every task that both folders hold.
 
     Cells are paired item by item under the rules of every other comparison. If requests, dtype, device or scoring
@@ -85,6 +99,7 @@ def difference(old: Store, new: Store) -> Difference:
     if old.root.resolve() == new.root.resolve():
         raise InputError(f"{old.root} is given twice. Give the old folder, then the new one.")
     labels = _labels(old, new)
+    judged_before, judged_after = verdicts(old, policy), verdicts(new, policy)
     compared: list[tuple[str, TaskInfo, bool, Comparison]] = []
     remarks: list[Remark] = []
     unchanged = 0
@@ -127,8 +142,8 @@ def difference(old: Store, new: Store) -> Difference:
                 task=task,
                 same_weights=same,
                 comparison=comparison,
-                before=_to_reference(old, checkpoint, task.name),
-                after=_to_reference(new, checkpoint, task.name),
+                before=_to_reference(old, checkpoint, task.name, judged_before),
+                after=_to_reference(new, checkpoint, task.name, judged_after),
             )
             for (checkpoint, task, same, _), comparison in zip(compared, corrected, strict=True)
         ),
@@ -149,12 +164,16 @@ def _places(old: Store, new: Store) -> Iterator[tuple[str, str]]:
     return ((checkpoint, task) for checkpoint in checkpoints for task in tasks)
 
 
-def _to_reference(store: Store, checkpoint: str, task: str) -> Comparison | None:
+def _to_reference(store: Store, checkpoint: str, task: str, judged: GateResult) -> Standing | None:
     reference = reference_id(store)
     if checkpoint == reference:
         return None
     result = attempt(store, reference, checkpoint, task)
-    return result if isinstance(result, Comparison) else None
+    if not isinstance(result, Comparison):
+        return None
+    verdict = judged.verdict(checkpoint)
+    check = verdict.check(task) if verdict else None
+    return Standing(comparison=result, check=check if check and check.metric == result.metric else None)
 
 
 def document(difference: Difference) -> Document:
@@ -196,7 +215,7 @@ def changes(difference: Difference) -> Table:
     )
     note = (
         "Each checkpoint against itself, item by item, with 95 % intervals; p is adjusted for all rows (Holm). "
-        "✓, ✗, ?: shown to be within 5 % of its reference, shown not to be, too few items to tell."
+        "✓, ✗, ?: the verdict of each folder's own gate: pass, regression, too few items to tell."
     )
     return Table("changes", "Scores that changed", header, rows, note if rows else "None.", sortable=True)
 
@@ -219,11 +238,11 @@ def _row(change: Change) -> Row:
     )
 
 
-def _left(comparison: Comparison | None, task: TaskInfo) -> str:
-    if comparison is None or comparison.ratio is None:
+def _left(standing: Standing | None, task: TaskInfo) -> str:
+    if standing is None or standing.comparison.ratio is None:
         return NOTHING
     show = text.percent if task.higher_is_better else text.ratio
-    return f"{show(comparison.ratio)} {mark(comparison)}".rstrip()
+    return f"{show(standing.comparison.ratio)} {mark(standing.check)}".rstrip()
 
 
 def remarks(difference: Difference) -> Table:

@@ -31,6 +31,7 @@ from kick.reports.tables import (
     readouts,
     scores,
     summary,
+    verdicts,
 )
 
 
@@ -67,6 +68,11 @@ def overview(findings: Findings) -> Section:
         blocks=(Figure("overview", CAPTIONS["overview"], where, shades=True),),
         link="At a glance",
     )
+
+
+def judged(findings: Findings) -> Section:
+    """Return the verdict on each candidate."""
+    return _of_table("verdicts", verdicts.verdicts(findings), link="Verdicts")
 
 
 def matching(findings: Findings) -> Section:
@@ -167,6 +173,7 @@ def _of_table(key: str, table: Table, link: str = "") -> Section:
 
 # The order of the report.
 SECTIONS: tuple[Callable[[Findings], Section], ...] = (
+    judged,
     overview,
     matching,
     warnings,

@@ -4,37 +4,38 @@ Scores and comparisons come from `kick.comparison`. What is missing or refused i
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from kick.comparison import Pairs, compare_all, score
-from kick.comparison.curves import matching_rate
 from kick.comparison.divergence import divergence
-from kick.comparison.families import TaskMoments, compare_family
-from kick.comparison.grid import attempt, series_axis, series_members, suite_checkpoints, task_names
+from kick.comparison.grid import series_axis, series_members, suite_checkpoints, task_names
 from kick.comparison.items import losses_by_category
-from kick.comparison.paired import MARGIN
 from kick.comparison.readouts import Readout, read_readouts
-from kick.comparison.records import CategoryLoss, Diverged, FamilyComparison, MatchingRate
+from kick.comparison.records import CategoryLoss, Diverged
 from kick.errors import InputError
+from kick.gating import Policy, family_members, verdicts
+from kick.reports.reach import Reach, reach
 from kick.store import Store
-from kick.text import is_share
 from kick.types import (
     Axis,
     Cell,
+    Check,
     Checkpoint,
     CheckpointRecord,
     Comparison,
-    Curve,
-    CurvePoint,
     Estimate,
     Family,
+    FamilyScore,
+    GateResult,
+    Outcome,
     Record,
-    Refusal,
     TaskInfo,
+    Verdict,
 )
-from kick.types.recipes import DENSE_RATE, falling
+from kick.types.recipes import falling
 
 # Smaller categories are not looked at.
 FEWEST_ITEMS = 8
@@ -49,13 +50,20 @@ class Entry(Record):
         cell: Its cell; None: not scored.
         score: Its score.
         comparison: Its comparison with the reference; None for the reference itself.
+        check: The answer of the policy, by the metric of the comparison; None: not judged.
         problem: The reason why there is no score, or no comparison.
     """
 
     cell: Cell | None = None
     score: Estimate | None = None
     comparison: Comparison | None = None
+    check: Check | None = None
     problem: str | None = None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """The outcome of its check, if it was judged."""
+        return self.check.outcome if self.check else None
 
     @property
     def at_chance(self) -> bool:
@@ -106,7 +114,7 @@ class Findings(Record):
         groups: The candidates, by series.
         entries: Every task and checkpoint, by task and id.
         reach: How far each series can be compressed, by task and series.
-        families: The means over the families of several tasks, by family and candidate.
+        verdicts: The answer of the policy for each candidate: every mark, colour and verdict of the report.
         losses: The losses by category, by task and candidate; only right-or-wrong tasks that keep categories.
         divergences: The divergences that were measured, by task and candidate.
         readouts: The scores of knowledge that was read in several ways.
@@ -119,8 +127,8 @@ class Findings(Record):
     tasks: tuple[TaskInfo, ...]
     groups: tuple[Group, ...]
     entries: dict[str, dict[str, Entry]]
-    reach: dict[str, dict[str, MatchingRate | None]]
-    families: dict[Family, dict[str, FamilyComparison]]
+    reach: dict[str, dict[str, Reach | None]]
+    verdicts: GateResult
     losses: dict[str, dict[str, Losses]]
     divergences: dict[str, dict[str, Diverged]]
     readouts: tuple[Readout, ...] = ()
@@ -143,39 +151,44 @@ class Findings(Record):
         ]
 
     def families_of_tasks(self) -> dict[Family, list[TaskInfo]]:
-        """Return the tasks on which higher is better, by family, in the order of the report."""
-        members: dict[Family, list[TaskInfo]] = {}
-        for task in self.tasks:
-            if task.higher_is_better and task.metric:
-                members.setdefault(task.family, []).append(task)
-        return members
+        """Return the tasks of each family that were scored, in the order of the report."""
+        tasks = {task.name: task for task in self.tasks if task.metric}
+        return {
+            family: [tasks[name] for name in members]
+            for family, members in family_members(list(tasks.values())).items()
+        }
 
-    def kept(self, family: Family, candidate: str) -> FamilyComparison | Comparison | None:
-        """Return the candidate against the reference on a family: its one task, or the mean of all its tasks.
+    def verdict(self, candidate: str) -> Verdict:
+        """Return the verdict on a candidate."""
+        return self.verdicts.verdict(candidate) or Verdict(candidate=candidate, checks=())
 
-        None if it was not compared on all of them.
-        """
-        tasks = self.families_of_tasks()[family]
-        if len(tasks) == 1:
-            return self.entry(tasks[0], candidate).comparison
-        return self.families.get(family, {}).get(candidate)
+    def kept(self, family: Family, candidate: str) -> FamilyScore | None:
+        """Return what a candidate keeps of a family; None if it was not compared on all of its tasks."""
+        return self.verdict(candidate).family(family)
 
     def cells(self) -> list[Cell]:
         """Return the cells of the report, by task and checkpoint."""
         return [entry.cell for row in self.entries.values() for entry in row.values() if entry.cell]
 
 
-def gather(store: Store, see: Callable[[Pairs], object] | None = None) -> Findings:
+def gather(
+    store: Store,
+    see: Callable[[Pairs], object] | None = None,
+    *,
+    policy: Policy | str | Path = "regression",
+) -> Findings:
     """Read a results folder: every checkpoint and task of its suite, whether it was scored or not.
 
     Args:
         store: The results.
         see: Called with the items of each comparison, which are read only once.
+        policy: The policy that judges the candidates: as for `kick.gating.verdicts`.
 
     Raises:
-        InputError: The folder is damaged, or names no reference.
+        InputError: The folder is damaged, or names no reference; or the policy is not valid.
     """
     items = _Items(store, see)
+    judged = verdicts(store, policy)
     compared = compare_all(store, see=items.see)
     reference = compared.reference
     records = {record.checkpoint.id: record for record in store.checkpoints()}
@@ -196,8 +209,10 @@ def gather(store: Store, see: Callable[[Pairs], object] | None = None) -> Findin
     for task in tasks:
         for checkpoint in checkpoints:
             key = (task.name, checkpoint)
+            verdict = judged.verdict(checkpoint)
+            check = verdict.check(task.name) if verdict else None
             entries[task.name][checkpoint] = _entry(
-                store, cells.get(key), comparisons.get(key), refusals.get(key)
+                store, cells.get(key), comparisons.get(key), check, refusals.get(key)
             )
     return Findings(
         suite=str(store.suite().get("name", store.root.name)),
@@ -207,8 +222,8 @@ def gather(store: Store, see: Callable[[Pairs], object] | None = None) -> Findin
         tasks=tasks,
         groups=groups,
         entries=entries,
-        reach={task.name: _reach(store, reference, task, groups, entries[task.name]) for task in tasks},
-        families=items.families(tasks),
+        reach={task.name: _reach(groups, entries[task.name]) for task in tasks},
+        verdicts=judged,
         losses=items.losses,
         divergences=items.divergences,
         readouts=read_readouts(store, checkpoints),
@@ -222,36 +237,16 @@ class _Items:
         self._store, self._see = store, see
         self.divergences: dict[str, dict[str, Diverged]] = {}
         self.losses: dict[str, dict[str, Losses]] = {}
-        # By candidate and task.
-        self._means: dict[str, dict[str, TaskMoments]] = {}
 
     def see(self, pairs: Pairs) -> None:
         """Take what is needed from the items of one comparison."""
         candidate, info = pairs.candidate.checkpoint, pairs.reference.task
-        if info.higher_is_better and is_share(info):
-            self._means.setdefault(candidate, {})[info.name] = TaskMoments.of(pairs)
         if losses := _losses(pairs):
             self.losses.setdefault(info.name, {})[candidate] = losses
         if diverged := divergence(self._store, pairs):
             self.divergences.setdefault(info.name, {})[candidate] = diverged
         if self._see:
             self._see(pairs)
-
-    def families(self, tasks: Sequence[TaskInfo]) -> dict[Family, dict[str, FamilyComparison]]:
-        """Return the mean over each family of several tasks, for candidates that were compared on all of them."""
-        members: dict[Family, list[str]] = {}
-        for task in tasks:
-            if task.higher_is_better and task.metric:
-                members.setdefault(task.family, []).append(task.name)
-        return {
-            family: {
-                candidate: compare_family(family, [means[name] for name in names], MARGIN)
-                for candidate, means in self._means.items()
-                if all(name in means for name in names)
-            }
-            for family, names in members.items()
-            if len(names) > 1
-        }
 
 
 def _losses(pairs: Pairs) -> Losses | None:
@@ -267,11 +262,19 @@ def _losses(pairs: Pairs) -> Losses | None:
     return Losses(tested=tested, small=len(sizes) - tested, hardest_hit=tuple(hit))
 
 
-def _entry(store: Store, cell: Cell | None, comparison: Comparison | None, refusal: str | None) -> Entry:
+def _entry(
+    store: Store,
+    cell: Cell | None,
+    comparison: Comparison | None,
+    check: Check | None,
+    refusal: str | None,
+) -> Entry:
     if cell is None:
         return Entry(problem="not run")
     if comparison:
-        return Entry(cell=cell, score=comparison.candidate_score, comparison=comparison)
+        # A policy may judge another metric than the one that is shown.
+        judged = check if check and check.metric == comparison.metric else None
+        return Entry(cell=cell, score=comparison.candidate_score, comparison=comparison, check=judged)
     problem = f"not compared: {refusal}" if refusal else None
     try:
         return Entry(cell=cell, score=score(cell, store.items(cell)), problem=problem)
@@ -279,27 +282,14 @@ def _entry(store: Store, cell: Cell | None, comparison: Comparison | None, refus
         return Entry(cell=cell, problem=str(error))
 
 
-def _reach(
-    store: Store, reference: str, task: TaskInfo, groups: Sequence[Group], entries: Mapping[str, Entry]
-) -> dict[str, MatchingRate | None]:
+def _reach(groups: Sequence[Group], entries: Mapping[str, Entry]) -> dict[str, Reach | None]:
     """Return how far each series can be compressed on a task."""
-    start = attempt(store, reference, reference, task.name)
+    checks = {name: entry.check for name, entry in entries.items() if entry.check}
     return {
-        group.name: None if isinstance(start, Refusal) else _reach_of(group, start, task, entries)
+        group.name: reach(group.axis, group.rates, group.candidates, checks)
         for group in groups
         if group.axis
     }
-
-
-def _reach_of(
-    group: Group, start: Comparison, task: TaskInfo, entries: Mapping[str, Entry]
-) -> MatchingRate | None:
-    assert group.axis is not None
-    points = [CurvePoint(rate=DENSE_RATE[group.axis], comparison=start)]
-    for rate, candidate in zip(group.rates, group.candidates, strict=True):
-        if comparison := entries[candidate].comparison:
-            points.append(CurvePoint(rate=rate, comparison=comparison))
-    return matching_rate(Curve(series=group.name, axis=group.axis, task=task.name, points=tuple(points)))
 
 
 def _groups(candidates: Sequence[Checkpoint], records: Mapping[str, CheckpointRecord]) -> tuple[Group, ...]:

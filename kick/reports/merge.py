@@ -9,10 +9,11 @@ from pathlib import Path
 
 from kick.comparison.grid import adjusted
 from kick.comparison.pairing import refuse_unlike
-from kick.comparison.records import Diverged, FamilyComparison, MatchingRate
+from kick.comparison.records import Diverged
 from kick.errors import InputError
 from kick.reports.findings import Entry, Findings, Group, Losses
-from kick.types import CheckpointRecord, Comparison, Family, TaskInfo
+from kick.reports.reach import Reach
+from kick.types import CheckpointRecord, Comparison, Family, GateResult, TaskInfo, Verdict
 
 
 def merge(folders: Sequence[tuple[Path, Findings]]) -> Findings:
@@ -20,7 +21,7 @@ def merge(folders: Sequence[tuple[Path, Findings]]) -> Findings:
 
     A checkpoint or a series whose id several folders use gets the name of its folder before it. Scores of the
     reference are those of the first folder that has them; deltas and recoveries are to the folder's own reference.
-    p-values are adjusted anew, over all comparisons.
+    p-values are adjusted anew, over all comparisons; a verdict is that of the candidate's own folder.
 
     Raises:
         InputError: The references have different weights, or a task was scored on other requests or in another way.
@@ -127,9 +128,15 @@ def _renamed(part: Findings, ids: dict[str, str], series: dict[str, str]) -> Fin
             "reach": {
                 task: {series[name]: rate for name, rate in row.items()} for task, row in part.reach.items()
             },
-            "families": {
-                family: {ids[one]: kept for one, kept in row.items()} for family, row in part.families.items()
-            },
+            "verdicts": part.verdicts.model_copy(
+                update={
+                    "reference": ids[part.reference],
+                    "verdicts": tuple(
+                        verdict.model_copy(update={"candidate": ids[verdict.candidate]})
+                        for verdict in part.verdicts.verdicts
+                    ),
+                }
+            ),
             "losses": {
                 task: {ids[one]: lost for one, lost in row.items()} for task, row in part.losses.items()
             },
@@ -149,8 +156,7 @@ def _joined(parts: Sequence[Findings], names: Sequence[str]) -> Findings:
     tasks |= {task.name: task for part in reversed(parts) for task in part.tasks if task.metric}
     ordered = tuple(sorted(tasks.values(), key=lambda task: task.kind == "text"))
     entries: dict[str, dict[str, Entry]] = {}
-    reach: dict[str, dict[str, MatchingRate | None]] = {}
-    families: dict[Family, dict[str, FamilyComparison]] = {}
+    reach: dict[str, dict[str, Reach | None]] = {}
     losses: dict[str, dict[str, Losses]] = {}
     divergences: dict[str, dict[str, Diverged]] = {}
     for name, part in zip(names, parts, strict=True):
@@ -165,8 +171,6 @@ def _joined(parts: Sequence[Findings], names: Sequence[str]) -> Findings:
             for group in part.groups:
                 if group.axis:
                     reach.setdefault(task.name, {})[group.name] = rates.get(group.name)
-        for family, kept in part.families.items():
-            families.setdefault(family, {}).update(kept)
         for task_name, lost in part.losses.items():
             losses.setdefault(task_name, {}).update(lost)
         for task_name, diverged in part.divergences.items():
@@ -182,11 +186,22 @@ def _joined(parts: Sequence[Findings], names: Sequence[str]) -> Findings:
         groups=groups,
         entries=_adjusted(entries),
         reach=reach,
-        families={family: kept for family, kept in families.items() if _same_tasks(parts, family)},
+        verdicts=_verdicts(parts),
         losses=losses,
         divergences=divergences,
         readouts=tuple(each for part in parts for each in part.readouts),
     )
+
+
+def _verdicts(parts: Sequence[Findings]) -> GateResult:
+    """Return the verdicts of all folders, without what is kept of families whose tasks differ between them."""
+
+    def shared(verdict: Verdict) -> Verdict:
+        families = tuple(family for family in verdict.families if _same_tasks(parts, family.name))
+        return verdict.model_copy(update={"families": families})
+
+    verdicts = tuple(shared(verdict) for part in parts for verdict in part.verdicts.verdicts)
+    return parts[0].verdicts.model_copy(update={"verdicts": verdicts})
 
 
 def _groups(parts: Sequence[Findings]) -> tuple[Group, ...]:

@@ -36,7 +36,7 @@ from kick.types.loading import LoadingOptions, ModelReference
 from kick.types.measures import Cost, Declared, Description, LinearWeights, Ratio, Speed, StoredAs
 from kick.types.recipes import DENSE_RATE, Axis, Calibration, Recipe, Step, falling
 from kick.types.tasks import BatchSize, Family, PlanInfo, Skipped, TaskInfo, TaskKind, Tier, TierChoice
-from kick.types.verdicts import Check, CheckKind, GateResult, Outcome, Verdict, worst
+from kick.types.verdicts import Check, CheckKind, FamilyScore, GateResult, Outcome, Verdict, worst
 
 __all__ = [
     "DENSE_RATE",
@@ -63,6 +63,7 @@ __all__ = [
     "Flips",
     "Floor",
     "Floors",
+    "FamilyScore",
     "GateResult",
     "LinearWeights",
     "LoadingOptions",

@@ -5,6 +5,7 @@ from typing import Literal
 
 from kick.types.base import Record
 from kick.types.comparisons import Estimate, Flips, NoiseFloor
+from kick.types.tasks import Family
 
 Outcome = Literal["pass", "regression", "inconclusive"]
 CheckKind = Literal["task", "family", "perplexity", "kl"]
@@ -58,11 +59,37 @@ class Check(Record):
     limit: int | None = None
 
 
+class FamilyScore(Record):
+    """What a candidate keeps of a family of tasks: the same numbers in gates, reports and leaderboards.
+
+    Scores are unweighted means over the tasks that count. A task of which the reference knows nothing does not count:
+    what is not known cannot be lost.
+    """
+
+    name: Family
+    # The tasks that count, and those that do not.
+    tasks: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
+    # The items of the tasks that count.
+    n: int
+    reference_score: Estimate
+    candidate_score: Estimate
+    # Candidate - reference.
+    delta: Estimate
+    # Candidate / reference.
+    ratio: Estimate
+    # That of the policy's rule for the family; the worst of its tasks where the policy has none. None: a task was not
+    # judged.
+    outcome: Outcome | None = None
+
+
 class Verdict(Record):
     """The answer of a policy for one candidate."""
 
     candidate: str
     checks: tuple[Check, ...]
+    # The families of which every task was scored, whether the policy limits them or not.
+    families: tuple[FamilyScore, ...] = ()
     # The requirements of the policy or the suite that could not be evaluated, one sentence each.
     missing: tuple[str, ...] = ()
     # The tasks that a sequential verdict has not reached: they are needed for a pass, and not for a regression.
@@ -85,6 +112,10 @@ class Verdict(Record):
             if check.name == name and (check.kind == kind or (kind is None and check.kind != "kl")):
                 return check
         return None
+
+    def family(self, name: str) -> FamilyScore | None:
+        """Return what is kept of a family; None if a task of it was not scored, or the reference knows none of it."""
+        return next((family for family in self.families if family.name == name), None)
 
 
 class GateResult(Record):

@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from kick import text
+from kick.gating import mark
 from kick.reports.figures import style
 from kick.reports.findings import Entry, Findings
-from kick.reports.tables.scores import mark
 from kick.types import TaskInfo
 
 # Beyond it, fields are too narrow to read.
@@ -68,8 +68,8 @@ def heatmap(findings: Findings) -> Figure | None:
         bar.set_label(f"% of {style.label(findings.reference, 40)} kept")
         bar.outline.set_visible(False)
         note = (
-            "Recovery in %, for perplexity the ratio to the reference. ✓ shown to be within 5 %, ✗ shown not to be, "
-            "? cannot tell.\nHatched: the score is not above chance. Intervals, n and noise floor: see the tables."
+            "Recovery in %, for perplexity the ratio to the reference. ✓ pass, ✗ regression, ? too few items to "
+            "tell.\nHatched: the score is not above chance. Intervals, n and noise floor: see the tables."
         )
         axes.annotate(note, (0, -0.04), xycoords="axes fraction", va="top", fontsize=7.5, color=style.NOTE)
     return figure
@@ -93,5 +93,6 @@ def _words(task: TaskInfo, entry: Entry) -> str:
         return "ref. 0"
     ratio = comparison.ratio.value
     if not task.higher_is_better:
-        return f"{text.TIMES}{text.quantity(ratio)} {mark(comparison)}"
-    return f"{100 * ratio:.0f} {mark(comparison)}"
+        size = f"> {text.TIMES}{text.BROKEN:g}" if text.BROKEN < ratio < math.inf else f"{text.TIMES}{text.quantity(ratio)}"
+        return f"{size} {mark(entry)}"
+    return f"{100 * ratio:.0f} {mark(entry)}"

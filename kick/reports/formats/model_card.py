@@ -5,11 +5,12 @@ import math
 from huggingface_hub import EvalResult, ModelCardData
 
 from kick import text
+from kick.gating.rendering import summary_line
 from kick.reports.blocks import NOTHING, Paragraph, Section, Table, name, number, plain
 from kick.reports.findings import Findings
 from kick.reports.formats.markdown import section
 from kick.reports.tables import provenance
-from kick.reports.tables.scores import SCORES_NOTE, metric, relative
+from kick.reports.tables.scores import SCORES_NOTE, metric, relative, verdict
 from kick.types import Estimate, Family, TaskInfo
 
 # The hub's names of tasks.
@@ -30,7 +31,7 @@ def card(findings: Findings, candidate: str) -> str:
         key="evaluation",
         title="Evaluation",
         intro=_origin(findings, candidate),
-        blocks=(_scores(findings, candidate), Paragraph(SCORES_NOTE)),
+        blocks=(_verdict(findings, candidate), _scores(findings, candidate), Paragraph(SCORES_NOTE)),
     )
     return "\n\n".join([_metadata(findings, candidate), *section(content, {})]) + "\n"
 
@@ -65,6 +66,11 @@ def _origin(findings: Findings, candidate: str) -> str:
     )
 
 
+def _verdict(findings: Findings, candidate: str) -> Paragraph:
+    line = summary_line(findings.verdict(candidate))
+    return Paragraph(f"Verdict by the policy {text.one_line(findings.verdicts.policy, 200)}: {text.one_line(line, 600)}.")
+
+
 def _scores(findings: Findings, candidate: str) -> Table:
     header = (
         plain("task"),
@@ -81,5 +87,5 @@ def _scores(findings: Findings, candidate: str) -> Table:
             for entry in (other, mine)
         ]
         n = number(str(mine.score.n)) if mine.score else plain(NOTHING)
-        rows.append((name(task.name, metric(task)), n, *fields, number(relative(mine, task))))
+        rows.append((name(task.name, metric(task)), n, *fields, number(relative(mine, task), *verdict(mine))))
     return Table("evaluation", "Evaluation", header, tuple(rows))

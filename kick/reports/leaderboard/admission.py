@@ -7,6 +7,7 @@ import pandas as pd
 
 from kick.comparison import load_pairs
 from kick.comparison.sample import PairedSample
+from kick.gating import family_members, knows_nothing
 from kick.reports.findings import Findings
 from kick.reports.leaderboard.folders import without_place
 from kick.reports.leaderboard.plans import BoardPlan
@@ -82,6 +83,7 @@ def entry_of(folder: str, findings: Findings, checkpoint: str, names: Mapping[st
     step = recipe.step_by("bits") if recipe else None
     bits = float(step.bits) if step and step.bits else measured.bits_per_weight if measured else None
     compared = {task.name: findings.entry(task, checkpoint).comparison for task in findings.tasks}
+    verdict = findings.verdict(checkpoint)
     return BoardEntry(
         page=f"{slug(base)}-{slug(checkpoint)}-{slug(record.fingerprint[:8])}",
         folder=folder,
@@ -97,6 +99,8 @@ def entry_of(folder: str, findings: Findings, checkpoint: str, names: Mapping[st
         record=record,
         standings={},
         comparisons={task: comparison for task, comparison in compared.items() if comparison},
+        verdict=verdict,
+        outcome=verdict.outcome,
         missing={},
     )
 
@@ -118,10 +122,14 @@ def admit(store: Store, entry: BoardEntry, findings: Findings, items: dict[str, 
             missing[task.name] = findings.entry(task, entry.checkpoint).problem or "not compared"
         elif comparison.unpaired:
             missing[task.name] = f"{comparison.unpaired} items are not shared with the reference"
+        elif findings.entry(task, entry.checkpoint).check is None:
+            missing[task.name] = "its verdict could not be evaluated: " + " ".join(entry.verdict.missing)
         elif is_ranked(task):
             pairs = load_pairs(store, entry.reference, entry.checkpoint, task.name)
             documents = pairs.reference_items["doc_hash"]
-            if items.setdefault(task.name, documents).equals(documents):
+            if not pairs.sample.finite:
+                missing[task.name] = "a score is not a number"
+            elif items.setdefault(task.name, documents).equals(documents):
                 samples[task.name] = pairs.sample
             else:
                 missing[task.name] = "its items are not in the order of the board's"
@@ -131,16 +139,17 @@ def admit(store: Store, entry: BoardEntry, findings: Findings, items: dict[str, 
 def unknown_tasks(findings: Findings) -> tuple[str, ...]:
     """Return the tasks on which the reference shows no knowledge."""
     scored = {task.name: findings.entry(task, findings.reference) for task in ranked_tasks(findings.tasks)}
+    tasks = {task.name: task for task in findings.tasks}
     return tuple(
-        task
-        for task, entry in scored.items()
-        if entry.at_chance or (entry.score is not None and entry.score.value <= 0)
+        name
+        for name, entry in scored.items()
+        if entry.score is not None and knows_nothing(entry.score, tasks[name])
     )
 
 
 def is_ranked(task: TaskInfo) -> bool:
-    """Return whether ranks are based on a task."""
-    return task.higher_is_better and task.family != "perplexity"
+    """Return whether ranks are based on a task: it belongs to a family."""
+    return bool(family_members([task]))
 
 
 def ranked_tasks(tasks: Sequence[TaskInfo]) -> list[TaskInfo]:

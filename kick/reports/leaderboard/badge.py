@@ -3,33 +3,33 @@
 from html import escape
 
 from kick import text
+from kick.gating import MARKS
+from kick.gating.rendering import summary_line
 from kick.reports.leaderboard.records import OVERALL, BoardEntry
 from kick.reports.leaderboard.tables import ranks
-from kick.types import Match
+from kick.types import Outcome
 
 _LABEL = "knowledge kept"
-_FILL: dict[Match | None, str] = {
-    "matching": "#00664b",
-    "not matching": "#9c3a00",
-    "cannot tell": "#5a5f66",
-    None: "#5a5f66",
-}
+_FILL: dict[Outcome, str] = {"pass": "#00664b", "regression": "#9c3a00", "inconclusive": "#5a5f66"}
 # Pixels per character of Verdana at 11 px, on average.
 _PER_CHARACTER = 6.7
 _PADDING = 12
 
 
 def badge(entry: BoardEntry) -> str:
-    """Return the badge as SVG: `knowledge kept | 92 % [88, 96]`.
+    """Return the badge as SVG: `knowledge kept | ✗ 92 % [88, 96]`.
 
-    It is green if the entry is shown to be within 5 % of its base model, red if it is shown not to be, and grey if the
-    items cannot tell.
+    Mark and colour are those of its verdict: green for a pass, red for a regression, grey if the items cannot tell. An
+    entry that lacks tasks of the board is never green.
     """
     standing = entry.standings.get(OVERALL)
-    value = text.percent(standing.kept) if standing else "incomplete"
+    outcome = entry.outcome if standing or entry.outcome == "regression" else "inconclusive"
+    kept = text.percent(standing.kept) if standing else "incomplete"
+    value = f"{MARKS[outcome]} {kept}"
     place = f", rank {ranks(standing)} of {standing.of}" if standing else ""
-    title = escape(f"{_LABEL}: {value} of {text.one_line(entry.base, 80)}{place}", quote=True)
-    fill = _FILL[standing.matching.outcome if standing else None]
+    judged = text.one_line(summary_line(entry.verdict), 300)
+    title = escape(f"{_LABEL}: {value} of {text.one_line(entry.base, 80)}{place}; verdict {judged}", quote=True)
+    fill = _FILL[outcome]
     left, right = (round(len(part) * _PER_CHARACTER + _PADDING) for part in (_LABEL, value))
     words = "".join(
         f'<text x="{x:g}" y="14" textLength="{width - _PADDING}">{escape(part)}</text>'

@@ -1,8 +1,9 @@
 """The content of a leaderboard, gathered from results folders: who is ranked, who is not, and why.
 
-An entry is ranked by recovery: what it keeps of its own reference on the items of the board. A family's is the mean
-over its tasks, the overall one the mean over the families. A task on which a reference is not above chance, or scores
-0, does not count for its candidates: what it does not know cannot be lost.
+An entry is ranked by what it keeps of its own reference on the items of the board. Of a family it keeps what its
+verdict says (`kick.gating.families`): the ratio of mean scores over the tasks that count. Overall it keeps the mean over
+the families. A task on which a reference is not above chance, or scores 0, does not count for its candidates: what it does
+not know cannot be lost. Marks and colours are those of the verdict, as `kick gate` gives it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from kick.comparison.ranking import Standing, standings
+from kick.gating import family_members
 from kick.reports.findings import Findings
 from kick.reports.leaderboard import folders
 from kick.reports.leaderboard.admission import (
@@ -21,7 +23,6 @@ from kick.reports.leaderboard.admission import (
     entry_of,
     is_ranked,
     objection,
-    ranked_tasks,
     unknown_tasks,
 )
 from kick.reports.leaderboard.folders import UNREADABLE, why_unreadable
@@ -29,6 +30,7 @@ from kick.reports.leaderboard.plans import BoardPlan
 from kick.reports.leaderboard.records import OVERALL, Base, Board, BoardEntry, Refused
 from kick.store import Store
 from kick.store.snapshot import Snapshot
+from kick.types import FamilyScore
 
 
 def gather(stores: Sequence[Store]) -> Board:
@@ -43,9 +45,7 @@ def gather(stores: Sequence[Store]) -> Board:
     reader = _Reader(folders.labelled(stores))
     admitted = list(reader.admitted())
     tasks = tuple(sorted((cell.task for cell in reader.plan.cells.values()), key=lambda t: not is_ranked(t)))
-    families: dict[str, tuple[str, ...]] = {}
-    for task in ranked_tasks(tasks):
-        families[task.family] = (*families.get(task.family, ()), task.name)
+    families = {str(family): members for family, members in family_members(tasks).items()}
     entries = _ranked(admitted, families)
     return Board(
         entries=tuple(entries),
@@ -126,16 +126,20 @@ def _ranked(admitted: Sequence[Admitted], families: Mapping[str, Sequence[str]])
     by_page: dict[str, dict[str, Standing]] = {one.entry.page: {} for one in admitted}
     for column, below in columns.items():
         tasks = [task for members in below.values() for task in members]
-        shares = {one.entry.page: _weights(below, one.unknown) for one in admitted}
-        members = [one for one in admitted if set(tasks) <= one.samples.keys() and shares[one.entry.page]]
+        scores = {one.entry.page: _scores(below, one) for one in admitted}
+        members = [one for one in admitted if set(tasks) <= one.samples.keys() and scores[one.entry.page]]
         if not members:
             continue
         samples = [[one.samples[task] for one in members] for task in tasks]
-        weights = np.array([[shares[one.entry.page].get(task, 0.0) for one in members] for task in tasks])
-        ranked = standings([one.entry.page for one in members], samples, weights)
+        shares = [_shares(scores[one.entry.page], one) for one in members]
+        weights, centres = (
+            np.array([[share.get(task, (0.0, 0.0))[part] for share in shares] for task in tasks])
+            for part in (0, 1)
+        )
+        ranked = standings([one.entry.page for one in members], samples, weights, centres)
         for one in members:
             page = one.entry.page
-            by_page[page][column] = _as_compared(ranked[page], one.entry, shares[page])
+            by_page[page][column] = _as_judged(ranked[page], scores[page])
     everywhere = [task for members in families.values() for task in members]
     return sorted(
         (
@@ -148,22 +152,34 @@ def _ranked(admitted: Sequence[Admitted], families: Mapping[str, Sequence[str]])
     )
 
 
-def _weights(families: Mapping[str, Sequence[str]], unknown: Sequence[str]) -> dict[str, float]:
-    """Return the weight of each task on which the reference knows something; empty if it knows nothing."""
-    known = {
-        family: counted
-        for family, tasks in families.items()
-        if (counted := [task for task in tasks if task not in unknown])
-    }
-    return {task: 1 / (len(known) * len(tasks)) for tasks in known.values() for task in tasks}
+def _scores(families: Mapping[str, Sequence[str]], one: Admitted) -> list[FamilyScore]:
+    """Return what is kept of the families of which the reference knows something; nothing if one is missing."""
+    scores = []
+    for family, tasks in families.items():
+        if score := one.entry.verdict.family(family):
+            scores.append(score)
+        elif not set(tasks) <= set(one.unknown):
+            return []
+    return scores
 
 
-def _as_compared(standing: Standing, entry: BoardEntry, tasks: Mapping[str, float]) -> Standing:
-    """Return the standing; if one task counts, with the recovery of its comparison, which reports show as well."""
-    comparison = entry.comparisons[next(iter(tasks))]
-    if len(tasks) > 1:
-        return standing
-    return standing.model_copy(update={"kept": comparison.ratio, "matching": comparison.matching})
+def _shares(scores: Sequence[FamilyScore], one: Admitted) -> dict[str, tuple[float, float]]:
+    """Return the weight of each task that counts, with the ratio of the mean scores of its family.
+
+    The weight of a task in its family is its part in the sum of the reference's scores: the weighted mean of recoveries
+    is then the ratio of the mean scores.
+    """
+    shares = {}
+    for score in scores:
+        means = {task: one.samples[task].moments.mean_a for task in score.tasks}
+        for task, mean in means.items():
+            shares[task] = (mean / sum(means.values()) / len(scores), score.ratio.value)
+    return shares
+
+
+def _as_judged(standing: Standing, scores: Sequence[FamilyScore]) -> Standing:
+    """Return the standing; if one family counts, with the numbers that its verdict has."""
+    return standing if len(scores) > 1 else standing.model_copy(update={"kept": scores[0].ratio})
 
 
 def _missing(entry: BoardEntry, tasks: Sequence[str]) -> dict[str, str]:

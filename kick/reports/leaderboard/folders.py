@@ -69,7 +69,16 @@ def read(store: Store) -> tuple[Snapshot, Findings]:
         }
         for task, row in findings.entries.items()
     }
-    return snapshot, findings.model_copy(update={"records": records, "entries": entries})
+    verdicts = tuple(
+        verdict.model_copy(
+            update={"missing": tuple(without_place(sentence, store) for sentence in verdict.missing)}
+        )
+        for verdict in findings.verdicts.verdicts
+    )
+    judged = findings.verdicts.model_copy(update={"verdicts": verdicts})
+    return snapshot, findings.model_copy(
+        update={"records": records, "entries": entries, "verdicts": judged}
+    )
 
 
 def without_place(message: object, store: Store) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from kick import text
+from kick.gating.rendering import summary_line
 from kick.reports import frame
 from kick.reports.blocks import (
     Block,
@@ -140,6 +141,7 @@ def _page(board: Board, entry: BoardEntry, group: Group, figure: bytes | None, b
     content = {
         "entry": entry,
         "overall": overall,
+        "verdict": summary_line(entry.verdict),
         "kept": text.percent(overall.kept) if overall else "",
         "rank": tables.ranks(overall) if overall else "",
         "tied": [by_page[page] for page in overall.tied] if overall else [],
@@ -206,7 +208,7 @@ def _caveats(alone: Findings, entry: BoardEntry) -> list[str]:
 
 def _index_json(board: Board) -> str:
     content = {
-        "entries": [entry.model_dump(mode="json", exclude={"comparisons"}) for entry in board.entries],
+        "entries": [entry.model_dump(mode="json", exclude={"comparisons", "verdict"}) for entry in board.entries],
         "refused": [one.model_dump(mode="json") for one in board.refused],
         "bases": [base.model_dump(mode="json") for base in board.bases],
         "families": board.families,
@@ -250,12 +252,13 @@ def _index_row(board: Board, entry: BoardEntry) -> dict[str, Any]:
     }
     for column in (OVERALL, *board.families):
         standing = entry.standings.get(column)
+        judged = entry if column == OVERALL else entry.verdict.family(column)
         row |= _estimate(column, standing.kept if standing else None)
         row |= {
             f"{column}_rank_best": standing.best if standing else None,
             f"{column}_rank_worst": standing.worst if standing else None,
             f"{column}_ranked": standing.of if standing else None,
-            f"{column}_matching": standing.matching.outcome if standing else None,
+            f"{column}_verdict": judged.outcome if judged else None,
         }
     for task in tables.unranked_tasks(board):
         comparison: Comparison | None = entry.comparisons.get(task.name)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from kick.comparison.ranking import Standing
 from kick.reports.findings import Findings
-from kick.types import Cell, CheckpointRecord, Comparison, Record, TaskInfo
+from kick.types import Cell, CheckpointRecord, Comparison, Outcome, Record, TaskInfo, Verdict
 
 OVERALL = "overall"
 NOT_STATED = "not stated"
@@ -28,6 +28,8 @@ class BoardEntry(Record):
         record: Its record.
         standings: Its ranks, overall and by family, as far as it has all tasks.
         comparisons: Its comparisons with the reference, by task.
+        verdict: The answer of the policy, as `kick gate` gives it for its results folder.
+        outcome: The outcome of the verdict.
         missing: Why a task does not count, by task.
     """
 
@@ -45,6 +47,8 @@ class BoardEntry(Record):
     record: CheckpointRecord
     standings: dict[str, Standing]
     comparisons: dict[str, Comparison]
+    verdict: Verdict
+    outcome: Outcome
     missing: dict[str, str]
 
 

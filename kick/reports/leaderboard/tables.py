@@ -2,10 +2,12 @@
 
 from kick import text
 from kick.comparison.ranking import Standing
-from kick.reports.blocks import MARKS, NOTHING, Field, Table, name, number, plain
+from kick.gating import mark
+from kick.gating.rule import Judged
+from kick.reports.blocks import NOTHING, Field, Table, name, number, plain
 from kick.reports.findings import Findings
 from kick.reports.leaderboard.records import OVERALL, Board, BoardEntry
-from kick.reports.tables.scores import mark, metric, outcome, relative
+from kick.reports.tables.scores import metric, relative, verdict
 from kick.types import TaskInfo
 
 
@@ -33,8 +35,9 @@ def standings(board: Board) -> Table:
     rows = tuple(_row(board, entry) for entry in board.entries)
     note = (
         "Rank: 1–3 means that the items cannot tell which of the ranks 1 to 3 is right. In each field: what is kept "
-        "of the base model's score [95 % interval]. ✓: shown to be within 5 % of the base model; ✗: shown not to be; "
-        "?: the items are too few to tell."
+        "of the base model's score [95 % interval], with the mark of the verdict that kick gate gives. ✓ pass: the loss is "
+        "shown to be below the margin; ✗ regression: it is shown to be more than is tolerated; ?: neither is shown. Of "
+        "an entry: the worst of all its checks; of a family: the worst of its tasks."
     )
     return Table("board", "Leaderboard", header, rows, note, sortable=True)
 
@@ -66,7 +69,9 @@ def _row(board: Board, entry: BoardEntry) -> tuple[Field, ...]:
         number(ranks(overall), sort=overall.best + overall.worst / 1e6)
         if overall
         else number(NOTHING, "incomplete"),
-        _kept(overall, "") if overall else number(NOTHING, f"{missing} missing"),
+        _kept(overall, entry, "")
+        if overall
+        else number(f"{NOTHING} {mark(entry)}", f"{missing} missing", outcome=entry.outcome),
         number(*bits, *stored, sort=entry.bits) if bits else number(NOTHING),
         number(text.bytes_(measured.bytes_on_disk), sort=measured.bytes_on_disk)
         if measured
@@ -79,18 +84,17 @@ def _row(board: Board, entry: BoardEntry) -> tuple[Field, ...]:
 def _family(board: Board, entry: BoardEntry, family: str) -> Field:
     standing = entry.standings.get(family)
     if standing:
-        return _kept(standing, f", rank {ranks(standing)}")
+        return _kept(standing, entry.verdict.family(family), f", rank {ranks(standing)}")
     lacking = any(task in entry.missing for task in board.families[family])
     return number(NOTHING, "not scored" if lacking else "base at chance")
 
 
-def _kept(standing: Standing, more: str) -> Field:
-    match = standing.matching.outcome
+def _kept(standing: Standing, judged: Judged | None, more: str) -> Field:
     return number(
-        f"{text.percent(standing.kept)} {MARKS[match]}",
+        f"{text.percent(standing.kept)} {mark(judged)}".rstrip(),
         f"n = {standing.kept.n}{more}",
         sort=standing.kept.value,
-        outcome=match,
+        outcome=judged.outcome if judged else None,
     )
 
 
@@ -98,11 +102,12 @@ def _ratio(entry: BoardEntry, task: TaskInfo) -> Field:
     comparison = entry.comparisons.get(task.name)
     if comparison is None or comparison.ratio is None:
         return number(NOTHING, "not scored")
+    check = entry.verdict.check(task.name)
     return number(
-        f"{text.ratio(comparison.ratio)} {mark(comparison)}",
+        f"{text.ratio(comparison.ratio)} {mark(check)}".rstrip(),
         f"n = {comparison.n}",
         sort=comparison.ratio.value,
-        outcome=outcome(comparison),
+        outcome=check.outcome if check else None,
     )
 
 
@@ -211,7 +216,8 @@ def families(board: Board, entry: BoardEntry) -> Table:
             number(ranks(standing), sort=standing.best),
             number(str(standing.of), sort=standing.of),
         )
-        rows.append((plain(family_name(column)), _kept(standing, ""), place, ranked, plain(tasks)))
+        judged = entry if column == OVERALL else entry.verdict.family(column)
+        rows.append((plain(family_name(column)), _kept(standing, judged, ""), place, ranked, plain(tasks)))
     return Table("families", "Rank", header, tuple(rows), sortable=True)
 
 
@@ -261,8 +267,9 @@ def _result(entry: BoardEntry, findings: Findings, task: TaskInfo) -> tuple[Fiel
         *scores,
         number(
             relative(mine, task).removeprefix("recovery ").removeprefix("ratio "),
+            *verdict(mine),
             sort=compared.ratio.value if compared.ratio else None,
-            outcome=outcome(compared),
+            outcome=mine.outcome,
         ),
         number(str(flips.lost), sort=flips.lost) if flips else number(NOTHING),
         number(str(flips.gained), sort=flips.gained) if flips else number(NOTHING),

@@ -1,9 +1,9 @@
 """Cost beside quality: what storing and running each checkpoint takes, and what it keeps of each task family."""
 
 from kick import text
+from kick.gating import mark
 from kick.reports.blocks import NOTHING, Field, Table, column, name, number, plain
 from kick.reports.findings import Findings
-from kick.reports.tables.scores import mark, outcome
 from kick.reports.tables.sizes import Size, size
 from kick.types import Family, TaskInfo
 from kick.types.measures import Cost, Speed
@@ -14,7 +14,8 @@ NOTE = (
     "* if no such file was made; the decoder's linears without their zeros under a mask of one bit per weight, or at "
     "their bits with one 16-bit scale per group, or as low-rank factors, all else as stored. Effective bits: "
     "8 × smallest / parameters. Energy is not measured. Recovery: for a family of several tasks, the ratio of the mean "
-    "scores."
+    "scores, over the tasks of which the reference knows something; its mark is that of the policy's rule for the "
+    "family or, without one, the worst of its tasks."
 )
 
 RUNNING_NOTE = (
@@ -118,25 +119,26 @@ def _kept(findings: Findings, family: Family, checkpoint: str) -> Field:
     if checkpoint == findings.reference:
         return number("100 %", sort=1.0)
     kept = findings.kept(family, checkpoint)
-    if kept is None or kept.ratio is None:
+    if kept is None:
         return plain(NOTHING)
     return number(
         f"{text.percent(kept.ratio)} {mark(kept)}".rstrip(),
         f"n = {kept.n}",
         sort=kept.ratio.value,
-        outcome=outcome(kept),
+        outcome=kept.outcome,
     )
 
 
 def _rise(findings: Findings, task: TaskInfo, checkpoint: str) -> Field:
     if checkpoint == findings.reference:
         return number(f"{text.TIMES}1", sort=1.0)
-    comparison = findings.entry(task, checkpoint).comparison
+    entry = findings.entry(task, checkpoint)
+    comparison = entry.comparison
     if comparison is None or comparison.ratio is None:
         return plain(NOTHING)
     return number(
-        f"{text.ratio(comparison.ratio)} {mark(comparison)}".rstrip(),
+        f"{text.ratio(comparison.ratio)} {mark(entry)}".rstrip(),
         f"n = {comparison.n}",
         sort=comparison.ratio.value,
-        outcome=outcome(comparison),
+        outcome=entry.outcome,
     )

@@ -7,7 +7,6 @@ from kick import text
 from kick.comparison.records import Diverged
 from kick.reports.blocks import NOTHING, Field, Table, name, number, plain
 from kick.reports.findings import Findings
-from kick.reports.tables.scores import outcome
 from kick.types import Estimate, TaskInfo
 
 TITLE = "Divergence from the reference"
@@ -102,11 +101,12 @@ def _noise(diverged: Diverged) -> Field:
 
 def _perplexity(findings: Findings, task: TaskInfo, candidate: str, diverged: Diverged) -> Field:
     """Return the ratio to the reference's perplexity, on the windows of a text or on a task's right answers."""
-    comparison = findings.entry(task, candidate).comparison
+    entry = findings.entry(task, candidate)
+    comparison = entry.comparison
     if task.family == "perplexity":
         if comparison is None or comparison.ratio is None:
             return plain(NOTHING)
-        return number(text.ratio(comparison.ratio), sort=comparison.ratio.value, outcome=outcome(comparison))
+        return number(text.ratio(comparison.ratio), sort=comparison.ratio.value, outcome=entry.outcome)
     tokens = diverged.tokens
     middle, half = tokens.log_perplexity_ratio, 1.96 * tokens.log_perplexity_ratio_error
     value, low, high = (_exp(number) for number in (middle, middle - half, middle + half))

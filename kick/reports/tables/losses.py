@@ -10,7 +10,7 @@ NOTE = (
     f"The categories that lost the largest share of their items (right to wrong, less wrong to right), among those "
     f"with {FEWEST_ITEMS} items or more. Knowledge loss: the share of the items that the reference got right and the "
     "candidate gets wrong. p is adjusted for the categories of one row (Benjamini and Hochberg), and not for the rows; "
-    "✗ marks p < 0.05. The worst of many small categories look worse than they are: what is not marked is a place to "
+    "* marks p < 0.05. The worst of many small categories look worse than they are: what is not marked is a place to "
     "look, and not a finding."
 )
 # Rows of a table.
@@ -48,7 +48,7 @@ def _row(losses: Losses, most: int, task: TaskInfo) -> list[Field]:
     for loss in losses.hardest_hit:
         if loss.delta.value >= 0:
             break
-        mark = " ✗" if loss.p_fdr < 0.05 else ""
+        mark = " *" if loss.p_fdr < 0.05 else ""
         lines = [f"delta {text.delta(loss.delta, task)}{unit}{mark}, n = {loss.n}"]
         if loss.knowledge_loss:
             lines.append(f"knowledge loss {text.percent(loss.knowledge_loss)}, n = {loss.knowledge_loss.n}")

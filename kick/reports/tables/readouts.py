@@ -4,7 +4,7 @@ from kick import text
 from kick.comparison.readouts import READOUTS, Readout
 from kick.reports.blocks import NOTHING, Field, Table, name, number, plain
 from kick.reports.findings import Findings
-from kick.reports.tables.scores import outcome, relative
+from kick.reports.tables.scores import relative, verdict
 from kick.types import TaskInfo
 
 TITLE = "The same knowledge, read in several ways"
@@ -59,7 +59,7 @@ def _field(findings: Findings, checkpoint: str, task: TaskInfo, readout: Readout
         return plain(entry.problem or NOTHING)
     lines = [f"{text.score(readout.score, task)}, n = {readout.score.n}"]
     if checkpoint != findings.reference:
-        lines.append(relative(entry, task))
+        lines += [relative(entry, task), *verdict(entry)]
     if entry.at_chance:
         lines.append("not above chance")
     if readout.format_failures:
@@ -67,4 +67,4 @@ def _field(findings: Findings, checkpoint: str, task: TaskInfo, readout: Readout
     if readout.named and readout.others:
         lines.append(f"named: {text.score(readout.named, task)}, n = {readout.named.n}")
         lines.append(f"others: {text.score(readout.others, task)}, n = {readout.others.n}")
-    return number(*lines, sort=readout.score.value, outcome=outcome(entry.comparison))
+    return number(*lines, sort=readout.score.value, outcome=entry.outcome)

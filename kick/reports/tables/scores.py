@@ -4,17 +4,17 @@ import math
 from collections.abc import Sequence
 
 from kick import text
-from kick.comparison.records import FamilyComparison
-from kick.reports.blocks import MARKS, NOTHING, Field, Table, column, name, number, plain
+from kick.gating import in_words, mark
+from kick.reports.blocks import NOTHING, Field, Table, column, name, number, plain
 from kick.reports.findings import Entry, Findings, Group
-from kick.types import Comparison, Match, TaskInfo
+from kick.types import TaskInfo
 
 # Candidates side by side in one table.
 MAX_CANDIDATES = 6
 SCORES_NOTE = (
     "In each field: the score [95 % interval], and below it the share of the reference's score that is left, "
-    "on the same items. ✓: shown to be within 5 % of the reference; ✗: shown not to be; ?: the items are too "
-    "few to tell."
+    "on the same items. Then the verdict of the policy with the loss that it rests on, in the bracket of its tests. "
+    "✓: the loss is shown to be below the margin; ✗: it is shown to be more than is tolerated; ?: neither is shown."
 )
 
 
@@ -87,10 +87,10 @@ def _score_field(findings: Findings, task: TaskInfo, checkpoint: str, columns: S
     if len(_sizes(findings, task, columns)) > 1:
         lines.append(f"n = {entry.score.n}")
     if checkpoint != findings.reference:
-        lines.append(relative(entry, task))
+        lines += [relative(entry, task), *verdict(entry)]
     if entry.at_chance:
         lines.append("not above chance")
-    return number(*lines, outcome=outcome(entry.comparison))
+    return number(*lines, outcome=entry.outcome)
 
 
 def curve_data(findings: Findings, group: Group) -> Table:
@@ -108,7 +108,8 @@ def _curve_field(findings: Findings, task: TaskInfo, candidate: str) -> Field:
     if entry.score is None:
         return plain(entry.problem or NOTHING)
     kl = [f"KL {text.divergence(diverged.kl)}"] if diverged else []
-    return number(relative(entry, task), *kl, f"n = {entry.score.n}", outcome=outcome(entry.comparison))
+    kept = f"{relative(entry, task)} {mark(entry)}".rstrip()
+    return number(kept, *kl, f"n = {entry.score.n}", outcome=entry.outcome)
 
 
 def relative(entry: Entry, task: TaskInfo) -> str:
@@ -119,14 +120,9 @@ def relative(entry: Entry, task: TaskInfo) -> str:
         return "no recovery: the reference scores 0"
     kind = "recovery" if task.higher_is_better else "ratio"
     show = text.percent if task.higher_is_better else text.ratio
-    return f"{kind} {show(entry.comparison.ratio)} {mark(entry.comparison)}".rstrip()
+    return f"{kind} {show(entry.comparison.ratio)}"
 
 
-def mark(comparison: Comparison | FamilyComparison) -> str:
-    """Return the outcome of the matching test as one sign; empty if there was none."""
-    return MARKS[comparison.matching.outcome] if comparison.matching else ""
-
-
-def outcome(comparison: Comparison | FamilyComparison | None) -> Match | None:
-    """Return the outcome of the matching test, if there was one."""
-    return comparison.matching.outcome if comparison and comparison.matching else None
+def verdict(entry: Entry) -> list[str]:
+    """Return the mark with the loss that it rests on, as one line; nothing if the entry was not judged."""
+    return [f"{mark(entry)} {in_words(entry.check)}"] if entry.check else []

@@ -1,25 +1,24 @@
 """The report at a glance: how far each series can go, and whether perplexity would have warned."""
 
-from collections.abc import Sequence
-
 from kick import text
+from kick.gating import mark, perplexity_warned
 from kick.reports.blocks import NOTHING, Field, Table, column, name, number, plain
-from kick.reports.findings import Findings, Group
-from kick.reports.tables.scores import mark, outcome
-from kick.types import Axis, Comparison, Match, TaskInfo
+from kick.reports.findings import Entry, Findings, Group
+from kick.reports.reach import Reach
+from kick.types import Axis, TaskInfo
 
 
 def matching(findings: Findings) -> Table:
-    """Return the matching table of LLM-KICK: how much compression each task and series is shown to bear."""
+    """Return how much compression each task and series is shown to bear: the matching table of LLM-KICK."""
     series = [group for group in findings.groups if group.axis is not None]
     header = (plain("task"), *(name(group.name) for group in series))
     rows = tuple(
         (name(task.name), *(_reach(findings, task, group) for group in series)) for task in findings.tasks
     )
     note = (
-        "The heaviest compression up to which the measured score stays within 5 % of the reference's. In "
-        "brackets, what the items show: up to the first rate the task is shown to match, beyond the second "
-        "it is shown not to. n: items of each comparison."
+        "First the heaviest compression up to which every loss, as measured, is below the margin of the policy. Then "
+        "what the items show: up to which rate every checkpoint passes, and from which rate there is a regression. "
+        "n: items of each comparison."
     )
     return Table("matching", "How far each series can go", header, rows, note) if series else _NONE
 
@@ -41,22 +40,21 @@ def warnings(findings: Findings) -> Table:
     )
     rows = []
     for candidate in findings.checkpoints[1:]:
-        ratios = _comparisons(findings, candidate, perplexities)
-        others = _comparisons(findings, candidate, scored)
-        lost = [comparison for comparison in others if outcome(comparison) == "not matching"]
+        verdict = findings.verdict(candidate)
+        judged = [check.outcome for check in verdict.checks if check.kind == "task"]
         rows.append(
             (
                 name(candidate),
                 *(_ratio(findings, candidate, task) for task in perplexities),
                 *(_divergence(findings, candidate, task) for task in diverged),
-                plain(f"{len(lost)} of {len(others)}" if others else "not compared"),
-                _hardest_hit(others),
-                plain(_verdict([outcome(comparison) for comparison in ratios], lost, others)),
+                plain(f"{judged.count('regression')} of {len(judged)}" if judged else "not compared"),
+                _hardest_hit([findings.entry(task, candidate) for task in scored]),
+                plain(perplexity_warned(verdict)),
             )
         )
     note = (
-        "Perplexity warns if it is shown to be more than 5 % above the reference's. Silent loss: a task "
-        "is shown to have lost more than 5 % while perplexity is shown to be within 5 %."
+        "By the verdicts: perplexity warns if it is a regression itself. Silent loss: a task is a regression, and "
+        "perplexity passes."
     )
     return Table("warnings", "Did perplexity warn us?", header, tuple(rows), note, sortable=True)
 
@@ -71,30 +69,32 @@ _NONE = Table("none", "", (), ())
 
 
 def _reach(findings: Findings, task: TaskInfo, group: Group) -> Field:
-    """Return `30 % zeros [10, 50]` and the n behind it."""
+    """Return how far a series goes on a task, as measured and as shown, and the n behind it."""
     reach = findings.reach[task.name][group.name]
-    comparisons = [findings.entry(task, candidate).comparison for candidate in group.candidates]
-    sizes = sorted({comparison.n for comparison in comparisons if comparison})
-    if reach is None or not sizes:
+    if reach is None:
         return plain("not compared")
-    assert group.axis is not None
-    unit = _UNITS[group.axis]
-    value, low, high = (_rate(rate, group) for rate in (reach.rate, reach.at_least, reach.at_most))
-    value = value if value == "dense" else f"{value} {unit}"
-    if reach.at_most == reach.last and reach.fails_at is None:
-        high = f"{high} or beyond"
-    return plain(f"{value} [{low}, {high}]", f"n = {', '.join(map(str, sizes))}")
+    passes, fails = _shown(reach, group)
+    return plain(_measured(reach, group), passes, fails, f"n = {', '.join(map(str, reach.n))}")
+
+
+def _measured(reach: Reach, group: Group) -> str:
+    if reach.within not in group.rates:
+        return f"not even {_rate(reach.first, group)}"
+    return _rate(reach.within, group)
+
+
+def _shown(reach: Reach, group: Group) -> tuple[str, str]:
+    passes = f"✓ up to {_rate(reach.passes, group)}" if reach.passes in group.rates else "none shown to pass"
+    if reach.fails is None:
+        return passes, "none shown to be a regression"
+    return passes, f"✗ from {_rate(reach.fails, group)}"
 
 
 def _rate(rate: float, group: Group) -> str:
-    if rate not in group.rates:
-        return "dense"
-    return f"{100 * rate:g}" if group.axis in ("sparsity", "rank") else f"{rate:g}"
-
-
-def _comparisons(findings: Findings, candidate: str, tasks: Sequence[TaskInfo]) -> list[Comparison]:
-    entries = [findings.entry(task, candidate) for task in tasks]
-    return [entry.comparison for entry in entries if entry.comparison]
+    """Return a rate with its unit: `30 % zeros`."""
+    assert group.axis is not None
+    number = f"{100 * rate:g}" if group.axis in ("sparsity", "rank") else f"{rate:g}"
+    return f"{number} {_UNITS[group.axis]}"
 
 
 def _ratio(findings: Findings, candidate: str, task: TaskInfo) -> Field:
@@ -103,10 +103,10 @@ def _ratio(findings: Findings, candidate: str, task: TaskInfo) -> Field:
         return plain(entry.problem or NOTHING)
     ratio = entry.comparison.ratio
     return number(
-        f"{text.ratio(ratio)} {mark(entry.comparison)}",
+        f"{text.ratio(ratio)} {mark(entry)}".rstrip(),
         f"n = {entry.comparison.n}",
         sort=ratio.value,
-        outcome=outcome(entry.comparison),
+        outcome=entry.outcome,
     )
 
 
@@ -117,26 +117,11 @@ def _divergence(findings: Findings, candidate: str, task: TaskInfo) -> Field:
     return number(text.divergence(diverged.kl), f"n = {diverged.kl.n}", sort=diverged.kl.value)
 
 
-def _hardest_hit(comparisons: Sequence[Comparison]) -> Field:
-    hit = [(comparison.ratio.value, comparison) for comparison in comparisons if comparison.ratio]
+def _hardest_hit(entries: list[Entry]) -> Field:
+    hit = [(entry.comparison.ratio, entry) for entry in entries if entry.comparison and entry.comparison.ratio]
     if not hit:
         return plain(NOTHING)
-    comparison = min(hit, key=lambda pair: pair[0])[1]
-    assert comparison.ratio is not None
-    recovery = f"{text.percent(comparison.ratio)} {mark(comparison)}"
-    return name(comparison.task, f"{recovery}, n = {comparison.n}")
-
-
-def _verdict(
-    perplexity: Sequence[Match | None], lost: Sequence[Comparison], compared: Sequence[Comparison]
-) -> str:
-    if not perplexity or not compared:
-        return "not compared"
-    warned = "not matching" in perplexity
-    quiet = all(match == "matching" for match in perplexity)
-    if lost:
-        return "yes" if warned else "no: silent loss" if quiet else "cannot tell"
-    if warned:
-        return "it warned, no loss shown"
-    settled = quiet and all(outcome(comparison) == "matching" for comparison in compared)
-    return "nothing to warn of" if settled else "no loss shown"
+    ratio, entry = min(hit, key=lambda pair: pair[0].value)
+    assert entry.comparison is not None
+    recovery = f"{text.percent(ratio)} {mark(entry)}".rstrip()
+    return name(entry.comparison.task, f"{recovery}, n = {entry.comparison.n}")
