@@ -10,6 +10,7 @@ import numpy as np
 
 from kick.comparison.families import TaskMean, compare_family
 from kick.comparison.flips import count_flips
+from kick.comparison.floors import not_measurable, signs_object
 from kick.comparison.matching import margin_tests
 from kick.comparison.paired import loss_test
 from kick.comparison.pairing import Pairs
@@ -143,7 +144,9 @@ def _task_question(policy: Policy, pairs: Pairs, noise: NoiseFloor | None) -> Qu
     chance = pairs.reference.task.chance if policy.above_chance else None
     return _question(
         _score_limits(policy, rule, sample, sample.moments, loss_test(sample)),
-        _worthless(policy, rule, sample.reference_score, chance),
+        _worthless(policy, rule, sample.reference_score, chance)
+        or _without_knowledge(policy, pairs)
+        or signs_object(pairs.reference, pairs.candidate),
         policy.minimum_changed,
         kind="task",
         name=pairs.task,
@@ -163,19 +166,23 @@ def _family_question(policy: Policy, family: Family, members: Sequence[Pairs]) -
     rule = policy.family_rule(family)
     if rule.metric is not None:
         raise InputError(f"policy '{policy.name}': families.{family}.metric: name metrics under tasks.")
-    mean = TaskMean(members)
     comparison = compare_family(family, members, policy.margin)
+    counted = [pairs for pairs in members if pairs.task in comparison.tasks]
+    mean = TaskMean(counted)
+    objections = [_without_knowledge(policy, p) or signs_object(p.reference, p.candidate) for p in counted]
     return _question(
         _score_limits(policy, rule, mean, mean.moments, margin_tests(mean, drop=0.0)[1]),
-        _worthless(policy, rule, comparison.reference_score, None),
+        _worthless(policy, rule, comparison.reference_score, None) or next(filter(None, objections), None),
         policy.minimum_changed,
         kind="family",
         name=family,
-        metric="mean of " + ", ".join(comparison.tasks),
+        metric="mean of "
+        + ", ".join(comparison.tasks)
+        + (f"; left out, not measurable: {', '.join(comparison.left_out)}" if comparison.left_out else ""),
         reference_score=comparison.reference_score,
         candidate_score=comparison.candidate_score,
         delta=comparison.delta,
-        changed=sum(map(_changed, members)),
+        changed=sum(map(_changed, counted)),
     )
 
 
@@ -351,6 +358,11 @@ def _p(value: float) -> str:
 
 def _amount(bound: float, word: str, relative: bool) -> str:
     return f"{100 * bound:.3g} % {word}" if relative else f"{bound:.3g} {word}"
+
+
+def _without_knowledge(policy: Policy, pairs: Pairs) -> str | None:
+    """Return why the reference has no knowledge to lose: it is not shown to be above what knows nothing."""
+    return not_measurable(pairs.sample, pairs.floor, pairs.reference.task) if policy.above_chance else None
 
 
 def _worthless(policy: Policy, rule: Rule, reference: Estimate, chance: float | None) -> str | None:

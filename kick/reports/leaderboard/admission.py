@@ -134,7 +134,8 @@ def unknown_tasks(findings: Findings) -> tuple[str, ...]:
     return tuple(
         task
         for task, entry in scored.items()
-        if entry.at_chance or (entry.score is not None and entry.score.value <= 0)
+        if (entry.score is not None and entry.score.value <= 0)
+        or (entry.at_floor if entry.floor is None else findings.not_measurable(task) is not None)
     )
 
 

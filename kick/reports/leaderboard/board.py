@@ -1,8 +1,9 @@
 """The content of a leaderboard, gathered from results folders: who is ranked, who is not, and why.
 
-An entry is ranked by recovery: what it keeps of its own reference on the items of the board. A family's is the mean
-over its tasks, the overall one the mean over the families. A task on which a reference is not above chance, or scores
-0, does not count for its candidates: what it does not know cannot be lost.
+An entry is ranked by recovery above the floor: what it keeps of its own reference on the items of the board, with what
+answerers without knowledge score taken off both. A family's is the mean over its tasks, the overall one the mean over
+the families. A task on which a reference is not shown to be above its floor, or above chance where no floor was
+measured, does not count for its candidates: what it does not know cannot be lost.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -163,7 +164,7 @@ def _as_compared(standing: Standing, entry: BoardEntry, tasks: Mapping[str, floa
     comparison = entry.comparisons[next(iter(tasks))]
     if len(tasks) > 1:
         return standing
-    return standing.model_copy(update={"kept": comparison.ratio, "matching": comparison.matching})
+    return standing.model_copy(update={"kept": comparison.kept, "matching": comparison.matching})
 
 
 def _missing(entry: BoardEntry, tasks: Sequence[str]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Cost beside quality: what storing and running each checkpoint takes, and what it keeps of each task family."""
 
 from kick import text
+from kick.comparison.records import FamilyComparison
 from kick.reports.blocks import NOTHING, Field, Table, column, name, number, plain
 from kick.reports.findings import Findings
 from kick.reports.tables.scores import mark, outcome
@@ -13,8 +14,9 @@ NOTE = (
     "Stored: the weight files on the disk. Smallest: what a format made for the zeros or the bits could reach, marked "
     "* if no such file was made; the decoder's linears without their zeros under a mask of one bit per weight, or at "
     "their bits with one 16-bit scale per group, or as low-rank factors, all else as stored. Effective bits: "
-    "8 × smallest / parameters. Energy is not measured. Recovery: for a family of several tasks, the ratio of the mean "
-    "scores."
+    "8 × smallest / parameters. Energy is not measured. Recovery is that above "
+    "the floor, or of the whole score where no floor was measured; for a family of several tasks, that of the mean "
+    "scores. Tasks on which the reference is not shown to be above its floor are left out."
 )
 
 RUNNING_NOTE = (
@@ -118,12 +120,16 @@ def _kept(findings: Findings, family: Family, checkpoint: str) -> Field:
     if checkpoint == findings.reference:
         return number("100 %", sort=1.0)
     kept = findings.kept(family, checkpoint)
-    if kept is None or kept.ratio is None:
+    if kept is None:
         return plain(NOTHING)
+    if kept.kept is None:
+        return plain(NOTHING if kept.measurable else "not measurable here")
+    left_out = kept.left_out if isinstance(kept, FamilyComparison) else ()
     return number(
-        f"{text.percent(kept.ratio)} {mark(kept)}".rstrip(),
+        f"{text.percent(kept.kept)} {mark(kept)}".rstrip(),
         f"n = {kept.n}",
-        sort=kept.ratio.value,
+        *([f"left out, not measurable: {', '.join(left_out)}"] if left_out else []),
+        sort=kept.kept.value,
         outcome=outcome(kept),
     )
 

@@ -36,7 +36,7 @@ def warnings(findings: Findings) -> Table:
         *(column(task.name, "ratio to the reference") for task in perplexities),
         *(column(task.name, "KL, nats per token") for task in diverged),
         plain("tasks shown to have lost"),
-        plain("hardest hit", "recovery"),
+        plain("hardest hit", "recovery above the floor"),
         plain("did perplexity warn?"),
     )
     rows = []
@@ -118,12 +118,12 @@ def _divergence(findings: Findings, candidate: str, task: TaskInfo) -> Field:
 
 
 def _hardest_hit(comparisons: Sequence[Comparison]) -> Field:
-    hit = [(comparison.ratio.value, comparison) for comparison in comparisons if comparison.ratio]
+    hit = [(comparison.kept.value, comparison) for comparison in comparisons if comparison.kept]
     if not hit:
         return plain(NOTHING)
     comparison = min(hit, key=lambda pair: pair[0])[1]
-    assert comparison.ratio is not None
-    recovery = f"{text.percent(comparison.ratio)} {mark(comparison)}"
+    assert comparison.kept is not None
+    recovery = f"{text.percent(comparison.kept)} {mark(comparison)}"
     return name(comparison.task, f"{recovery}, n = {comparison.n}")
 
 
