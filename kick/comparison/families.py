@@ -7,11 +7,12 @@ from functools import cached_property
 
 import numpy as np
 
+from kick.comparison.floors import signs_object, without_match
 from kick.comparison.matching import match
 from kick.comparison.pairing import Pairs
 from kick.comparison.records import FamilyComparison
 from kick.comparison.statistics.combined import Spread, combine
-from kick.comparison.statistics.limits import reach, reach_ratio
+from kick.comparison.statistics.limits import reach, reach_ratio, recovery_interval
 from kick.comparison.statistics.moments import Moments, critical_value, upper_tail
 from kick.errors import InputError
 from kick.types import Estimate
@@ -27,6 +28,9 @@ class TaskMoments:
     higher_is_better: bool
     moments: Moments
     spread: Spread
+    floor: float | None = None  # the score of the best answerer without knowledge; None: not measured
+    measurable: bool = True  # whether the reference is shown to be above it
+    objection: str | None = None  # signs that the candidate's answers are none
 
     @classmethod
     def of(cls, pairs: "Pairs | TaskMoments") -> "TaskMoments":
@@ -43,6 +47,9 @@ class TaskMoments:
             sample.higher_is_better,
             sample.moments,
             Spread.of(sample.a, sample.b, units, item, sample.strata is not None),
+            sample.floor,
+            sample.measurable,
+            signs_object(pairs.reference, pairs.candidate),
         )
 
 
@@ -82,6 +89,12 @@ class TaskMean:
         )
 
     @property
+    def floor(self) -> float | None:
+        """The mean of the floors; None unless that of every task was measured."""
+        floors = [part.floor for part in self.parts if part.floor is not None]
+        return sum(floors) / len(floors) if len(floors) == len(self.parts) else None
+
+    @property
     def has_ratio(self) -> bool:
         """Whether the reference's mean is above 0."""
         return self.moments.mean_a > 0
@@ -111,6 +124,21 @@ class TaskMean:
         low = reach(value, 0.0, lambda bound: self.evidence_above(ratio=bound))
         return low, reach_ratio(value, lambda bound: self.evidence_below(ratio=bound))
 
+    def recovery_above_floor(self) -> tuple[float, float, float] | None:
+        """Return (candidate - floor) / (reference - floor) of the means with its 95 % interval, from 0 upwards.
+
+        None where a floor was not measured, or the reference's mean is not above the mean of the floors.
+        """
+        m, floor = self.moments, self.floor
+        if floor is None or m.mean_a <= floor:
+            return None
+        value = (m.mean_b - floor) / (m.mean_a - floor)
+
+        def evidence(theta: float, *, below: bool) -> float:
+            return self._evidence(theta, floor * (1 - theta), below=below)
+
+        return max(value, 0.0), *recovery_interval(value, evidence)
+
     def _evidence(self, theta: float, bound: float, *, below: bool) -> float:
         cumulants = combine([(part.moments, part.spread) for part in self.parts], theta, below=below)
         return upper_tail(cumulants.deviate(-bound if below else bound), cumulants.df)
@@ -118,6 +146,8 @@ class TaskMean:
 
 def compare_family(name: str, tasks: Sequence[Pairs | TaskMoments], margin: float) -> FamilyComparison:
     """Compare a candidate with the reference over several tasks at once.
+
+    Tasks on which the reference is not shown to be above its floor are left out and listed, unless there are no others.
 
     Args:
         name: the name of the family.
@@ -133,24 +163,32 @@ def compare_family(name: str, tasks: Sequence[Pairs | TaskMoments], margin: floa
         raise InputError(
             f"'{name}' cannot be averaged: lower is better on {', '.join(odd)}. Leave those out."
         )
-    mean = TaskMean(parts)
+    counted = [part for part in parts if part.measurable] or parts
+    left_out = tuple(part.task for part in parts if part not in counted)
+    measurable = all(part.measurable for part in counted)
+    mean = TaskMean(counted)
     m = mean.moments
+    above = mean.recovery_above_floor() if measurable else None
+    objections = [f"{part.task}, {part.objection}" for part in counted if part.objection]
+    matching = without_match(match(mean, margin), "; ".join(objections) or None)
 
     def estimate(value: float, low: float, high: float, method: str = "pseudo-item") -> Estimate:
         return Estimate(
-            value=value, low=low, high=high, n=m.n, method=f"{method}, mean of {len(tasks)} tasks"
+            value=value, low=low, high=high, n=m.n, method=f"{method}, mean of {len(counted)} tasks"
         )
 
     def one(value: float, variance: float) -> Estimate:
         half = critical_value(m.df) * math.sqrt(variance) if m.df else math.inf
         low, high = value - half, value + half
-        if all(part.spread.item is not None for part in parts):
+        if all(part.spread.item is not None for part in counted):
             low, high = max(low, 0.0), min(high, 1.0)
         return estimate(value, low, high, "t")
 
     return FamilyComparison(
         name=name,
-        tasks=tuple(part.task for part in parts),
+        tasks=tuple(part.task for part in counted),
+        left_out=left_out,
+        measurable=measurable,
         reference=parts[0].reference,
         candidate=parts[0].candidate,
         n=m.n,
@@ -158,6 +196,7 @@ def compare_family(name: str, tasks: Sequence[Pairs | TaskMoments], margin: floa
         candidate_score=one(m.mean_b, m.var_b),
         delta=estimate(m.mean_b - m.mean_a, *mean.difference_interval()),
         ratio=estimate(m.mean_b / m.mean_a, *mean.ratio_interval()) if m.mean_a > 0 else None,
+        recovery_above_floor=estimate(*above, "pseudo-item, floor taken off") if above else None,
         p_value=min(1.0, 2 * min(mean.evidence_above(delta=0.0), mean.evidence_below(delta=0.0))),
-        matching=match(mean, margin),
+        matching=matching if measurable else None,
     )

@@ -11,6 +11,8 @@ from scipy import special, stats
 from scipy.optimize import brentq
 
 from kick.comparison import flips
+from kick.comparison.bits import bits_per_byte
+from kick.comparison.floors import not_measurable, signs_object, without_match
 from kick.comparison.matching import Contrast, match
 from kick.comparison.pairing import Pairs, group_codes, load_pairs, scores, stratum_codes
 from kick.comparison.sample import FEWEST_BLOCKS, PairedSample, score_estimate
@@ -76,6 +78,9 @@ def compare_pairs(pairs: Pairs, *, noise_floor: NoiseFloor | None = None, resamp
     sample = pairs.sample
     itself = pairs.reference.checkpoint == pairs.candidate.checkpoint
     p_value, test = (None, None) if itself else difference_test(sample)
+    reason = not_measurable(sample, pairs.floor, pairs.reference.task)
+    objection = None if itself else signs_object(pairs.reference, pairs.candidate)
+    above = sample.recovery_above_floor
     return Comparison(
         task=pairs.task,
         family=pairs.reference.task.family,
@@ -90,6 +95,12 @@ def compare_pairs(pairs: Pairs, *, noise_floor: NoiseFloor | None = None, resamp
         candidate_score=sample.candidate_score,
         delta=_itself(0.0, sample.n) if itself else sample.delta,
         ratio=(_itself(1.0, sample.n) if sample.ratio else None) if itself else sample.ratio,
+        floor=pairs.floor,
+        recovery_above_floor=_itself(1.0, sample.n) if above and itself else above,
+        measurable=reason is None,
+        not_measurable=reason,
+        objection=objection,
+        bits_per_byte=bits_per_byte(pairs),
         delta_bootstrap=sample.bootstrap("delta", resamples, SEED) if resamples else None,
         ratio_bootstrap=sample.bootstrap("ratio", resamples, SEED) if resamples else None,
         p_value=p_value,
@@ -98,7 +109,7 @@ def compare_pairs(pairs: Pairs, *, noise_floor: NoiseFloor | None = None, resamp
         knowledge_loss=flips.loss_rate(sample),
         gain_rate=flips.gain_rate(sample),
         kappa=flips.kappa(sample),
-        matching=match(sample, MARGIN),
+        matching=without_match(match(sample, MARGIN), reason or objection),
         noise_floor=noise_floor,
         caveats=(*pairs.caveats, *caveats(sample)),
     )

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from kick.comparison.floors import floor_of
 from kick.comparison.sample import PairedSample
 from kick.comparison.statistics.moments import Array, Codes
 from kick.errors import InputError, nearest
 from kick.store import Store
-from kick.types import Cell, CellIdentity
+from kick.types import Cell, CellIdentity, Floor
 
 # A difference in any of these forbids a comparison.
 _DECISIVE: dict[str, Callable[[CellIdentity], object]] = {
@@ -33,6 +34,20 @@ _TELLING: dict[str, Callable[[CellIdentity], object]] = {
     ),
 }
 _KEY = ["doc_hash", "prompt_hash"]
+# What must be alike where plans differ, for the texts behind the tokens to be the same.
+_SAME_TEXTS = ("task configuration", "documents", "shots", "limit", "seed")
+_OTHER_TOKENIZER = (
+    "The tokenizers differ: items are paired by the texts of document and prompt, and each model reads its own tokens "
+    "of them."
+)
+_OTHER_PAGES = (
+    "Windows of as many tokens roll over the pages: they reach further back in the text for the tokenizer that cuts it "
+    "into fewer. Losses are by words and bytes, which both share."
+)
+_OTHER_WINDOWS = (
+    "Windows of tokens hold other texts for another tokenizer. Compare bits per byte on a text that is scored page by "
+    "page, as wikitext2_words."
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +62,7 @@ class Pairs:
     sample: PairedSample
     unpaired: int  # items that only one of the two has
     caveats: tuple[str, ...]  # differences that do not forbid the comparison
+    floor: Floor | None = None  # the best answerer without knowledge; None: not measured
 
     @property
     def task(self) -> str:
@@ -103,7 +119,7 @@ def pair(
         raise InputError(
             f"{_refused_pair(reference, candidate)}: they share no item: "
             f"{len(reference_items)} and {len(candidate_items)} items, none with the same document and "
-            "prompt. Score both with one suite."
+            f"prompt. {_OTHER_WINDOWS if _other_windows(reference, candidate) else 'Score both with one suite.'}"
         )
     alike = left["target_hash"].equals(right["target_hash"])
     changed = 0 if alike else int((left["target_hash"].to_numpy() != right["target_hash"].to_numpy()).sum())
@@ -114,6 +130,7 @@ def pair(
         )
     a, b = (scores(cell, items, metric) for cell, items in ((reference, left), (candidate, right)))
     perplexity = reference.task.family == "perplexity"
+    floor = floor_of(reference, metric)
     sample = PairedSample(
         a,
         b,
@@ -122,30 +139,62 @@ def pair(
         weights=left["units"].to_numpy(float) if perplexity else None,
         perplexity=perplexity,
         higher_is_better=reference.task.higher_is_better and not perplexity,
+        floor=floor.score if floor else None,
     )
     unpaired = len(reference_items) + len(candidate_items) - 2 * len(left)
     return Pairs(
-        reference, candidate, left, right, metric, sample, unpaired, _caveats(reference, candidate, unpaired)
+        reference,
+        candidate,
+        left,
+        right,
+        metric,
+        sample,
+        unpaired,
+        _caveats(reference, candidate, unpaired),
+        floor,
     )
 
 
 def refuse_unlike(reference: Cell, candidate: Cell, *, any_tier: bool = False) -> None:
-    """Refuse cells that were not scored on the same tokens in the same way.
+    """Refuse cells that were not scored on the same requests in the same way.
+
+    Plans of different tokenizers are alike if the texts behind them are (see `same_texts`).
 
     Raises:
         InputError: lists every field that differs, with both values.
     """
     one, two = reference.identity, candidate.identity
     decisive = [name for name in _DECISIVE if not (any_tier and name == "scoring tier")]
+    if one.plan.hash != two.plan.hash and same_texts(reference, candidate):
+        decisive.remove("plan hash")
     if all(_DECISIVE[name](one) == _DECISIVE[name](two) for name in decisive):
         return
     fields = {name: _DECISIVE[name] for name in decisive} | _TELLING
     rows = [f"  {name}: {read(one)} | {read(two)}" for name, read in fields.items() if read(one) != read(two)]
+    way_out = "Score both with one suite on one kind of machine."
+    if _other_windows(reference, candidate):
+        way_out = _OTHER_WINDOWS
     raise InputError(
         f"{_refused_pair(reference, candidate)}. These differ ({reference.checkpoint} | {candidate.checkpoint}):\n"
         + "\n".join(rows)
-        + "\nScore both with one suite on one kind of machine."
+        + f"\n{way_out}"
     )
+
+
+def same_texts(reference: Cell, candidate: Cell) -> bool:
+    """Return whether two plans differ in their tokenizer alone: the same texts were cut into other tokens.
+
+    Windows of a text are cut by tokens, so those of two tokenizers hold different texts, and `pair` finds none that
+    both have. Pages of a text are the same for every tokenizer.
+    """
+    one, two = reference.identity, candidate.identity
+    if one.tokenizer == two.tokenizer or one.plan.items != two.plan.items:
+        return False
+    return all(_TELLING[name](one) == _TELLING[name](two) for name in _SAME_TEXTS)
+
+
+def _other_windows(reference: Cell, candidate: Cell) -> bool:
+    return reference.task.kind == "text" and reference.identity.tokenizer != candidate.identity.tokenizer
 
 
 def _refuse_stale(store: Store, reference: str, candidate: str) -> None:
@@ -264,7 +313,11 @@ def _align(left: pd.DataFrame, right: pd.DataFrame) -> tuple[pd.DataFrame, pd.Da
 def _caveats(reference: Cell, candidate: Cell, unpaired: int) -> tuple[str, ...]:
     one, two = reference.identity, candidate.identity
     notes = []
-    if one.tokenizer != two.tokenizer:
+    if one.plan.hash != two.plan.hash:
+        notes.append(_OTHER_TOKENIZER)
+        if reference.task.kind == "text":
+            notes.append(_OTHER_PAGES)
+    elif one.tokenizer != two.tokenizer:
         notes.append("The tokenizer files differ, though every request is tokenised alike.")
     others = sorted(
         f"{name} {one.versions.get(name)} | {two.versions.get(name)}"

@@ -17,7 +17,8 @@ from kick.types import Estimate, Record
 class Standing(Record):
     """The share that one of the ranked candidates keeps, and the ranks that the items leave open to it."""
 
-    kept: Estimate  # weighted mean of the recoveries; n: items of the tasks that count
+    # The weighted mean of the recoveries above the floor; n: items of the tasks that count.
+    kept: Estimate
     best: int  # 1 + candidates that are shown to keep more
     worst: int  # candidates that are not shown to keep less, itself included
     of: int  # candidates ranked
@@ -29,15 +30,16 @@ class _Task:
     """The recoveries (C,) of the candidates on one task, with the weight of the task for each of them.
 
     `covariance` (2C, 2C) is that of the mean scores of the candidates and then of their references, all as shares of
-    the mean score of the reference and weighted; `floor` (C,) is added to the variances. `centres` (C,) are the ratios
-    about which errors are linearised: the recoveries, or those of the group of tasks whose mean scores are compared.
+    what the reference scores above its floor, and weighted; `least` (C,) is added to the variances. `centres` (C,) are
+    the ratios about which errors are linearised: the recoveries, or those of the group of tasks whose mean scores are
+    compared.
     """
 
     recoveries: Array
     centres: Array
     weights: Array
     covariance: Array
-    floor: Array
+    least: Array
     df: float
 
     @property
@@ -48,14 +50,14 @@ class _Task:
         """Return the variance (C,) of what each keeps, by the delta method."""
         scores, cross, references = self._blocks()
         r = self.centres
-        return np.maximum(np.diag(scores - 2 * r * cross + r**2 * references), 0.0) + self.floor
+        return np.maximum(np.diag(scores - 2 * r * cross + r**2 * references), 0.0) + self.least
 
     def variances_between(self) -> Array:
         """Return the variance (C, C) of each difference between two candidates, if both keep the mean of the two."""
         scores, cross, references = (_of_differences(block) for block in self._blocks())
         middle = (self.centres[:, None] + self.centres[None, :]) / 2
         paired = scores - 2 * middle * cross + middle**2 * references
-        return np.maximum(paired, 0.0) + self.floor[:, None] + self.floor[None, :]
+        return np.maximum(paired, 0.0) + self.least[:, None] + self.least[None, :]
 
     def _blocks(self) -> tuple[Array, Array, Array]:
         count = len(self.recoveries)
@@ -69,7 +71,10 @@ def standings(
     weights: Array,
     centres: Array | None = None,
 ) -> dict[str, Standing]:
-    """Rank candidates by the weighted mean of their recoveries (candidate score / reference score).
+    """Rank candidates by the weighted mean of their recoveries above the floor, each 0 or more.
+
+    The recovery of a task is (candidate - floor) / (reference - floor), with the floor of its samples; 0 where it was
+    not measured. A candidate below the floor knows nothing and keeps 0.
 
     Candidates answered the same items, so two of them are compared item by item, whether they share a
     reference or not: errors of their recoveries are linearised (delta method), summed within groups of dependent
@@ -82,7 +87,7 @@ def standings(
         tasks: one sample per candidate, for each task; scores on which higher is better, and in each task on the same
             items in one order.
         weights: (tasks, candidates) what a task counts for a candidate; they sum to 1 over the tasks. 0 where the
-            reference scores 0.
+            reference is not above its floor.
         centres: (tasks, candidates) the ratio about which the errors of a task are linearised, where its weight follows
             from the reference's own score: that of the mean scores of its family. The recoveries when left out.
     """
@@ -120,8 +125,9 @@ def standings(
 def _task(samples: Sequence[PairedSample], weights: Array, centres: Array | None) -> _Task:
     a, b = np.stack([sample.a for sample in samples]), np.stack([sample.b for sample in samples])
     count, n = a.shape
-    unit = np.divide(1, a.mean(axis=1), out=np.zeros(count), where=weights > 0)
-    recoveries = unit * b.mean(axis=1)
+    floors = np.array([sample.floor or 0.0 for sample in samples])
+    unit = np.divide(1, a.mean(axis=1) - floors, out=np.zeros(count), where=weights > 0)
+    recoveries = np.maximum(unit * (b.mean(axis=1) - floors), 0.0)
     centres = recoveries if centres is None else centres
     scores = np.concatenate([b, a])
     errors = np.tile(weights * unit, 2)[:, None] * (scores - scores.mean(axis=1, keepdims=True)) / n
@@ -132,13 +138,13 @@ def _task(samples: Sequence[PairedSample], weights: Array, centres: Array | None
     if len(shares) < 2:
         unknown = np.where(weights > 0, np.inf, 0.0)
         return _Task(recoveries, centres, weights, np.zeros((2 * count, 2 * count)), unknown, 0.0)
-    floor = np.zeros(count)
+    least = np.zeros(count)
     if all(sample.is_binary for sample in samples):
         # Right-or-wrong items that never differ have no variance, and yet the next one may differ. A pseudo-item for
         # each candidate (after Agresti and Min, Biometrics 61, 2005) makes the test as careful as McNemar's exact one.
-        floor = (weights * unit * (shares @ shares)) ** 2
+        least = (weights * unit * (shares @ shares)) ** 2
     scaled = errors / np.sqrt(1 - shares)
-    return _Task(recoveries, centres, weights, scaled @ scaled.T, floor, degrees_of_freedom(shares))
+    return _Task(recoveries, centres, weights, scaled @ scaled.T, least, degrees_of_freedom(shares))
 
 
 def _of_differences(block: Array) -> Array:

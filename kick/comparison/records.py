@@ -10,15 +10,25 @@ class FamilyComparison(Record):
 
     name: str
     tasks: tuple[str, ...]
+    left_out: tuple[str, ...] = ()  # tasks on which the reference is not shown to be above its floor
+    measurable: bool = True  # false: it is not shown to be on any of the tasks
     reference: str  # checkpoint id
     candidate: str  # checkpoint id
-    n: int  # items of all tasks
+    n: int  # items of all tasks that count
     reference_score: Estimate
     candidate_score: Estimate
     delta: Estimate
     ratio: Estimate | None
+    recovery_above_floor: Estimate | None = None  # of the means; None: a floor was not measured
     p_value: float
     matching: Matching | None
+
+    @property
+    def kept(self) -> Estimate | None:
+        """The recovery above the floor; plain recovery where no floor was measured; None if it is not measurable."""
+        if not self.measurable:
+            return None
+        return self.recovery_above_floor or self.ratio
 
 
 class ReplicateComparison(Record):

@@ -15,7 +15,7 @@ import numpy as np
 from kick.comparison.statistics import binary
 from kick.comparison.statistics.bootstrap import bca_interval
 from kick.comparison.statistics.bounded import signed_evidence, unseen_value, varies
-from kick.comparison.statistics.limits import reach, reach_ratio
+from kick.comparison.statistics.limits import reach, reach_ratio, recovery_interval
 from kick.comparison.statistics.moments import (
     Array,
     Codes,
@@ -31,6 +31,8 @@ from kick.types import Estimate
 FEWEST_BLOCKS = 4
 TOO_FEW = "too few windows"
 _TINY = 1e-9
+# The level at which a reference must be shown to be above its floor, one-sided.
+FLOOR_LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class PairedSample:
         perplexity: whether scores are exp(mean).
         higher_is_better: whether a fall is a loss.
         strata: (n,) codes 0..H-1 of fixed categories all of which were asked, or None.
+        floor: the score of the best answerer without knowledge, a constant; None if it was not measured.
     """
 
     a: Array
@@ -54,6 +57,7 @@ class PairedSample:
     perplexity: bool = False
     higher_is_better: bool = True
     strata: Codes | None = None
+    floor: float | None = None
 
     @property
     def n(self) -> int:
@@ -170,6 +174,43 @@ class PairedSample:
             low = -math.inf
         return self._estimate(value, low, high, f"pseudo-item{self._suffix}")
 
+    @cached_property
+    def measurable(self) -> bool:
+        """Whether the reference is shown to be above the floor, at 5 %, one-sided; true if there is no floor."""
+        return self.floor is None or self.reference_evidence(self.floor) <= FLOOR_LEVEL
+
+    @cached_property
+    def recovery_above_floor(self) -> Estimate | None:
+        """(candidate - floor) / (reference - floor) with its 95 % interval, both from 0 upwards.
+
+        The interval is the values t that the test of "the mean of b - t * a is floor * (1 - t)" does not reject, by the
+        pseudo-item: what the interval of `ratio` is for a floor of 0. None where there is no floor, or the reference is
+        not shown to be above it.
+        """
+        if self.floor is None or not self.measurable:
+            return None
+        above, m = self.floor, self.moments
+        value = (m.mean_b - above) / (m.mean_a - above)
+
+        def evidence(theta: float, *, below: bool) -> float:
+            return self._evidence(theta, above * (1 - theta), below=below)
+
+        low, high = recovery_interval(value, evidence)
+        return self._estimate(max(value, 0.0), low, high, f"pseudo-item, floor taken off{self._suffix}")
+
+    def reference_evidence(self, bound: float) -> float:
+        """Return the one-sided p-value of "the reference's score is at most `bound`", by the pseudo-item of score 0.
+
+        For right-or-wrong items that are independent it is Clopper and Pearson's exact test.
+        """
+        n, df = effective_n(self.a, self.groups, self.strata)
+        scores, counts = np.unique(self.a, return_counts=True)
+        values = scores - bound
+        scale = float(np.abs(values).max()) or 1.0
+        worst = bound if self.is_bounded else -unseen_value(self.a - bound)
+        deviate = signed_evidence(values, max(worst, _TINY * scale), counts * n / self.n)
+        return upper_tail(float(deviate), df)
+
     def _difference_interval(self) -> tuple[float, float]:
         """Return the 95 % interval of the mean difference of graded scores, or of mean log-likelihoods."""
         value = self.moments.mean_b - self.moments.mean_a
@@ -183,6 +224,16 @@ class PairedSample:
             reach(value, least, lambda bound: self._evidence(1.0, bound)),
             reach(value, most, lambda bound: self._evidence(1.0, bound, below=True)),
         )
+
+    @cached_property
+    def loss_difference(self) -> Estimate:
+        """The difference of mean losses in nats per unit of a perplexity text, candidate - reference, 95 %."""
+        if not self.finite:
+            return self._not_finite()
+        value = self.moments.mean_b - self.moments.mean_a
+        if self.too_few:
+            return self._estimate(value, -math.inf, math.inf, f"{TOO_FEW}{self._suffix}")
+        return self._estimate(value, *self._difference_interval(), f"pseudo-window{self._suffix}")
 
     def _perplexity_delta(self) -> Estimate:
         """Return the difference of perplexities, whose interval excludes 0 where that of the ratio excludes 1.

@@ -21,7 +21,9 @@ from kick.execution.lm_eval_files import (
     read_runs,
 )
 from kick.files import digest
+from kick.metrics.signs import response_signs
 from kick.store import Store, cell_key
+from kick.suite.catalog import KINDS
 from kick.types import Cell, CellIdentity, Checkpoint, CheckpointRecord, PlanInfo, TaskInfo
 from kick.yaml_files import dump_yaml
 
@@ -185,6 +187,7 @@ def _cell(one: _Scored, checkpoint: str, fingerprint: str, tokenizer: str) -> Ce
         seconds=_float(settings.get("total_evaluation_time_seconds")),
         finished=datetime.fromtimestamp(_float(settings.get("date")), UTC).isoformat(),
         items_sha256="",
+        signs=response_signs(list(items["response"])) if task.kind == "generation" else None,
     )
 
 
@@ -212,8 +215,10 @@ def _task(file: SampleFile, full: str, rows: Sequence[Row], group_by: str | None
     version = str((settings.get("versions") or {}).get(file.task, "0"))
     if numbers:
         better = (settings.get("higher_is_better") or {}).get(file.task) or {}
+        config = (settings.get("configs") or {}).get(file.task) or {}
         return TaskInfo(
             name=full,
+            kind=KINDS.get(str(config.get("output_type")), "generation"),
             family="other",
             metric=numbers[0],
             metrics=tuple(numbers),
@@ -225,6 +230,7 @@ def _task(file: SampleFile, full: str, rows: Sequence[Row], group_by: str | None
     if likelihoods:
         return TaskInfo(
             name=full,
+            kind="text",
             family="perplexity",
             metric="nll",
             metrics=("nll",),

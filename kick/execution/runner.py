@@ -37,6 +37,7 @@ from kick.execution.checkpoint_cache import checkpoint_folder, report_cache, shr
 from kick.execution.jobs import KEPT, Job, Order, RunContext, Source
 from kick.harness.suite_tasks import SuiteTasks
 from kick.harness.work import Journals, KeptStates, Scored, score_cell
+from kick.metrics.signs import response_signs
 from kick.progress import Reporter
 from kick.store import Journal, Store, noise_id, tier_key
 from kick.suite import Suite
@@ -371,6 +372,8 @@ def make_cell(job: Job, task: str, scored: Scored, seconds: float) -> Cell:
         seconds=round(seconds, 3),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         items_sha256="",
+        floors=work.floors,
+        signs=response_signs(list(scored.items["response"])) if work.task.kind == "generation" else None,
         divergence=scored.divergence,
         not_diverged=job.not_diverged.get(task),
     )

@@ -25,7 +25,7 @@ A family is the tasks with its name on which higher is better, and of which the 
 their unweighted mean, and what is kept of it the ratio of the candidate's mean to the reference's.
 """
 
-from kick.gating.families import family_members, knows_nothing
+from kick.gating.families import family_members
 from kick.gating.judgement import gate, next_command, verdicts
 from kick.gating.policy_file import Policy, Rule
 from kick.gating.rule import MARKS, mark
@@ -40,7 +40,6 @@ __all__ = [
     "family_members",
     "gate",
     "in_words",
-    "knows_nothing",
     "mark",
     "next_command",
     "perplexity_warned",

@@ -10,6 +10,7 @@ import numpy as np
 
 from kick.comparison.families import TaskMean, compare_family
 from kick.comparison.flips import count_flips
+from kick.comparison.floors import not_measurable, signs_object
 from kick.comparison.matching import margin_tests
 from kick.comparison.paired import loss_test
 from kick.comparison.pairing import Pairs
@@ -132,7 +133,9 @@ def _task_question(policy: Policy, pairs: Pairs, noise: NoiseFloor | None) -> Qu
     chance = pairs.reference.task.chance if policy.above_chance else None
     return _question(
         _score_limits(policy, rule, sample, sample.moments, loss_test(sample)),
-        _worthless(policy, rule, sample.reference_score, chance),
+        _worthless(policy, rule, sample.reference_score, chance)
+        or _without_knowledge(policy, pairs)
+        or signs_object(pairs.reference, pairs.candidate),
         policy.minimum_changed,
         kind="task",
         name=pairs.task,
@@ -159,6 +162,7 @@ def _family_question(policy: Policy, family: Family, members: Sequence[Pairs]) -
     worthless = _worthless(policy, rule, shown.reference_score, None)
     if score is None and policy.above_chance:
         worthless = "the reference is not shown to know anything of its tasks"
+    objections = [_without_knowledge(policy, p) or signs_object(p.reference, p.candidate) for p in counted]
     if len(counted) == 1:
         sample = counted[0].sample
         limits = _score_limits(policy, rule, sample, sample.moments, loss_test(sample))
@@ -167,11 +171,13 @@ def _family_question(policy: Policy, family: Family, members: Sequence[Pairs]) -
         limits = _score_limits(policy, rule, mean, mean.moments, margin_tests(mean, drop=0.0)[1])
     return _question(
         limits,
-        worthless,
+        worthless or next(filter(None, objections), None),
         policy.minimum_changed,
         kind="family",
         name=family,
-        metric="mean of " + ", ".join(pairs.task for pairs in counted),
+        metric="mean of "
+        + ", ".join(pairs.task for pairs in counted)
+        + (f"; left out, not measurable: {', '.join(score.unknown)}" if score and score.unknown else ""),
         reference_score=shown.reference_score,
         candidate_score=shown.candidate_score,
         delta=shown.delta,
@@ -351,6 +357,11 @@ def _p(value: float) -> str:
 
 def _amount(bound: float, word: str, relative: bool) -> str:
     return f"{100 * bound:.3g} % {word}" if relative else f"{bound:.3g} {word}"
+
+
+def _without_knowledge(policy: Policy, pairs: Pairs) -> str | None:
+    """Return why the reference has no knowledge to lose: it is not shown to be above what knows nothing."""
+    return not_measurable(pairs.sample, pairs.floor, pairs.reference.task) if policy.above_chance else None
 
 
 def _worthless(policy: Policy, rule: Rule, reference: Estimate, chance: float | None) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from kick.comparison.families import compare_family
 from kick.comparison.paired import MARGIN
 from kick.comparison.pairing import Pairs
-from kick.types import Check, Estimate, Family, FamilyScore, Outcome, TaskInfo
+from kick.types import Check, Family, FamilyScore, Outcome, TaskInfo
 from kick.types.verdicts import worst
 
 
@@ -22,16 +22,20 @@ def family_members(tasks: Sequence[TaskInfo]) -> dict[Family, tuple[str, ...]]:
     return members
 
 
-def knows_nothing(reference: Estimate, task: TaskInfo) -> bool:
-    """Return whether a reference shows no knowledge on a task: it scores 0, or is not shown to be above chance."""
-    return reference.value <= 0 or (task.chance is not None and reference.low <= task.chance)
+def knows_nothing(pairs: Pairs) -> bool:
+    """Return whether the reference shows no knowledge on a task.
+
+    It scores 0, or is not shown to be above its floor; where no floor was measured, not above chance.
+    """
+    reference, chance = pairs.sample.reference_score, pairs.reference.task.chance
+    if reference.value <= 0 or not pairs.sample.measurable:
+        return True
+    return pairs.floor is None and chance is not None and reference.low <= chance
 
 
 def known(members: Sequence[Pairs]) -> list[Pairs]:
     """Return the pairs of the tasks that count: those of which the reference knows something."""
-    return [
-        pairs for pairs in members if not knows_nothing(pairs.sample.reference_score, pairs.reference.task)
-    ]
+    return [pairs for pairs in members if not knows_nothing(pairs)]
 
 
 def family_score(family: Family, members: Sequence[Pairs]) -> FamilyScore | None:
@@ -62,6 +66,7 @@ def family_score(family: Family, members: Sequence[Pairs]) -> FamilyScore | None
         candidate_score=source.candidate_score,
         delta=source.delta,
         ratio=source.ratio,
+        recovery_above_floor=source.recovery_above_floor,
     )
 
 

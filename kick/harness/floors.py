@@ -30,6 +30,11 @@ WORDS_PER_TOKEN = 0.75
 _PASSAGES = ("passage", "context", "evidence", "article", "document")
 
 
+def has_floors(loaded: LoadedTask) -> bool:
+    """Return whether an answerer without knowledge can answer a task: one that asks for text or for a choice."""
+    return loaded.task.OUTPUT_TYPE in ("generate_until", "multiple_choice")
+
+
 def floors_of(loaded: LoadedTask, docs: Sequence[Document] | None = None) -> Floors:
     """Score every answerer without knowledge on the items of a task.
 
@@ -171,7 +176,7 @@ def _frequent_answers(loaded: LoadedTask, docs: Sequence[Document]) -> list[str]
     """Return the answers of the items, the most frequent first, each in its most frequent spelling."""
     spellings: dict[str, Counter[str]] = {}
     for doc in docs:
-        target = str(loaded.task.doc_to_target(doc)).strip()
+        target = _target(loaded, doc)
         spellings.setdefault(normalize(target), Counter())[target] += 1
     spellings.pop("", None)
     ordered = sorted(spellings.values(), key=lambda counter: -counter.total())
@@ -187,7 +192,15 @@ def _options(loaded: LoadedTask, doc: Document, question: str) -> tuple[str, ...
 
 
 def _aliases(loaded: LoadedTask, doc: Document) -> list[str]:
-    return [str(loaded.task.doc_to_target(doc)).strip()]
+    return [_target(loaded, doc)]
+
+
+def _target(loaded: LoadedTask, doc: Document) -> str:
+    """Return the right answer of a document: the first one if there are several."""
+    target = loaded.task.doc_to_target(doc)
+    if isinstance(target, list) and target:
+        target = target[0]
+    return str(target).strip()
 
 
 def _lead(loaded: LoadedTask, doc: Document) -> str:

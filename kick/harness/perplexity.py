@@ -20,7 +20,7 @@ from kick.errors import InputError
 from kick.files import digest
 from kick.harness.work import RightAnswers
 from kick.store import Journal
-from kick.types import BatchSize, PlanInfo, Skipped, TaskInfo, Tier
+from kick.types import BatchSize, Floors, PlanInfo, Skipped, TaskInfo, Tier
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class WindowsWork:
     skipped: tuple[Skipped, ...] = ()
     available: int | None = None
     notes: tuple[str, ...] = ()
+    floors: Floors | None = None
     undiverged: str | None = None
 
     @property
@@ -153,7 +154,7 @@ def text_items(
     """Return parts of a text as items.
 
     Args:
-        hashes: what identifies the tokens of each part.
+        hashes: what identifies each part: the tokens of a window, the text of a page.
         nll: the mean loss of each part per unit, in nats.
         units: the number of units of each part: tokens of a window, words of a page.
         bytes_per_unit: UTF-8 bytes of the text per unit.

@@ -26,7 +26,7 @@ from kick.harness.plan import Plan, PlannedItem
 from kick.harness.tasks import LoadedTask
 from kick.harness.work import RightAnswers
 from kick.store import Journal
-from kick.types import BatchSize, PlanInfo, Skipped, TaskInfo, Tier
+from kick.types import BatchSize, Floors, PlanInfo, Skipped, TaskInfo, Tier
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class TaskWork:
     """The number of tokens that fit the model; None if any do."""
 
     notes: tuple[str, ...] = ()
+    floors: Floors | None = None
     undiverged: str | None = None
 
     @property

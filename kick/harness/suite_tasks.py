@@ -11,14 +11,16 @@ from kick.data.corpora import Corpus, load_corpus
 from kick.engines.torch.window import context_window
 from kick.harness.checks import check_task, rendered, stop_if_unfit
 from kick.harness.encoding import Encoder
+from kick.harness.floors import floors_of, has_floors
 from kick.harness.perplexity import plan_windows
-from kick.harness.plan import RenderedTask, make_plan, render
+from kick.harness.plan import Plan, RenderedTask, make_plan, render
 from kick.harness.scoring import TaskWork
 from kick.harness.tasks import LoadedTask, load_tasks
 from kick.harness.word_perplexity import plan_pages
 from kick.harness.work import Work
 from kick.suite import Suite
 from kick.suite.catalog import Catalog
+from kick.types import Floors
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class SuiteTasks:
     tasks: list[LoadedTask]
     corpora: list[Corpus]
     _work: dict[tuple[str, int | None], dict[str, Work]] = field(default_factory=dict)
+    _floors: dict[tuple[str, tuple[int, ...]], Floors] = field(default_factory=dict)
 
     @classmethod
     def load(
@@ -101,7 +104,9 @@ class SuiteTasks:
             encoder = Encoder(tokenizer)
             for checked in self._checked:
                 plan = make_plan(checked.rendered, encoder, window=window)
-                planned.append(TaskWork(checked.rendered.loaded, plan, encoder, window, checked.notes))
+                loaded = checked.rendered.loaded
+                floors = self._floors_of(loaded, plan)
+                planned.append(TaskWork(loaded, plan, encoder, window, checked.notes, floors))
         for corpus in self.corpora:
             settings = self.suite.perplexity
             assert settings is not None
@@ -117,3 +122,12 @@ class SuiteTasks:
                 )
             )
         return {work.task.name: work for work in planned}
+
+    def _floors_of(self, loaded: LoadedTask, plan: Plan) -> Floors | None:
+        """Return the floors over the planned items; scored once for plans of the same items."""
+        if not has_floors(loaded):
+            return None
+        key = (loaded.info.name, plan.doc_ids)
+        if key not in self._floors:
+            self._floors[key] = floors_of(loaded, [item.instances[0].doc for item in plan.items])
+        return self._floors[key]

@@ -22,7 +22,7 @@ from kick.harness.encoding import Encoder
 from kick.harness.perplexity import loss_of, perplexity_scores, refuse_long, text_items, text_task
 from kick.harness.work import RightAnswers
 from kick.store import Journal
-from kick.types import BatchSize, PlanInfo, Skipped, TaskInfo, Tier
+from kick.types import BatchSize, Floors, PlanInfo, Skipped, TaskInfo, Tier
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Page:
     """A page of a text for one tokenizer."""
 
     hash: str
+    """A hash of its text, which is the same for every tokenizer."""
+
     words: int
     requests: tuple[Score, ...]
     """The windows that roll over the page; together they predict each of its tokens once."""
@@ -46,6 +48,7 @@ class PagesWork:
     skipped: tuple[Skipped, ...] = ()
     available: int | None = None
     notes: tuple[str, ...] = ()
+    floors: Floors | None = None
     undiverged: str | None = "the text is not cut into windows, but scored page by page"
 
     @property
@@ -111,15 +114,15 @@ def plan_pages(
     encoded = [encoder.encode(wikitext_detokenizer({"page": text})) for text in texts]
     pages = tuple(
         Page(
-            digest(tokens),
+            digest(text),
             len(re.split(r"\s+", text)),
             rolling_requests(tokens, encoder.prefix_token, window),
         )
         for text, tokens in zip(texts, encoded, strict=True)
     )
-    settings = f"{corpus.name} rolling window={window} pages={len(pages)} prefix={encoder.prefix_token} alone"
+    settings = f"{corpus.name} rolling window={window} pages={len(pages)} alone"
     info = PlanInfo(
-        hash=digest(settings, encoded),
+        hash=digest(settings, encoder.prefix_token, encoded),
         task_config=digest(settings),
         documents=digest(texts),
         shots=0,

@@ -23,7 +23,7 @@ from kick.engines.base import (
 from kick.errors import InputError
 from kick.harness.divergence import columns, summarise
 from kick.store import Journal
-from kick.types import BatchSize, Divergence, PlanInfo, Skipped, TaskInfo, Tier
+from kick.types import BatchSize, Divergence, Floors, PlanInfo, Skipped, TaskInfo, Tier
 
 
 class Work(Protocol):
@@ -48,6 +48,10 @@ class Work(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """Facts about the data that a reader of the scores should know, one sentence each."""
+
+    @property
+    def floors(self) -> Floors | None:
+        """What answerers without knowledge score on its items; None if that is not defined."""
 
     @property
     def steps(self) -> int:

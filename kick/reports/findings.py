@@ -11,6 +11,7 @@ import pandas as pd
 
 from kick.comparison import Pairs, compare_all, score
 from kick.comparison.divergence import divergence
+from kick.comparison.floors import floor_of
 from kick.comparison.grid import series_axis, series_members, suite_checkpoints, task_names
 from kick.comparison.items import losses_by_category
 from kick.comparison.readouts import Readout, read_readouts
@@ -29,6 +30,7 @@ from kick.types import (
     Estimate,
     Family,
     FamilyScore,
+    Floor,
     GateResult,
     Outcome,
     Record,
@@ -66,10 +68,26 @@ class Entry(Record):
         return self.check.outcome if self.check else None
 
     @property
-    def at_chance(self) -> bool:
-        """True if the interval of the score reaches down to blind guessing: the score then shows no knowledge."""
+    def floor(self) -> Floor | None:
+        """The best answerer without knowledge on the same items; None: not measured."""
+        return floor_of(self.cell, self.cell.task.metric) if self.cell else None
+
+    @property
+    def at_floor(self) -> bool:
+        """True if the interval of the score reaches down to the floor: the score then shows no knowledge.
+
+        Where the floor was not measured it is blind guessing.
+        """
         chance = self.cell.task.chance if self.cell else None
-        return chance is not None and self.score is not None and self.score.low <= chance
+        level = self.floor.score if self.floor else chance
+        return level is not None and self.score is not None and self.score.low <= level
+
+    @property
+    def no_knowledge(self) -> str:
+        """How a score that shows no knowledge is marked; "" if it shows some."""
+        if not self.at_floor:
+            return ""
+        return "not above the floor" if self.floor else "not above chance"
 
 
 class Group(Record):
@@ -136,6 +154,15 @@ class Findings(Record):
     def entry(self, task: TaskInfo, checkpoint: str) -> Entry:
         """Return the entry of a checkpoint on a task."""
         return self.entries[task.name][checkpoint]
+
+    def floor(self, task: TaskInfo) -> Floor | None:
+        """Return the best answerer without knowledge on a task, by the items of the reference; None: not measured."""
+        return self.entry(task, self.reference).floor
+
+    def not_measurable(self, task: str) -> str | None:
+        """Return why the reference is not shown to be above its floor on a task; None if it is."""
+        comparisons = (entry.comparison for entry in self.entries[task].values())
+        return next((one.not_measurable for one in comparisons if one and one.not_measurable), None)
 
     def diverged(self, task: TaskInfo, candidate: str) -> Diverged | None:
         """Return how far a candidate's distributions are from the reference's on a task, if that was measured."""

@@ -17,6 +17,10 @@ from kick.types import Cell, CheckpointRecord, Estimate, TaskInfo
 def tidy(findings: Findings) -> pd.DataFrame:
     """Return one row per checkpoint and task, those without a score included: `problem` says why there is none.
 
+    `floor` is the score of the best answerer without knowledge, and `recovery_above_floor` is (candidate - floor) /
+    (reference - floor); it is empty where `not_measurable` says why. `empty`, `repetitive` and `most_common` are shares
+    of the answers; `objection` says if they forbid to call a score kept.
+
     Scores, deltas and losses are in the units of the metric (a share is 0..1, not percent). `recovery` is
     candidate / reference, and so is `perplexity_ratio`, which takes its place if less is better. Columns
     that end in `_low` and `_high` are 95 % intervals.
@@ -57,11 +61,18 @@ def _numbers(task: TaskInfo, entry: Entry) -> dict[str, Any]:
     ratio = compared.ratio if compared else None
     flips = compared.flips if compared else None
     floor = compared.noise_floor if compared else None
+    bits = compared.bits_per_byte if compared else None
     return {
         "n": entry.score.n if entry.score else None,
         **_estimate("score", entry.score),
         **_estimate("recovery", ratio if task.higher_is_better else None),
+        "floor": entry.floor.score if entry.floor else None,
+        "floor_answerer": entry.floor.answerer if entry.floor else None,
+        **_estimate("recovery_above_floor", compared.recovery_above_floor if compared else None),
+        "not_measurable": compared.not_measurable if compared else None,
+        **_signs(entry),
         **_estimate("perplexity_ratio", None if task.higher_is_better else ratio),
+        **_estimate("bits_per_byte_delta", bits.delta if bits else None),
         **_estimate("delta", compared.delta if compared else None),
         "verdict": entry.outcome,
         **_estimate("loss", entry.check.loss if entry.check else None),
@@ -76,6 +87,17 @@ def _numbers(task: TaskInfo, entry: Entry) -> dict[str, Any]:
         **_estimate("knowledge_loss", compared.knowledge_loss if compared else None),
         "skipped": len(entry.cell.skipped) if entry.cell else None,
         "problem": entry.problem,
+    }
+
+
+def _signs(entry: Entry) -> dict[str, Any]:
+    signs = entry.cell.signs if entry.cell else None
+    return {
+        "empty": signs.empty if signs else None,
+        "repetitive": signs.repetitive if signs else None,
+        "most_common": signs.most_common_share if signs else None,
+        "objection": entry.comparison.objection if entry.comparison else None,
+        "bits_per_byte": entry.cell.scores.get("bits_per_byte") if entry.cell else None,
     }
 
 

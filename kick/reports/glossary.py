@@ -7,10 +7,12 @@ INTERVAL = Term(
     "every number in brackets is a 95 % interval; n is the number of items (for perplexity, of windows) "
     "behind it. With few items the intervals are wide, and a difference inside them is not a finding.",
 )
-CHANCE = Term(
-    "Chance",
-    "the score of blind guessing. A score whose interval reaches down to it shows no knowledge, whatever "
-    "its recovery.",
+FLOOR = Term(
+    "Floor",
+    "what the best answerer without knowledge scores on the same items: one that says nothing, gives the question "
+    "back, always gives the most frequent answer, names all options, takes one option always or the first sentences "
+    "of the passage, or guesses blindly (chance). A score whose interval reaches down to it shows no knowledge, "
+    "whatever its recovery.",
 )
 
 REPORT = (
@@ -19,6 +21,22 @@ REPORT = (
         "Recovery",
         "candidate score / reference score on the same items. 100 % means that nothing was lost. For "
         "perplexity, which falls as a model gets better, the ratio candidate / reference is given instead.",
+    ),
+    Term(
+        "Recovery above the floor",
+        "the same with the floor taken off both scores: (candidate - floor) / (reference - floor), 0 for a candidate "
+        "that scores no more than the floor. A task on which the reference is not shown to be above the floor "
+        "(one-sided, 5 %) is not measurable: what it does not know cannot be lost.",
+    ),
+    Term(
+        "Empty, repeated or equal answers",
+        "their number is given where their share exceeds the reference's by more than 25 points. Such a score is not "
+        "called kept, whatever it is.",
+    ),
+    Term(
+        "Bits per byte",
+        "the loss on a text by its bytes. It does not depend on how a tokenizer cuts the text, so models with "
+        "different tokenizers can be compared.",
     ),
     Term(
         "Flip",
@@ -44,16 +62,17 @@ REPORT = (
         "LLM-KICK calls a compressed model matching when it stays within 5 % (relative) of its dense parent. "
         "The figures mark it with a line. A point above it shows little while its interval crosses it.",
     ),
-    CHANCE,
+    FLOOR,
 )
 
 BOARD = (
     Term(
         "Knowledge kept",
-        "on a task: the entry's score as a share of its base model's on the same items (recovery). On a family: the "
-        "mean over its tasks. Overall: the mean over the families, each counting the same. Only an entry with all "
-        "tasks of the board has an overall rank. A task on which a base model is not above chance, or scores 0, does "
-        "not count for what is made from it: what it does not know cannot be lost.",
+        "on a task: the entry's score above the floor as a share of that of its base model, on the same items (recovery "
+        "above the floor). On a family: the mean over its tasks. Overall: the mean over the families, all alike. "
+        "Only an entry with all tasks of the board has an overall rank. A task on which a base model is not shown to be "
+        "above the floor does not count for what is made from it: what it does not know cannot be lost. Where no floor "
+        "was measured, it must be above chance, and recovery is that of the whole score.",
     ),
     Term(
         "Rank",
@@ -80,5 +99,5 @@ BOARD = (
         "its plan.",
     ),
     INTERVAL,
-    CHANCE,
+    FLOOR,
 )

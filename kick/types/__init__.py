@@ -19,6 +19,7 @@ from kick.types.base import Record
 from kick.types.cells import Cell, CellIdentity, Divergence
 from kick.types.checkpoints import Checkpoint, CheckpointRecord, Dtype
 from kick.types.comparisons import (
+    BitsPerByte,
     CellScore,
     Comparison,
     Curve,
@@ -42,6 +43,7 @@ __all__ = [
     "DENSE_RATE",
     "Axis",
     "BatchSize",
+    "BitsPerByte",
     "Calibration",
     "Cell",
     "CellIdentity",

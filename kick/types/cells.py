@@ -1,6 +1,7 @@
 """One checkpoint on one task, as stored: its identity, its scores, and its divergence from the reference."""
 
 from kick.types.base import Record
+from kick.types.floors import Floors, ResponseSigns
 from kick.types.tasks import PlanInfo, Skipped, TaskInfo
 
 
@@ -74,6 +75,10 @@ class Cell(Record):
     finished: str
     # The SHA-256 of items.parquet.
     items_sha256: str
+    # What answerers without knowledge score on the same items; None: not measured.
+    floors: Floors | None = None
+    # The signs of a destroyed model in generated answers; None: the task asks for none, or they were not counted.
+    signs: ResponseSigns | None = None
     # None: not measured.
     divergence: Divergence | None = None
     # Why divergence was asked for and not measured.

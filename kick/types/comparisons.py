@@ -3,6 +3,7 @@
 from typing import Literal
 
 from kick.types.base import Record
+from kick.types.floors import Floor
 from kick.types.recipes import Axis
 from kick.types.tasks import Family, TaskInfo
 
@@ -85,6 +86,15 @@ class NoiseFloor(Record):
     bound: float
 
 
+class BitsPerByte(Record):
+    """The bits that a text costs per UTF-8 byte of it: a loss that does not depend on how a tokenizer cuts the text."""
+
+    reference: Estimate
+    candidate: Estimate
+    # Candidate - reference, with its paired interval.
+    delta: Estimate
+
+
 class Comparison(Record):
     """Reference and candidate on the same items of one task, by one metric."""
 
@@ -107,6 +117,19 @@ class Comparison(Record):
     delta: Estimate
     # Candidate / reference: recovery, or the ratio of perplexities; None: the reference is 0.
     ratio: Estimate | None
+    # The best answerer without knowledge on the same items, chance included; None: not measured.
+    floor: Floor | None = None
+    # (candidate - floor) / (reference - floor), from 0 upwards; None: lower is better, the floor was not measured, or
+    # the reference is not shown to be above it.
+    recovery_above_floor: Estimate | None = None
+    # False: the reference is not shown to be above its floor, so there is no knowledge to lose.
+    measurable: bool = True
+    # Why not, as a sentence.
+    not_measurable: str | None = None
+    # How many of the candidate's answers are empty, repeated or equal to each other, if that forbids a ✓.
+    objection: str | None = None
+    # None: the task is not a text.
+    bits_per_byte: BitsPerByte | None = None
     # The same by BCa bootstrap; None: not requested.
     delta_bootstrap: Estimate | None = None
     ratio_bootstrap: Estimate | None = None
@@ -130,6 +153,16 @@ class Comparison(Record):
     noise_floor: NoiseFloor | None = None
     # Differences between the two runs that do not forbid the comparison, one sentence each.
     caveats: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> Estimate | None:
+        """What rankings and families go by: recovery above the floor; plain recovery where no floor was measured.
+
+        None where the reference is 0, or is not shown to be above its floor.
+        """
+        if not self.measurable:
+            return None
+        return self.recovery_above_floor or self.ratio
 
 
 class Refusal(Record):

@@ -78,9 +78,16 @@ class FamilyScore(Record):
     delta: Estimate
     # Candidate / reference.
     ratio: Estimate
+    # The same with the floor taken off both means; None: the floor of a task was not measured.
+    recovery_above_floor: Estimate | None = None
     # That of the policy's rule for the family; the worst of its tasks where the policy has none. None: a task was not
     # judged.
     outcome: Outcome | None = None
+
+    @property
+    def kept(self) -> Estimate:
+        """The recovery above the floor; plain recovery where no floor was measured."""
+        return self.recovery_above_floor or self.ratio
 
 
 class Verdict(Record):

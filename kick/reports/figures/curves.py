@@ -200,8 +200,12 @@ def _draw_task(axes: Axes, series: Series, task: TaskInfo, look: style.Look, shi
         zorder=3,
     )
     reference = series.findings.entry(task, series.findings.reference).score
-    if task.chance is not None and reference and reference.value > 0:
-        style.chance(axes, 100 * task.chance / reference.value, look.color)
+    floor = series.findings.floor(task)
+    if reference and reference.value > 0:
+        if floor is not None:
+            style.level(axes, 100 * floor.score / reference.value, "floor", look.color)
+        elif task.chance is not None:
+            style.level(axes, 100 * task.chance / reference.value, "chance", look.color)
     return max(y + bar for y, bar in zip(ys, above, strict=True))
 
 

@@ -36,7 +36,7 @@ def heatmap(findings: Findings) -> Figure | None:
         for row, task in enumerate(findings.tasks):
             for column, name in enumerate(candidates):
                 light = not shades[row][column] < 55
-                if findings.entry(task, name).at_chance:
+                if findings.entry(task, name).at_floor:
                     corner = (column - 0.5, row - 0.5)
                     axes.add_patch(
                         Rectangle(corner, 1, 1, fill=False, hatch="//", edgecolor="#00000055", linewidth=0)
@@ -68,8 +68,9 @@ def heatmap(findings: Findings) -> Figure | None:
         bar.set_label(f"% of {style.label(findings.reference, 40)} kept")
         bar.outline.set_visible(False)
         note = (
-            "Recovery in %, for perplexity the ratio to the reference. ✓ pass, ✗ regression, ? too few items to "
-            "tell.\nHatched: the score is not above chance. Intervals, n and noise floor: see the tables."
+            "Recovery above the floor in % (plain recovery where no floor was measured), for perplexity the ratio to "
+            "the reference.\n✓ pass, ✗ regression, ? too few items to tell. Hatched: the score is not above the floor. "
+            "Intervals, n and noise floor: see the tables."
         )
         axes.annotate(note, (0, -0.04), xycoords="axes fraction", va="top", fontsize=7.5, color=style.NOTE)
     return figure
@@ -77,9 +78,10 @@ def heatmap(findings: Findings) -> Figure | None:
 
 def _kept(task: TaskInfo, entry: Entry) -> float:
     """Return what is left of the reference, in %, 0..100; NaN if there is nothing to compare."""
-    if entry.comparison is None or entry.comparison.ratio is None:
+    kept = entry.comparison.kept if entry.comparison else None
+    if kept is None:
         return math.nan
-    ratio = entry.comparison.ratio.value
+    ratio = kept.value
     if math.isnan(ratio):
         return 0.0
     return min(100.0, max(0.0, 100 * (ratio if task.higher_is_better else 2 - ratio)))
@@ -89,9 +91,11 @@ def _words(task: TaskInfo, entry: Entry) -> str:
     comparison = entry.comparison
     if comparison is None:
         return "not run" if entry.cell is None else "refused"
-    if comparison.ratio is None:
+    if not comparison.measurable:
+        return "ref. at floor"
+    if comparison.kept is None:
         return "ref. 0"
-    ratio = comparison.ratio.value
+    ratio = comparison.kept.value
     if not task.higher_is_better:
         size = f"> {text.TIMES}{text.BROKEN:g}" if text.BROKEN < ratio < math.inf else f"{text.TIMES}{text.quantity(ratio)}"
         return f"{size} {mark(entry)}"

@@ -288,7 +288,7 @@ def _dress(axes: Axes, panel: Panel, xs: Sequence[float], measure: Measure) -> N
         axes.set_ylabel("recovery, %")
         style.tolerance(axes, 100 * (1 - MARGIN), MARGIN)
         if panel.chance is not None:
-            style.chance(axes, panel.chance)
+            style.level(axes, panel.chance, "chance")
         return
     axes.set_ylabel("perplexity, times the reference's")
     style.tolerance(axes, 100 * (1 + MARGIN), MARGIN)

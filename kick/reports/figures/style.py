@@ -153,10 +153,9 @@ def power(value: float) -> str:
     return f"{value:.0e}".replace("e+0", "e").replace("e+", "e").replace("e-0", "e-")
 
 
-def chance(axes: Axes, height: float, color: str = NOTE) -> None:
-    """Draw the level of blind guessing."""
-    labelled = "chance" in axes.get_legend_handles_labels()[1]
-    label = "_" if labelled else "chance"
+def level(axes: Axes, height: float, name: str, color: str = NOTE) -> None:
+    """Draw the level of answerers without knowledge, or of blind guessing; the legend names it once."""
+    label = "_" if name in axes.get_legend_handles_labels()[1] else name
     axes.axhline(height, color=color, linestyle=(0, (1, 2)), linewidth=1.1, zorder=1, label=label)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from kick.comparison import load_pairs
 from kick.comparison.sample import PairedSample
-from kick.gating import family_members, knows_nothing
+from kick.gating import family_members
 from kick.reports.findings import Findings
 from kick.reports.leaderboard.folders import without_place
 from kick.reports.leaderboard.plans import BoardPlan
@@ -139,11 +139,11 @@ def admit(store: Store, entry: BoardEntry, findings: Findings, items: dict[str, 
 def unknown_tasks(findings: Findings) -> tuple[str, ...]:
     """Return the tasks on which the reference shows no knowledge."""
     scored = {task.name: findings.entry(task, findings.reference) for task in ranked_tasks(findings.tasks)}
-    tasks = {task.name: task for task in findings.tasks}
     return tuple(
-        name
-        for name, entry in scored.items()
-        if entry.score is not None and knows_nothing(entry.score, tasks[name])
+        task
+        for task, entry in scored.items()
+        if (entry.score is not None and entry.score.value <= 0)
+        or (entry.at_floor if entry.floor is None else findings.not_measurable(task) is not None)
     )
 
 

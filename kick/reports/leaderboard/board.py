@@ -1,9 +1,10 @@
 """The content of a leaderboard, gathered from results folders: who is ranked, who is not, and why.
 
-An entry is ranked by what it keeps of its own reference on the items of the board. Of a family it keeps what its
-verdict says (`kick.gating.families`): the ratio of mean scores over the tasks that count. Overall it keeps the mean over
-the families. A task on which a reference is not above chance, or scores 0, does not count for its candidates: what it does
-not know cannot be lost. Marks and colours are those of the verdict, as `kick gate` gives it.
+An entry is ranked by recovery above the floor: what it keeps of its own reference on the items of the board, with what
+answerers without knowledge score taken off both. Of a family it keeps what its verdict says (`kick.gating.families`): the
+ratio of mean scores over the tasks that count. Overall it keeps the mean over the families. A task on which a reference is
+not shown to be above its floor, or above chance where no floor was measured, does not count for its candidates: what it
+does not know cannot be lost. Marks and colours are those of the verdict, as `kick gate` gives it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -166,20 +167,22 @@ def _scores(families: Mapping[str, Sequence[str]], one: Admitted) -> list[Family
 def _shares(scores: Sequence[FamilyScore], one: Admitted) -> dict[str, tuple[float, float]]:
     """Return the weight of each task that counts, with the ratio of the mean scores of its family.
 
-    The weight of a task in its family is its part in the sum of the reference's scores: the weighted mean of recoveries
-    is then the ratio of the mean scores.
+    The weight of a task in its family is its part in the sum of the reference's scores above the floor: the weighted
+    mean of recoveries is then the ratio of the mean scores.
     """
     shares = {}
     for score in scores:
-        means = {task: one.samples[task].moments.mean_a for task in score.tasks}
-        for task, mean in means.items():
-            shares[task] = (mean / sum(means.values()) / len(scores), score.ratio.value)
+        above = {
+            task: one.samples[task].moments.mean_a - (one.samples[task].floor or 0.0) for task in score.tasks
+        }
+        for task, mean in above.items():
+            shares[task] = (mean / sum(above.values()) / len(scores), score.kept.value)
     return shares
 
 
 def _as_judged(standing: Standing, scores: Sequence[FamilyScore]) -> Standing:
     """Return the standing; if one family counts, with the numbers that its verdict has."""
-    return standing if len(scores) > 1 else standing.model_copy(update={"kept": scores[0].ratio})
+    return standing if len(scores) > 1 else standing.model_copy(update={"kept": scores[0].kept})
 
 
 def _missing(entry: BoardEntry, tasks: Sequence[str]) -> dict[str, str]:

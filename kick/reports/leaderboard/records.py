@@ -79,7 +79,7 @@ class Base(Record):
         folder: The label of the results folder.
         checkpoint: Its id.
         entries: The number of entries that were made from it.
-        unknown: The tasks that do not count, because it is not above chance there, or scores 0.
+        unknown: The tasks that do not count, because it is not shown to be above the floor there.
     """
 
     name: str

@@ -7,7 +7,7 @@ from kick.gating.rule import Judged
 from kick.reports.blocks import NOTHING, Field, Table, name, number, plain
 from kick.reports.findings import Findings
 from kick.reports.leaderboard.records import OVERALL, Board, BoardEntry
-from kick.reports.tables.scores import metric, relative, verdict
+from kick.reports.tables.scores import above_floor, metric, relative, verdict
 from kick.types import TaskInfo
 
 
@@ -86,7 +86,7 @@ def _family(board: Board, entry: BoardEntry, family: str) -> Field:
     if standing:
         return _kept(standing, entry.verdict.family(family), f", rank {ranks(standing)}")
     lacking = any(task in entry.missing for task in board.families[family])
-    return number(NOTHING, "not scored" if lacking else "base at chance")
+    return number(NOTHING, "not scored" if lacking else "base not above the floor")
 
 
 def _kept(standing: Standing, judged: Judged | None, more: str) -> Field:
@@ -122,7 +122,7 @@ def incomplete(board: Board) -> Table:
     rows = [
         (name(entry.checkpoint, entry.base), plain(entry.folder), plain(task), plain(why))
         for entry in board.incomplete
-        for task, why in (entry.missing or {NOTHING: "its base model is above chance on no task"}).items()
+        for task, why in (entry.missing or {NOTHING: "its base model is above the floor on no task"}).items()
     ]
     return Table("incomplete", "Incomplete: no overall rank", header, tuple(rows), sortable=True)
 
@@ -166,7 +166,10 @@ def bases(board: Board) -> Table:
                 ),
             )
         )
-    note = "A task on which a base model is not above chance, or scores 0, does not count for what is made from it."
+    note = (
+        "A task on which a base model is not shown to be above its floor, or above chance where no floor was measured, "
+        "does not count for what is made from it."
+    )
     return Table("bases", "Base models: what 100 % means", header, tuple(rows), note, sortable=True)
 
 
@@ -237,7 +240,8 @@ def results(entry: BoardEntry, findings: Findings) -> Table:
     )
     rows = tuple(_result(entry, findings, task) for task in findings.tasks if task.metric)
     note = (
-        "Scores with 95 % intervals; what is kept is the recovery, for perplexity the ratio. p: the probability of "
+        "Scores with 95 % intervals; what is kept is the recovery, below it that above the floor, for perplexity the "
+        "ratio. p: the probability of "
         "such a difference if there were none, and adjusted for all the comparisons of its results folder (Holm)."
     )
     return Table("results", "Task by task", header, rows, note, sortable=True)
@@ -250,7 +254,7 @@ def _result(entry: BoardEntry, findings: Findings, task: TaskInfo) -> tuple[Fiel
     scores = [
         number(
             text.score(one.score, task),
-            *(["not above chance"] if one.at_chance else []),
+            *([one.no_knowledge] if one.no_knowledge else []),
             sort=one.score.value,
         )
         if one.score
@@ -267,8 +271,9 @@ def _result(entry: BoardEntry, findings: Findings, task: TaskInfo) -> tuple[Fiel
         *scores,
         number(
             relative(mine, task).removeprefix("recovery ").removeprefix("ratio "),
+            *above_floor(mine),
             *verdict(mine),
-            sort=compared.ratio.value if compared.ratio else None,
+            sort=compared.kept.value if compared.kept else None,
             outcome=mine.outcome,
         ),
         number(str(flips.lost), sort=flips.lost) if flips else number(NOTHING),

@@ -13,9 +13,10 @@ NOTE = (
     "Stored: the weight files on the disk. Smallest: what a format made for the zeros or the bits could reach, marked "
     "* if no such file was made; the decoder's linears without their zeros under a mask of one bit per weight, or at "
     "their bits with one 16-bit scale per group, or as low-rank factors, all else as stored. Effective bits: "
-    "8 × smallest / parameters. Energy is not measured. Recovery: for a family of several tasks, the ratio of the mean "
-    "scores, over the tasks of which the reference knows something; its mark is that of the policy's rule for the "
-    "family or, without one, the worst of its tasks."
+    "8 × smallest / parameters. Energy is not measured. Recovery is that above "
+    "the floor, or of the whole score where no floor was measured; for a family of several tasks, that of the mean "
+    "scores. Tasks on which the reference is not shown to be above its floor are left out. Its mark is that of the "
+    "policy's rule for the family or, without one, the worst of its tasks."
 )
 
 RUNNING_NOTE = (
@@ -122,9 +123,10 @@ def _kept(findings: Findings, family: Family, checkpoint: str) -> Field:
     if kept is None:
         return plain(NOTHING)
     return number(
-        f"{text.percent(kept.ratio)} {mark(kept)}".rstrip(),
+        f"{text.percent(kept.kept)} {mark(kept)}".rstrip(),
         f"n = {kept.n}",
-        sort=kept.ratio.value,
+        *([f"left out, not measurable: {', '.join(kept.unknown)}"] if kept.unknown else []),
+        sort=kept.kept.value,
         outcome=kept.outcome,
     )
 

@@ -4,7 +4,7 @@ from kick import text
 from kick.comparison.readouts import READOUTS, Readout
 from kick.reports.blocks import NOTHING, Field, Table, name, number, plain
 from kick.reports.findings import Findings
-from kick.reports.tables.scores import relative, verdict
+from kick.reports.tables.scores import above_floor, objection, relative, verdict
 from kick.types import TaskInfo
 
 TITLE = "The same knowledge, read in several ways"
@@ -59,9 +59,8 @@ def _field(findings: Findings, checkpoint: str, task: TaskInfo, readout: Readout
         return plain(entry.problem or NOTHING)
     lines = [f"{text.score(readout.score, task)}, n = {readout.score.n}"]
     if checkpoint != findings.reference:
-        lines += [relative(entry, task), *verdict(entry)]
-    if entry.at_chance:
-        lines.append("not above chance")
+        lines += [relative(entry, task), *above_floor(entry), *verdict(entry)]
+    lines += [line for line in (entry.no_knowledge, objection(entry)) if line]
     if readout.format_failures:
         lines.append(f"no letter: {text.score(readout.format_failures, task)}")
     if readout.named and readout.others:

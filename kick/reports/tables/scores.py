@@ -13,8 +13,9 @@ from kick.types import TaskInfo
 MAX_CANDIDATES = 6
 SCORES_NOTE = (
     "In each field: the score [95 % interval], and below it the share of the reference's score that is left, "
-    "on the same items. Then the verdict of the policy with the loss that it rests on, in the bracket of its tests. "
-    "✓: the loss is shown to be below the margin; ✗: it is shown to be more than is tolerated; ?: neither is shown."
+    "on the same items, first of the whole score, then of what is above the floor. Then the verdict of the policy with the "
+    "loss that it rests on, in the bracket of its tests. ✓: the loss is shown to be below the margin; ✗: it is shown to be "
+    "more than is tolerated; ?: neither is shown."
 )
 
 
@@ -59,9 +60,18 @@ def _task_header(findings: Findings, task: TaskInfo, columns: Sequence[str]) -> 
     facts = [metric(task)]
     if len(sizes) == 1:
         facts.append(f"n = {sizes.pop()}" + (" windows" if task.family == "perplexity" else ""))
-    if task.chance is not None:
-        facts.append(f"chance {100 * task.chance:.1f}" if text.is_share(task) else f"chance {task.chance:g}")
+    floor = findings.floor(task)
+    if floor is None and task.chance is not None:
+        facts.append(f"chance {_level(task, task.chance)}")
+    if floor is not None:
+        facts.append(f"floor {_level(task, floor.score)} ({floor.answerer})")
+    elif task.metric and task.higher_is_better:
+        facts.append("floor not measured")
     return name(task.name, ", ".join(fact for fact in facts if fact))
+
+
+def _level(task: TaskInfo, score: float) -> str:
+    return f"{100 * score:.1f}" if text.is_share(task) else f"{score:g}"
 
 
 def metric(task: TaskInfo) -> str:
@@ -87,9 +97,8 @@ def _score_field(findings: Findings, task: TaskInfo, checkpoint: str, columns: S
     if len(_sizes(findings, task, columns)) > 1:
         lines.append(f"n = {entry.score.n}")
     if checkpoint != findings.reference:
-        lines += [relative(entry, task), *verdict(entry)]
-    if entry.at_chance:
-        lines.append("not above chance")
+        lines += [relative(entry, task), *above_floor(entry), *verdict(entry)]
+    lines += [line for line in (entry.no_knowledge, objection(entry), bits_per_byte(entry)) if line]
     return number(*lines, outcome=entry.outcome)
 
 
@@ -116,6 +125,8 @@ def relative(entry: Entry, task: TaskInfo) -> str:
     """Return the recovery or the perplexity ratio, or why there is none."""
     if entry.comparison is None:
         return "not compared" if entry.problem else NOTHING
+    if not entry.comparison.measurable:
+        return "not measurable here"
     if entry.comparison.ratio is None:
         return "no recovery: the reference scores 0"
     kind = "recovery" if task.higher_is_better else "ratio"
@@ -126,3 +137,27 @@ def relative(entry: Entry, task: TaskInfo) -> str:
 def verdict(entry: Entry) -> list[str]:
     """Return the mark with the loss that it rests on, as one line; nothing if the entry was not judged."""
     return [f"{mark(entry)} {in_words(entry.check)}"] if entry.check else []
+
+
+def above_floor(entry: Entry) -> list[str]:
+    """Return the recovery above the floor as a line; no line where there is none."""
+    recovery = entry.comparison.recovery_above_floor if entry.comparison else None
+    return [f"above the floor {text.percent(recovery)}"] if recovery else []
+
+
+def objection(entry: Entry) -> str | None:
+    """Return how many answers are empty, repeated or alike, if that forbids to call the score kept."""
+    return entry.comparison.objection if entry.comparison else None
+
+
+def bits_per_byte(entry: Entry) -> str | None:
+    """Return the bits per byte of a text, for a candidate with the paired difference; None for other tasks."""
+    bits = entry.comparison.bits_per_byte if entry.comparison else None
+    if bits is not None:
+        delta = bits.delta
+        ends = ", ".join(f"{end:+.3f}" for end in (delta.low, delta.high))
+        return f"bits per byte {bits.candidate.value:.3f}, {delta.value:+.3f} [{ends}]".replace(
+            "-", text.MINUS
+        )
+    own = entry.cell.scores.get("bits_per_byte") if entry.cell else None
+    return None if own is None else f"bits per byte {own:.3f}"

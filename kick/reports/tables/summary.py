@@ -35,7 +35,7 @@ def warnings(findings: Findings) -> Table:
         *(column(task.name, "ratio to the reference") for task in perplexities),
         *(column(task.name, "KL, nats per token") for task in diverged),
         plain("tasks shown to have lost"),
-        plain("hardest hit", "recovery"),
+        plain("hardest hit", "recovery above the floor"),
         plain("did perplexity warn?"),
     )
     rows = []
@@ -118,10 +118,10 @@ def _divergence(findings: Findings, candidate: str, task: TaskInfo) -> Field:
 
 
 def _hardest_hit(entries: list[Entry]) -> Field:
-    hit = [(entry.comparison.ratio, entry) for entry in entries if entry.comparison and entry.comparison.ratio]
+    hit = [(entry.comparison.kept, entry) for entry in entries if entry.comparison and entry.comparison.kept]
     if not hit:
         return plain(NOTHING)
-    ratio, entry = min(hit, key=lambda pair: pair[0].value)
+    kept, entry = min(hit, key=lambda pair: pair[0].value)
     assert entry.comparison is not None
-    recovery = f"{text.percent(ratio)} {mark(entry)}".rstrip()
+    recovery = f"{text.percent(kept)} {mark(entry)}".rstrip()
     return name(entry.comparison.task, f"{recovery}, n = {entry.comparison.n}")
