@@ -5,7 +5,6 @@ from difflib import get_close_matches
 
 from pydantic import BaseModel, ValidationError
 
-
 # Names that a message lists. transformers knows 500 types of model.
 MOST_CHOICES = 100
 
