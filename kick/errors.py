@@ -5,6 +5,9 @@ from difflib import get_close_matches
 
 from pydantic import BaseModel, ValidationError
 
+# Names that a message lists. transformers knows 500 types of model.
+MOST_CHOICES = 100
+
 
 class InputError(Exception):
     """Bad input or configuration. The command line prints the message alone and exits with code 2."""
@@ -15,7 +18,9 @@ def nearest(given: str, valid: Sequence[str]) -> str:
     close = get_close_matches(given, valid, n=1, cutoff=0.5)
     if close:
         return f"Did you mean '{close[0]}'?"
-    return "Valid choices: " + ", ".join(sorted(valid)) + "."
+    names = sorted(valid)
+    rest = f" and {len(names) - MOST_CHOICES} more" if len(names) > MOST_CHOICES else ""
+    return f"Valid choices: {', '.join(names[:MOST_CHOICES])}{rest}."
 
 
 def explain(error: ValidationError, top: type[BaseModel], below: Mapping[str, type[BaseModel]]) -> str:

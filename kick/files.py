@@ -45,7 +45,7 @@ def sync(path: Path) -> None:
 
 
 def write_atomically(path: Path, data: str | bytes) -> None:
-    """Write a file so that it holds either its old content or all of the new one, whatever happens meanwhile.
+    """Write a file that holds either its old content or all of the new one, whatever happens meanwhile.
 
     The folder is made if it does not exist. Text is written as UTF-8.
 
@@ -156,7 +156,7 @@ def _runs(pid: int) -> bool:
 def digest(*parts: Any, length: int = 16) -> str:
     """Return the first `length` hex digits of a SHA-256 over the JSON of one value, or of a list of several.
 
-    Keys of mappings are sorted, so that their order does not count.
+    Keys of mappings are sorted, so their order does not count.
     """
     value = parts[0] if len(parts) == 1 else list(parts)
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:length]

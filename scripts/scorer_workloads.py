@@ -162,7 +162,7 @@ def _divergence(items: int, loaded: Loaded, engine: TorchEngine, options: argpar
     other = TorchEngine(dataclasses.replace(loaded, model=candidate), engine.batch, engine.tier)
 
     def kick() -> Answers:
-        scores = other.predict_tokens(requests, against=states, alone=True)
+        scores = other.predict_tokens(requests, reference_states=states, alone=True)
         return [pair for score in scores for pair in zip(score.kl, score.same_top, strict=True)]
 
     started = time.perf_counter()

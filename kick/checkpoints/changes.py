@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from kick.checkpoints.adapters import adapter_fingerprint
-from kick.checkpoints.kv_cache import does
+from kick.checkpoints.kv_cache import rounding_phrase
 from kick.checkpoints.loaders import find_loader
 from kick.checkpoints.quantizers import release
 from kick.files import digest
@@ -29,7 +29,7 @@ def changes_on_loading(options: LoadingOptions) -> dict[str, str]:
     if options.loader is not None:
         changes["loader"] = f"{options.loader}, {find_loader(options.loader)[1]}"
     if options.kv_bits is not None:
-        changes["kv_bits"] = does(options.kv_bits)
+        changes["kv_bits"] = rounding_phrase(options.kv_bits)
     return changes
 
 

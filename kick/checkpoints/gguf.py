@@ -78,14 +78,15 @@ def converted(file: Path, dtype: Dtype, cache: Path) -> Path:
     with FileLock(out.with_name(f".{out.name}.lock")):
         if not out.is_dir():
             scratch = out.with_name(f".{out.name}.tmp")
-            shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
+            # A process that was killed leaves it behind.
+            shutil.rmtree(scratch, ignore_errors=True)
             try:
                 _convert(file, sha256, dtype, scratch)
                 scratch.rename(out)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
-    made = read_converted(out)
-    if made is None or made.fingerprint != fingerprint(out):
+    provenance = read_converted(out)
+    if provenance is None or provenance.fingerprint != fingerprint(out):
         raise InputError(f"{out} is not what kick converted {file} to. Delete it, and it is made again.")
     return out
 
@@ -191,8 +192,8 @@ def _convert(file: Path, sha256: str, dtype: Dtype, out: Path) -> None:
     kinds: Counter[str] = Counter()
     for tensor in reader.tensors:
         kinds[tensor.tensor_type.name] += int(tensor.n_elements)
-    made = Converted(gguf_sha256=sha256, kinds=dict(kinds), dtype=dtype, fingerprint=fingerprint(out))
-    (out / "kick.json").write_text(made.model_dump_json(indent=1), encoding="utf-8")
+    provenance = Converted(gguf_sha256=sha256, kinds=dict(kinds), dtype=dtype, fingerprint=fingerprint(out))
+    (out / "kick.json").write_text(provenance.model_dump_json(indent=1), encoding="utf-8")
     for path in out.iterdir():
         sync(path)
     sync(out)

@@ -18,8 +18,8 @@ GROUP = 64
 _NAME = "sdpa_kv"
 
 
-def does(bits: int) -> str:
-    """Return a phrase for what is done to keys and values."""
+def rounding_phrase(bits: int) -> str:
+    """Return a phrase that says how keys and values are rounded."""
     return (
         f"keys and values rounded to {bits} bits, asymmetric, in groups of at most {GROUP} of a token's head"
     )

@@ -20,7 +20,7 @@ from kick.checkpoints.description.made import read_stated
 from kick.checkpoints.folder import StoredTensor, config_json, stored_tensors
 from kick.checkpoints.gguf import FLOATS as GGUF_FLOATS
 from kick.checkpoints.gguf import check_tokenizer, read_converted
-from kick.checkpoints.kv_cache import does, round_cache
+from kick.checkpoints.kv_cache import round_cache, rounding_phrase
 from kick.checkpoints.loaders import build_and_fill, find_loader
 from kick.checkpoints.quantizers import (
     QUANTIZERS,
@@ -135,7 +135,7 @@ def load(
     if loader is not None:
         loading.append(f"built by the loader {loader} ({find_loader(loader)[1]})")
     if quantizer is not None:
-        loading.append(f"quantized by {quantizer} ({release(quantizer)}): {QUANTIZERS[quantizer].does}")
+        loading.append(f"quantized by {quantizer} ({release(quantizer)}): {QUANTIZERS[quantizer].effect}")
     if options.adapter is not None:
         dense = quantizer is None and quant_method(config) is None
         model = attach(model, Path(options.adapter), merge=dense)
@@ -151,7 +151,7 @@ def load(
     _run_once(folder, model)
     if options.kv_bits is not None:
         round_cache(model, options.kv_bits)
-        remarks += (f"KV cache: {does(options.kv_bits)}",)
+        remarks += (f"KV cache: {rounding_phrase(options.kv_bits)}",)
     return Loaded(model, tokenizer, dtype, device, tuple(loading), remarks, memory, linears, attention)
 
 

@@ -23,7 +23,8 @@ class Quantizer:
     distribution: str
     # From the dtype to compute in to transformers' quantization_config.
     config: Callable[["torch.dtype"], Any]
-    does: str
+    # The rounding of weights and activations, in words.
+    effect: str
 
 
 def _bnb_int8(dtype: "torch.dtype") -> Any:
@@ -163,7 +164,7 @@ def linears_in_memory(model: "PreTrainedModel") -> LinearMemory:
 
 
 def _weights(linear: "nn.Module") -> "Iterator[Tensor]":
-    """Yield the weight of a Linear, packed or not, and what is kept beside it."""
+    """Yield the weight of a Linear, packed or not, and the tensors that are kept next to it."""
     for name, tensor in chain(linear.named_parameters(recurse=False), linear.named_buffers(recurse=False)):
         if name.startswith("weight"):
             yield tensor

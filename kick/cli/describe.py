@@ -18,7 +18,7 @@ def describe(
     model: Annotated[str, typer.Argument(help="A folder, a .gguf file, or a hub id as owner/name@revision.")],
     pattern: Annotated[
         str | None,
-        typer.Option(metavar="N:M", help="A pattern to measure beside 1:2, 2:4 and 4:8."),
+        typer.Option(metavar="N:M", help="A pattern to measure in addition to 1:2, 2:4 and 4:8."),
     ] = None,
     reference: Annotated[
         str | None,

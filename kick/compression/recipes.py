@@ -47,10 +47,14 @@ class How(Record):
     """The settings and results of a method that its recipe does not say."""
 
     settings: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    ranks: dict[str, int] = Field(default_factory=dict)  # of low-rank Linears, by the names of their weights
-    parameters: int | None = None  # of the whole model, were its low-rank Linears kept as factors
-    layers: tuple[int, ...] = ()  # the numbers of those that were dropped
-    samples: str | None = None  # of a calibrated method: SHA-256 of the tokens that it saw
+    # The ranks of low-rank Linears, by the names of their weights.
+    ranks: dict[str, int] = Field(default_factory=dict)
+    # The parameters of the whole model if its low-rank Linears were kept as factors.
+    parameters: int | None = None
+    # The numbers of the layers that were dropped.
+    layers: tuple[int, ...] = ()
+    # The SHA-256 of the tokens that a calibrated method saw.
+    samples: str | None = None
 
 
 class Made(Record):
@@ -68,9 +72,11 @@ class Made(Record):
     kick: str
     # The settings and results of the last step.
     how: How = How()
-    versions: dict[str, str] = Field(default_factory=dict)  # of the libraries that computed it
+    # The versions of the libraries that computed it.
+    versions: dict[str, str] = Field(default_factory=dict)
     seconds: float | None = None
-    peak_memory: int | None = None  # bytes: the process's resident high-water mark when it was done
+    # Bytes: the process's resident high-water mark when it was done.
+    peak_memory: int | None = None
 
 
 def make(
@@ -129,12 +135,12 @@ def read_made(folder: Path) -> Made:
     Raises:
         InputError: there is no kick.json, or a file has changed since.
     """
-    made = read_provenance(folder)
-    if made is None:
+    provenance = read_provenance(folder)
+    if provenance is None:
         raise InputError(f"{folder / NAME} is missing: kick did not make this folder. Make it again.")
-    if fingerprint(folder) != made.fingerprint:
+    if fingerprint(folder) != provenance.fingerprint:
         raise InputError(f"{folder} is not what kick wrote there: a file has changed since. Make it again.")
-    return made
+    return provenance
 
 
 def read_provenance(folder: Path) -> Made | None:
@@ -164,20 +170,20 @@ def same_steps(one: Sequence[Step], other: Sequence[Step]) -> bool:
 
 def _origin(recipe: Recipe, source: Path) -> Made | None:
     """Return how the source itself was made, after checking that it is by the steps before the last one."""
-    made = read_provenance(source)
-    if made is not None and made.fingerprint != fingerprint(source):
-        made = None
-    steps = made.recipe.steps if made else ()
+    provenance = read_provenance(source)
+    if provenance is not None and provenance.fingerprint != fingerprint(source):
+        provenance = None
+    steps = provenance.recipe.steps if provenance else ()
     if recipe.before and not same_steps(recipe.before, steps):
         wanted, given = (", ".join(step.method for step in each) or "none" for each in (recipe.before, steps))
         raise InputError(
             f"{source}: the recipe continues other steps ({wanted}) than kick.json tells of this folder ({given})."
         )
-    return made
+    return provenance
 
 
 def _linears_to_compress(recipe: Recipe, source: Path) -> tuple[list[StoredTensor], bool]:
-    """The Linears and whether they are stored as [in, out], after checking that the recipe fits each."""
+    """Return the Linears, and True if they are stored as [in, out], after checking that the recipe fits each."""
     config = config_json(source)
     method = quant_method(config)
     if method is not None:
@@ -250,7 +256,7 @@ def _finish(
     libraries = ("torch", "transformers", "safetensors", *(VERSIONS if recipe.calibration else ()))
     step = recipe.steps[-1]
     start = origin.key if origin else fingerprint(source)
-    made = Made(
+    provenance = Made(
         recipe=origin.recipe.then(step) if origin else recipe,
         source=origin.source if origin else start,
         key=recipe_key(chain((step,)), start, how.samples),
@@ -261,7 +267,7 @@ def _finish(
         seconds=round(time.monotonic() - started, 3),
         peak_memory=_peak_memory(),
     )
-    (scratch / NAME).write_text(made.model_dump_json(indent=1), encoding="utf-8")
+    (scratch / NAME).write_text(provenance.model_dump_json(indent=1), encoding="utf-8")
     for path in scratch.iterdir():
         sync(path)
     sync(scratch)

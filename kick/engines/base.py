@@ -181,7 +181,7 @@ class Engine(Protocol):
         journal: Journal | None = None,
         *,
         keep: Path | None = None,
-        against: Path | None = None,
+        reference_states: Path | None = None,
         alone: bool = False,
     ) -> list[TokenScores]:
         """Return the scores of every token of some continuations; for engines with the capability `divergence`.
@@ -190,7 +190,7 @@ class Engine(Protocol):
             requests: the requests of one plan, all of them.
             journal: where scores are kept as they come.
             keep: where the engine keeps what candidates are compared with, if this model is their reference.
-            against: what the reference kept, if this model is compared with one.
+            reference_states: the states that the reference kept, if this model is compared with one.
             alone: run every request by a forward of its own tokens, whatever the requests share.
 
         Raises:

@@ -1,6 +1,6 @@
 """The work of a task: the lm-eval task renders and scores, an engine answers in between.
 
-This is the loop of `lm_eval.evaluate` for one task: responses are put beside the requests that they answer, the task's
+This is the loop of `lm_eval.evaluate` for one task: responses are put next to the requests that they answer, the task's
 own filters and its own `process_results` make scores of them. Every filter gives all metrics; those of the first keep
 their names, those of a further one are called `<metric>,<filter>`, as in lm-eval's results.
 """

@@ -161,7 +161,7 @@ def _predict(
             answers.requests,
             journal,
             keep=states.path if states.own else None,
-            against=None if states.own else states.path,
+            reference_states=None if states.own else states.path,
             alone=answers.alone,
         )
     except DamagedStatesError as error:

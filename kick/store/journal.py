@@ -1,4 +1,4 @@
-"""The responses of a cell that is not finished, so that a killed run goes on where it was."""
+"""The responses of a cell that is not finished, so a killed run goes on where it was."""
 
 import json
 import logging

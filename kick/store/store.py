@@ -34,8 +34,8 @@ from kick.store.records import WAY_OUT, read_record, read_suite, seal_json, writ
 from kick.store.verification import inspect
 from kick.types import Cell, CheckpointRecord, TierChoice
 
-# Columns of items.parquet beside one column per metric. `response` is empty for likelihood tasks, and `choice_logprobs`
-# (natural log, float64, one per choice) for generated ones. `cut` (bool): the response was ended by its budget.
+# Columns of items.parquet, without those of the metrics. `response` is empty for likelihood tasks; `choice_logprobs`
+# (natural log, float64, one per choice) is for generated ones. `cut` (bool): the response was ended by its budget.
 ITEM_COLUMNS = (
     "doc_id",
     "doc_hash",

@@ -107,7 +107,8 @@ def read_catalog(include: Sequence[Path] = ()) -> Catalog:
         for path in sorted(folder.rglob("*.yaml")):
             config = _read_config(path)
             name = config.get("group") or config.get("task")
-            if not isinstance(name, str):  # a base that others include
+            # A base that others include has no name.
+            if not isinstance(name, str):
                 continue
             if name in seen:
                 raise InputError(f"{path}: '{name}' is already defined in {seen[name]}. Rename one of them.")

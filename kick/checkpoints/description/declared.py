@@ -12,7 +12,8 @@ from kick.checkpoints.folder import config_json
 from kick.checkpoints.untrusted import section
 from kick.types.measures import Declared, Description
 
-SPARSITY_TOLERANCE = 0.002  # 0.2 points
+# 0.2 points.
+SPARSITY_TOLERANCE = 0.002
 # Far above every width, group and share that a checkpoint states.
 _LARGEST = 1e9
 _BITS = ("bits", "num_bits", "w_bit", "nbits", "weight_bits")

@@ -115,7 +115,7 @@ def describe_gguf(path: Path, pattern: str | None = None) -> tuple[Description, 
 
     Args:
         path: the file.
-        pattern: N:M to measure beside the common ones.
+        pattern: N:M to measure in addition to the common ones.
 
     Raises:
         InputError: as `read_gguf`, or it has no decoder blocks.
@@ -168,7 +168,8 @@ def _linear(tensor: GgufTensor, zeros: int | None) -> LinearWeights:
         weights=tensor.weights,
         zeros=zeros,
         bytes=tensor.bytes,
-        value_bits=8 * tensor.bytes / tensor.weights,  # its blocks hold the scales, too
+        # The blocks hold the scales, too.
+        value_bits=8 * tensor.bytes / tensor.weights,
         group_size=None,
     )
 

@@ -44,7 +44,7 @@ def inspect(
 
     Args:
         model: a Hugging Face folder with safetensors, or a .gguf file.
-        pattern: N:M to measure beside the common ones and the declared one.
+        pattern: N:M to measure in addition to the common ones and the declared one.
         reference: the dense checkpoint that its size is compared with.
         run: load it, too, on the GPU if there is one, and measure memory and speed.
 
@@ -54,9 +54,9 @@ def inspect(
     declared = declarations(model)
     stated = next((one.pattern for one in declared if one.pattern), None)
     description, linears = measure(model, pattern or stated)
-    made = read_making(model)
-    current = made is not None and made.is_current()
-    recipe = made.recipe if made and current else None
+    provenance = read_making(model)
+    current = provenance is not None and provenance.is_current()
+    recipe = provenance.recipe if provenance and current else None
     smallest = smallest_bytes(description, recipe)
     return Inspection(
         model=str(model),
@@ -66,7 +66,7 @@ def inspect(
         made_by=making(recipe) if recipe else None,
         linears=linears,
         declared=declared,
-        warnings=(*([_CHANGED] if made and not current else []), *disagreements(declared, description)),
+        warnings=(*([_CHANGED] if provenance and not current else []), *disagreements(declared, description)),
         ratio=_ratio(description, smallest, reference) if reference is not None else None,
         cost=_cost(model) if run else None,
     )

@@ -39,7 +39,7 @@ def weight_count(tensor: StoredTensor, stored: Mapping[str, StoredTensor]) -> in
         stored: every tensor of the checkpoint by name.
 
     Raises:
-        InputError: the tensor is empty, or a shape or scales stored beside it do not fit its size.
+        InputError: the tensor is empty, or a shape or scales stored next to it do not fit its size.
     """
     module, _, kind = tensor.name.rpartition(".")
     weights: float = tensor.numel

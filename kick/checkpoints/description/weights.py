@@ -62,8 +62,8 @@ def describe(model: Path, recipe: Step | None = None) -> Description:
     Raises:
         InputError: there is no checkpoint, or it has no decoder blocks.
     """
-    made = read_making(model) if recipe is None else None
-    recipe = made.recipe if made else recipe
+    provenance = read_making(model) if recipe is None else None
+    recipe = provenance.recipe if provenance else recipe
     return measure(model, recipe.pattern if recipe else None)[0]
 
 
@@ -72,7 +72,7 @@ def measure(model: Path, pattern: str | None = None) -> tuple[Description, tuple
 
     Args:
         model: a Hugging Face folder with safetensors, or a .gguf file.
-        pattern: N:M to measure beside the common ones.
+        pattern: N:M to measure in addition to the common ones.
     """
     if pattern is not None:
         parse_pattern(pattern)

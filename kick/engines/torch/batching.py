@@ -3,7 +3,7 @@
 Requests are token sequences that share beginnings: the few-shot header of a task, the passage of a document, the
 context of an item's choices. A `Row` is a tree of such sequences, written one branch after the other; a `ScoreBatch` is
 a few rows behind a prefix whose keys and values are computed once for all of them. Everything here is a function of
-the requests, the size and the tier alone, so that a run that was interrupted cuts the same batches as one that was not.
+the requests, the size and the tier alone, so a run that was interrupted cuts the same batches as one that was not.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -100,7 +100,7 @@ def score_batches(
         requests: what to score. Requests with the same input take one path: equal ones, and choices of one token.
         size: the budget of a batch in padded tokens; at least one row goes through, however long it is.
         tier: `tree` shares whatever is shared, `prefix` shares prefixes alone, `plain` nothing but equal inputs.
-        width: about how many tokens a row of small trees has.
+        width: the approximate number of tokens per row of small trees.
     """
     if not requests:
         return

@@ -116,11 +116,13 @@ class TorchEngine:
         journal: Journal | None = None,
         *,
         keep: Path | None = None,
-        against: Path | None = None,
+        reference_states: Path | None = None,
         alone: bool = False,
     ) -> list[TokenScores]:
         """Return the scores of every token of some continuations; see `kick.engines.base.Engine`."""
-        reference = open_reference(States(against, requests), self.forward) if against else None
+        reference = (
+            open_reference(States(reference_states, requests), self.forward) if reference_states else None
+        )
         states = States(keep, requests) if keep else None
         entries = journaled(journal, requests)
         if states is not None:

@@ -1,4 +1,4 @@
-"""The scores of single tokens, of one model or of a candidate beside its reference, over the whole vocabulary.
+"""The scores of single tokens, of one model or of a candidate next to its reference, over the whole vocabulary.
 
 The reference's pass keeps its final hidden states, in 16 bits, and its head (`kick.engines.torch.states`); with these a
 candidate's pass has both distributions of every token that is predicted.
@@ -49,7 +49,7 @@ def token_scores(
     prefix: Prefix,
     requests: Mapping[int, Score],
     keep: States | None = None,
-    against: Reference | None = None,
+    reference: Reference | None = None,
 ) -> dict[int, TokenScores]:
     """Return the scores of the tokens of every request of some rows, by position in the plan.
 
@@ -59,7 +59,7 @@ def token_scores(
         prefix: what precedes the rows.
         requests: the requests, by position in the plan.
         keep: where the model's final states are kept.
-        against: the reference that the model is compared with.
+        reference: the reference that the model is compared with.
     """
     states = forward.states(rows, prefix)
     answers = [(r, answer) for r, row in enumerate(rows) for answer in row.answers]
@@ -76,11 +76,11 @@ def token_scores(
         [token for place in places for token in requests[place].continuation], device=states.device
     )
     own = forward.head.in_chunks(needed)
-    if against is None:
+    if reference is None:
         parts = [token_losses(logits, targets[part])[None] for part, logits in own]
     else:
-        theirs = torch.cat([against.states.read(place) for place in places])
-        kept = against.head.in_chunks(theirs.to(states.device, against.head.dtype))
+        theirs = torch.cat([reference.states.read(place) for place in places])
+        kept = reference.head.in_chunks(theirs.to(states.device, reference.head.dtype))
         parts = [compare(p, q, targets[part]) for (part, q), (_, p) in zip(own, kept, strict=True)]
     values = torch.cat(parts, dim=1).float().cpu().numpy()
     return {place: TokenScores.of(values[:, start:end]) for place, start, end in spans}

@@ -50,7 +50,7 @@ def keep(loaded: Loaded, folder: Path, tier: Tier = "tree") -> Path:
 def measure(pair: tuple[Loaded, Loaded], folder: Path, tier: Tier = "tree") -> list[TokenScores]:
     path = keep(pair[0], folder, tier)
     journal = Journal(folder / "candidate.jsonl", "key")
-    return TorchEngine(pair[1], SIZE, tier).predict_tokens(REQUESTS, journal, against=path)
+    return TorchEngine(pair[1], SIZE, tier).predict_tokens(REQUESTS, journal, reference_states=path)
 
 
 @pytest.mark.parametrize("tier", ["tree", "plain"])
@@ -137,7 +137,7 @@ def test_damaged_states_are_refused_and_made_again(
     assert not are_whole(path)
     engine = TorchEngine(pair[1], SIZE, "tree")
     with pytest.raises(DamagedStatesError, match="key"):
-        engine.predict_tokens(REQUESTS, against=path)
+        engine.predict_tokens(REQUESTS, reference_states=path)
     again = measure(pair, tmp_path)
     for one, other in zip(whole, again, strict=True):
         assert one.kl.tolist() == other.kl.tolist()
@@ -164,7 +164,7 @@ def test_a_header_that_was_edited_is_damage(pair: tuple[Loaded, Loaded], tmp_pat
 def test_states_of_other_requests_are_refused(pair: tuple[Loaded, Loaded], tmp_path: Path) -> None:
     path = keep(pair[0], tmp_path)
     with pytest.raises(DamagedStatesError, match=f"holds {TOKENS} tokens and not {TOKENS - 4}"):
-        TorchEngine(pair[1], SIZE, "tree").predict_tokens(REQUESTS[1:], against=path)
+        TorchEngine(pair[1], SIZE, "tree").predict_tokens(REQUESTS[1:], reference_states=path)
 
 
 @contextmanager
@@ -195,7 +195,7 @@ def test_heads_of_other_vocabularies_are_refused(
     grown = load(tiny_llama, dtype="float32", device="cpu")
     grown.model.resize_token_embeddings(400)
     with pytest.raises(InputError, match="its head predicts 400 tokens and that of its reference 384"):
-        TorchEngine(grown, SIZE, "plain").predict_tokens(REQUESTS, against=path)
+        TorchEngine(grown, SIZE, "plain").predict_tokens(REQUESTS, reference_states=path)
 
 
 def test_a_token_that_the_candidate_thinks_impossible_diverges_without_bound() -> None:
