@@ -43,7 +43,7 @@ def test_the_installed_wheel_carries_the_published_values_and_policies(
 ) -> None:
     code = (
         "from pathlib import Path; import kick; root = Path(kick.__file__).parent;"
-        "print(*(root / '_paper').glob('*.csv'), *(root / 'policies').glob('*.yaml'))"
+        "print(*(root / '_paper').glob('*.csv'), *(root / 'gating' / 'packaged').glob('*.yaml'))"
     )
     done = subprocess.run(
         [installed, "-I", "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True

@@ -1,4 +1,4 @@
-"""What `import kick` offers: eight names, listed, each loaded when it is first used."""
+"""What `import kick` offers: nine names, listed, each loaded when it is first used."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import pytest
 
 import kick
 
-NAMES = ["Store", "Suite", "compare", "compress", "describe", "gate", "report", "run"]
+NAMES = ["Store", "Suite", "check", "compare", "compress", "describe", "gate", "report", "run"]
 
 
 def in_a_new_process(code: str) -> str:

@@ -272,12 +272,14 @@ def _items(task: TaskInfo, rows: Sequence[Row], group_by: str | None) -> pd.Data
     columns["prompt"] = [str(_first_argument(row)) for row in rows]
     columns["target"] = [str(row.get("target", "")) for row in rows]
     columns["response"] = [_response(row) for row in rows]
+    # lm-eval's samples do not say which responses their budget ended.
+    columns["cut"] = [False] * len(rows)
     columns["choice_logprobs"] = [_logprobs(row) for row in rows]
     if task.kind == "text":
         name = next(str(name) for name in rows[0]["metrics"] if is_likelihood(rows[0].get(name)))
         pairs = [row[name] for row in rows]
         columns["nll"] = [-float(total) / float(weight) for total, weight in pairs]
-        columns["tokens"] = [float(weight) for _, weight in pairs]
+        columns["units"] = [float(weight) for _, weight in pairs]
     else:
         columns |= {name: [float(row[name]) for row in rows] for name in task.metrics}
     return pd.DataFrame(columns).sort_values("doc_id", kind="stable", ignore_index=True)

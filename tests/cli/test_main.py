@@ -5,12 +5,22 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.data_root import make_data_root
+
+Kick = Callable[..., int]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that commands run in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def _kick(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -58,12 +68,13 @@ def test_help_answers_at_once() -> None:
     ],
     ids=" ".join,
 )
-def test_bad_input_is_one_message_and_exit_code_2(arguments: list[str], message: str, tmp_path: Path) -> None:
-    done = _kick(*arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+def test_bad_input_is_one_message_and_exit_code_2(
+    kick: Kick, capsys: pytest.CaptureFixture[str], here: Path, arguments: list[str], message: str
+) -> None:
+    assert kick(*arguments) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.out == ""
 
 
 @pytest.mark.parametrize("debug", [False, True])
@@ -112,24 +123,28 @@ def test_ctrl_c_says_how_to_go_on(tiny_llama: Path, tmp_path: Path) -> None:
     assert "Traceback" not in errors
 
 
-def test_results_that_cannot_be_written_are_one_message(tiny_llama: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+def test_results_that_cannot_be_written_are_one_message(
+    kick: Kick, capsys: pytest.CaptureFixture[str], here: Path, tiny_llama: Path
+) -> None:
+    (here / "file").write_text("")
     arguments = ["run", "--reference", tiny_llama, "--candidate", tiny_llama, "--tasks", "kick_squad"]
-    data_root = make_data_root(tmp_path / "data")
-    done = _kick(*arguments, "--data-root", data_root, "--results", "file/below", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "file" in done.stderr
-    assert "Traceback" not in done.stderr
+    data_root = make_data_root(here / "data")
+    assert kick(*arguments, "--data-root", data_root, "--results", "file/below") == 2
+    assert "error: file/below" in capsys.readouterr().err
 
 
-def test_tasks_are_listed_with_their_families() -> None:
-    listed = {task["name"]: task for task in json.loads(_kick("tasks", "--json").stdout)}
+def test_tasks_are_listed_with_their_families(kick: Kick, capsys: pytest.CaptureFixture[str]) -> None:
+    assert kick("tasks", "--json") == 0
+    listed = {task["name"]: task for task in json.loads(capsys.readouterr().out)}
     assert listed["kick_mmlu"]["family"] == "multiple_choice"
     assert listed["kick_mmlu"]["chance"] == 0.25
-    assert "kick_squad" in _kick("tasks").stdout
+    assert kick("tasks") == 0
+    assert "kick_squad" in capsys.readouterr().out
 
 
-def test_a_suite_runs_reports_and_verifies_from_the_command_line(tiny_llama: Path, tmp_path: Path) -> None:
+def test_a_suite_runs_reports_and_verifies_from_the_command_line(
+    kick: Kick, capsys: pytest.CaptureFixture[str], here: Path, tiny_llama: Path
+) -> None:
     suite = {
         "name": "test",
         "reference": "dense",
@@ -139,11 +154,11 @@ def test_a_suite_runs_reports_and_verifies_from_the_command_line(tiny_llama: Pat
         "limit": 3,
         "noise_floor": False,
     }
-    (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite))
-    data_root = make_data_root(tmp_path / "data")
+    (here / "suite.yaml").write_text(yaml.safe_dump(suite))
+    data_root = make_data_root(here / "data")
     run = ["run", "suite.yaml", "--data-root", data_root, "--cache", "cache", "--results", "out", "--json"]
 
-    done = _kick(*run, cwd=tmp_path)
+    done = _kick(*run, cwd=here)
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
     assert [printed[key] for key in ("results", "scored", "reused")] == ["out", 6, 0]
@@ -151,30 +166,32 @@ def test_a_suite_runs_reports_and_verifies_from_the_command_line(tiny_llama: Pat
     assert {line["score"]["n"] for line in printed["scores"]} == {3}
     assert "[6/6] rtn-2" in done.stderr
 
-    done = _kick(*run, cwd=tmp_path)
-    assert json.loads(done.stdout) == {**printed, "scored": 0, "reused": 6}
+    assert kick(*run) == 0
+    assert json.loads(capsys.readouterr().out) == {**printed, "scored": 0, "reused": 6}
 
-    cells = sorted(path.parent.name for path in (tmp_path / "out" / "cells").rglob("cell.json"))
-    assert _kick("report", "out", "--out", "report", cwd=tmp_path).returncode == 0
-    assert "rtn-2" in (tmp_path / "report" / "report.md").read_text()
-    assert cells == sorted(path.parent.name for path in (tmp_path / "out" / "cells").rglob("cell.json"))
+    cells = sorted(path.parent.name for path in (here / "out" / "cells").rglob("cell.json"))
+    assert kick("report", "out", "--out", "report") == 0
+    assert "rtn-2" in (here / "report" / "report.md").read_text()
+    assert cells == sorted(path.parent.name for path in (here / "out" / "cells").rglob("cell.json"))
+    capsys.readouterr()
 
-    done = _kick("verify", "out", "--json", cwd=tmp_path)
-    assert json.loads(done.stdout) == {
+    assert kick("verify", "out", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {
         "results": "out",
         "cells": 6,
         "problems": [],
         "notes": [],
         "moved": [],
     }
-    items = next((tmp_path / "out").rglob("items.parquet"))
+    items = next((here / "out").rglob("items.parquet"))
     items.write_bytes(items.read_bytes()[:-1] + b"?")
-    done = _kick("verify", "out", cwd=tmp_path)
-    assert done.returncode == 1
-    assert str(items.relative_to(tmp_path)) in done.stdout
+    assert kick("verify", "out") == 1
+    assert str(items.relative_to(here)) in capsys.readouterr().out
 
 
-def test_a_run_of_some_tasks_is_not_enough_for_a_gate(tiny_llama: Path, tmp_path: Path) -> None:
+def test_a_run_of_some_tasks_is_not_enough_for_a_gate(
+    kick: Kick, capsys: pytest.CaptureFixture[str], here: Path, tiny_llama: Path
+) -> None:
     suite = {
         "name": "test",
         "reference": "dense",
@@ -184,18 +201,21 @@ def test_a_run_of_some_tasks_is_not_enough_for_a_gate(tiny_llama: Path, tmp_path
         "perplexity": {"datasets": ["wikitext2"], "window": 16, "windows": 2},
         "limit": 2,
     }
-    (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite))
-    data_root = make_data_root(tmp_path / "data")
+    (here / "suite.yaml").write_text(yaml.safe_dump(suite))
+    data_root = make_data_root(here / "data")
     run = ["run", "suite.yaml", "--data-root", data_root, "--cache", "cache", "--results", "out"]
-    assert _kick(*run, "--tasks", "kick_squad", cwd=tmp_path).returncode == 0
-    done = _kick("gate", "out", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "task 'perplexity_wikitext2' of 'dense' is missing" in done.stderr
-    assert done.stdout == ""
+    assert kick(*run, "--tasks", "kick_squad") == 0
+    capsys.readouterr()
+    assert kick("gate", "out") == 2
+    printed = capsys.readouterr()
+    assert "task 'perplexity_wikitext2' of 'dense' is missing" in printed.err
+    assert printed.out == ""
 
 
-def test_two_models_are_compared_without_a_suite_file(tiny_llama: Path, tmp_path: Path) -> None:
-    data_root = make_data_root(tmp_path / "data")
+def test_two_models_are_compared_without_a_suite_file(
+    kick: Kick, capsys: pytest.CaptureFixture[str], here: Path, tiny_llama: Path
+) -> None:
+    data_root = make_data_root(here / "data")
     arguments = [
         "run",
         "--reference",
@@ -207,7 +227,9 @@ def test_two_models_are_compared_without_a_suite_file(tiny_llama: Path, tmp_path
         "--limit",
         2,
     ]
-    done = _kick(*arguments, "--data-root", data_root, "--results", "out", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("kick_squad") == 2  # one line per checkpoint, with its score
-    assert "2 cells scored" in done.stdout  # one batch each: other batches could not differ, no noise floor
+    assert kick(*arguments, "--data-root", data_root, "--results", "out") == 0
+    printed = capsys.readouterr().out
+    # One line per checkpoint, with its score.
+    assert printed.count("kick_squad") == 2
+    # One batch each: other batches could not differ, so there is no noise floor.
+    assert "2 cells scored" in printed

@@ -118,15 +118,14 @@ def test_nothing_that_a_suite_names_vanishes_from_the_report(bed: Bed) -> None:
     bed.keys.update(tasks=MMLU, limit=2)
     store = bed.run().store
     # A results folder from before a rate had to be known, and one whose candidate was never scored.
-    path = store.root / "suite.yaml"
-    suite = yaml.safe_load(path.read_text())
+    suite = store.suite()
     model = str(bed.folder / "model")
     suite["checkpoints"] += [
         {"id": "unrated", "model": model, "series": "wanda"},
         {"id": "mixed", "model": model, "series": "magnitude", "declared": {"method": "x", "bits": 4}},
         {"id": "lost", "model": model, "series": "magnitude"},
     ]
-    path.write_text(yaml.safe_dump(suite))
+    Store.create(store.root, yaml.safe_dump(suite))
     everything = {"magnitude-0.5", "unrated", "mixed", "lost"}
     found = gather(store)
     assert {one for group in found.groups for one in group.candidates} == everything
