@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 def check(
     dense: Annotated[
-        str, typer.Argument(help="The dense model: a folder, a .gguf file, or a hub id as owner/name@revision.")
+        str,
+        typer.Argument(help="The dense model: a folder, a .gguf file, or a hub id as owner/name@revision."),
     ],
     candidates: Annotated[list[str], typer.Argument(help="The compressed models, likewise.")],
     tasks: Annotated[

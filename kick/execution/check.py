@@ -129,7 +129,7 @@ def check(
         device: `cpu`, `cuda`, or `auto`.
         batch_tokens: padded tokens of a batch.
         reporter: where messages go (default: stderr).
-        watch: called before each block and at the end.
+        watch: called before and after each block, and at the end.
 
     Raises:
         InputError: a model, a task, the policy or the budget is not valid, or another run scores into the folder.
@@ -140,7 +140,9 @@ def check(
     refuse_unsupported(policy)
     models = [candidates] if isinstance(candidates, str | Path) else list(candidates)
     if not models:
-        raise InputError("there is no candidate to check. Give the dense model and one or more compressed ones.")
+        raise InputError(
+            "there is no candidate to check. Give the dense model and one or more compressed ones."
+        )
     names = tuple(tasks) or tuple(policy.tasks) or DEFAULT_TASKS
     suite = _suite(str(dense), [str(model) for model in models], names, policy)
     reporter = reporter or Reporter()
@@ -158,7 +160,9 @@ def check(
             keep=None,
             memory=Memory(),
         )
-        session = _Session(context, policy, spending, BatchSize(tokens=batch_tokens, rows=GENERATED_ROWS), watch)
+        session = _Session(
+            context, policy, spending, BatchSize(tokens=batch_tokens, rows=GENERATED_ROWS), watch
+        )
         session.run(data_root)
         again = ["kick", "check", str(dense), *map(str, models), "--results", str(root)]
         again += ["--tasks", ",".join(names)] if tasks else []
@@ -196,7 +200,9 @@ def _held_folder(root: Path, suite: Suite) -> Iterator[Store]:
         for checkpoint in suite.checkpoints:
             locks.enter_context(store.lock(checkpoint.id))
         known = {checkpoint.id for checkpoint in suite.checkpoints}
-        strangers = [record.checkpoint.id for record in store.checkpoints() if record.checkpoint.id not in known]
+        strangers = [
+            record.checkpoint.id for record in store.checkpoints() if record.checkpoint.id not in known
+        ]
         if strangers:
             raise InputError(
                 f"{root} holds results of other models ({', '.join(strangers)}). Give another --results folder."
@@ -234,7 +240,9 @@ class _Session:
             write_record(self.context, job)
         copies = [verdict.candidate for verdict in self._judge().verdicts if verdict.identical]
         for copy in copies:
-            say(f"{copy}: its weights and tokenizer are those of {suite.reference}, so it passes without being scored")
+            say(
+                f"{copy}: its weights and tokenizer are those of {suite.reference}, so it passes without being scored"
+            )
         if len(copies) == len(suite.checkpoints) - 1:
             return
         self._say_template(bare[suite.reference])
@@ -261,7 +269,8 @@ class _Session:
     def _say_template(self, reference: Job) -> None:
         if self._tokenizer(reference).chat_template:
             self.context.reporter.say(
-                f"{reference.checkpoint.id} has a chat template. Chat templates are not applied yet: prompts are plain text."
+                f"{reference.checkpoint.id} has a chat template. Chat templates are not applied yet: prompts are plain "
+                "text."
             )
 
     def _say_plan(self) -> None:
@@ -300,6 +309,7 @@ class _Session:
                 self._look(result, goals)
                 self._score_blocks(goals, models)
                 result = self._judge()
+                self._look(result)
                 # Told after the first block, and when every task was measured.
                 measured = all(state.seconds_per_item is not None for state in self.states.values())
                 if estimates == 0 or (estimates == 1 and measured and len(self.states) > 1):
@@ -314,7 +324,9 @@ class _Session:
             for name in self.states
         }
         waiting = [
-            state for name, state in self.states.items() if progress[name] < 1 and state.limit < state.available
+            state
+            for name, state in self.states.items()
+            if progress[name] < 1 and state.limit < state.available
         ]
         return sorted(waiting, key=lambda state: (state.limit > 0, progress[state.name]))
 

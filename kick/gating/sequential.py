@@ -26,7 +26,6 @@ import numpy as np
 from kick.comparison.evidence import evidence_beyond, evidence_within
 from kick.comparison.grid import candidate_ids, reference_id
 from kick.comparison.pairing import Pairs, load_pairs
-from kick.comparison.statistics.moments import Array
 from kick.comparison.statistics.sequential import (
     Bets,
     bets_beyond,
@@ -184,6 +183,9 @@ def _check(policy: Policy, question: Question, pairs: Pairs, tests: int) -> Chec
     needed = None
     if outcome == "inconclusive" and not passes and not fails:
         needed = _items_needed(draft, policy.alpha, within, beyond, tests, evidence.total)
+        more = (needed or 0) - draft.candidate_score.n
+        if more > 0:
+            reason += f"; about {more:,} more items would decide if the rest are like these"
     elif outcome == "inconclusive" and draft.candidate_score.n < policy.minimum_items:
         needed = policy.minimum_items
     return draft.model_copy(
@@ -211,7 +213,10 @@ def _answer(
         if draft.changed is not None and draft.changed < question.minimum_changed:
             few = f"only {draft.changed} items changed"
             return "inconclusive", f"{few}, and the policy rests a regression on {question.minimum_changed}"
-        return "regression", f"more than {tolerated} ({_strength(beyond)}, where {tests / policy.alpha:,.0f} is enough)"
+        return (
+            "regression",
+            f"more than {tolerated} ({_strength(beyond)}, where {tests / policy.alpha:,.0f} is enough)",
+        )
     reason = f"neither less than {margin} is shown ({_strength(within)}), nor more than {tolerated} "
     return "inconclusive", reason + f"({_strength(beyond)}; {tests / policy.alpha:,.0f} would show it)"
 
@@ -252,14 +257,11 @@ def _full_run(pairs: Pairs, draft: Check) -> _Evidence:
     a, b = pairs.sample.a[order], pairs.sample.b[order]
 
     def log_e(make: Callable[..., Bets], bound: float) -> float:
-        if draft.relative:
-            bets = make(a, b, ratio=bound, higher_is_better=draft.higher_is_better)
-        else:
-            bets = make(a, b, drop=bound, higher_is_better=draft.higher_is_better)
+        unit = "ratio" if draft.relative else "drop"
+        bets = make(a, b, **{unit: bound}, higher_is_better=draft.higher_is_better)
         values = np.zeros(drawn)
         values[slots] = bets.values
-        path = log_evidence_path(Bets(values, bets.worst), total)
-        return _decisive(path, is_complete=drawn == total)
+        return strongest(Bets(values, bets.worst), total)
 
     return _Evidence(
         within=lambda loss: log_e(bets_within, loss),
@@ -269,9 +271,15 @@ def _full_run(pairs: Pairs, draft: Check) -> _Evidence:
     )
 
 
-def _decisive(path: Array, *, is_complete: bool) -> float:
-    """Return the strongest evidence so far; the last, which is certain, once everything is scored."""
-    return float(path[-1] if is_complete else path.max())
+def strongest(bets: Bets, total: int) -> float:
+    """Return the largest log e-value so far; the last one, which is certain, once everything is scored.
+
+    Args:
+        bets: (n,) the claim, in the order in which the items were drawn.
+        total: items of the full run.
+    """
+    path = log_evidence_path(bets, total)
+    return float(path[-1] if len(path) == total else path.max())
 
 
 def _in_general(pairs: Pairs, draft: Check) -> _Evidence:
