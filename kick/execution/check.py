@@ -52,6 +52,8 @@ FIRST_BLOCK = 32
 _REMAINDER = 0.25
 # A budget is not spent on a block of fewer items.
 _FEWEST = 8
+# Items after which a task is set aside if the reference is still not shown to know anything of it.
+_FLOOR_ITEMS = 512
 
 
 @dataclass

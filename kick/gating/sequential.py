@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kick.comparison.evidence import evidence_beyond, evidence_within
+from kick.comparison.evidence import Evidence, evidence_beyond, evidence_within
 from kick.comparison.grid import candidate_ids, reference_id
 from kick.comparison.pairing import Pairs, load_pairs
 from kick.comparison.statistics.sequential import (
@@ -244,10 +244,18 @@ def _full_run(pairs: Pairs, draft: Check) -> _Evidence:
     """Return the evidence about the full run: items in the order in which they were drawn.
 
     An item that does not fit the model is in neither score, which is as if it scored 0 for both and nothing was bet.
+
+    Raises:
+        InputError: scores are not within 0..1.
     """
     cell = pairs.reference
     total = cell.available
     assert total is not None
+    if not pairs.sample.is_bounded:
+        raise InputError(
+            f"{pairs.task}: evidence that holds at every look needs scores from 0 to 1, and {pairs.metric} has others. "
+            "Leave the task out, or score everything and use `kick gate` without --sequential."
+        )
     place = {doc: rank for rank, doc in enumerate(draw_order(total, cell.identity.plan.seed))}
     ranks = np.array([place[int(doc)] for doc in pairs.reference_items["doc_id"]])
     order = np.argsort(ranks)
@@ -284,10 +292,14 @@ def strongest(bets: Bets, total: int) -> float:
 
 def _in_general(pairs: Pairs, draft: Check) -> _Evidence:
     """Return the evidence about items, groups of items or windows of the kind in general."""
-    unit = "ratio" if draft.relative else "drop"
+
+    def log_e(evidence: Callable[..., Evidence], loss: float) -> float:
+        unit = "ratio" if draft.relative else "drop"
+        return evidence(pairs.sample, **{unit: loss}).log_e
+
     return _Evidence(
-        within=lambda loss: evidence_within(pairs.sample, **{unit: loss}).log_e,
-        beyond=lambda loss: evidence_beyond(pairs.sample, **{unit: loss}).log_e,
+        within=lambda loss: log_e(evidence_within, loss),
+        beyond=lambda loss: log_e(evidence_beyond, loss),
         total=None,
         is_complete=False,
     )

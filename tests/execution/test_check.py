@@ -130,6 +130,7 @@ def test_a_copy_of_the_dense_model_passes_at_once(models: Path, tmp_path: Path) 
     assert same_answer(gate(Store(tmp_path / "r"), sequential=True), result)
 
 
+@pytest.mark.slow
 def test_a_verdict_on_a_slightly_pruned_model_is_right_for_the_full_run(models: Path, tmp_path: Path) -> None:
     result = kick.check(DENSE, models / "light", tasks=[TAIL], results=tmp_path / "r")
     suite = Suite.read(tmp_path / "r" / "suite.yaml")
@@ -206,6 +207,7 @@ def test_mistakes_are_named_before_anything_is_scored(models: Path, tmp_path: Pa
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_a_check_that_is_killed_goes_on_to_the_numbers_of_one_that_is_not(
     models: Path, passed: tuple[CheckResult, Store], tmp_path: Path
 ) -> None:

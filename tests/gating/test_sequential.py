@@ -155,6 +155,13 @@ def test_a_copy_of_the_reference_passes_without_a_score(store: Store) -> None:
     assert result.exit_code == 0
 
 
+def test_scores_without_bounds_are_refused(store: Store) -> None:
+    task = binary_task(metric="length", metrics=("length",))
+    grow(store, 10 * answers(400, 0.7), 10 * answers(400, 0.7), 128, task)
+    with pytest.raises(InputError, match="needs scores from 0 to 1"):
+        gate(store, POLICY, sequential=True)
+
+
 @pytest.mark.parametrize(
     "policy",
     [{"kl": {"maximum": 0.1}}, {"families": {"factoid_qa": {"margin": 0.05}}}],
