@@ -328,9 +328,15 @@ class _Session:
         waiting = [
             state
             for name, state in self.states.items()
-            if progress[name] < 1 and state.limit < state.available
+            if progress[name] < 1 and state.limit < state.available and not self._at_floor(state, undecided)
         ]
         return sorted(waiting, key=lambda state: (state.limit > 0, progress[state.name]))
+
+    def _at_floor(self, state: TaskState, undecided: Sequence[Verdict]) -> bool:
+        """Return whether more items would be of no use: nothing is lost, and the reference has nothing to lose."""
+        checks = [check for verdict in undecided if (check := verdict.check(state.name))]
+        open_ = [check for check in checks if check.outcome == "inconclusive"]
+        return state.limit >= _FLOOR_ITEMS and all(check.p_within <= self.policy.alpha for check in open_)
 
     def _affordable(self, blocks: Sequence[TaskState]) -> dict[str, int]:
         """Return the limits to score some tasks up to, as far as the budget goes; empty if it goes no further."""

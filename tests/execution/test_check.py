@@ -230,6 +230,16 @@ def test_a_check_that_is_killed_goes_on_to_the_numbers_of_one_that_is_not(
         pd.testing.assert_frame_equal(store.items(one), killed.items(other))
 
 
+@pytest.mark.slow
+def test_a_task_that_the_dense_model_cannot_do_is_set_aside(tmp_path: Path) -> None:
+    small = DENSE.with_name("kick-tiny-1m")
+    make(RECIPES["rtn-8"], small, tmp_path / "rtn-8")
+    task = "kick_world_multihop"
+    result = kick.check(small, tmp_path / "rtn-8", tasks=[task], results=tmp_path / "r")
+    assert (result.exit_code, result.items, result.budget_ended) == (3, 512, False)
+    assert "not shown to be above chance" in result.verdicts[0].checks[0].reason
+
+
 def test_blocks_double_and_a_small_remainder_is_not_left() -> None:
     state, limits = TaskState("task", available=1000), []
     while state.limit < state.available:
