@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
-    from kick.execution.check import Look
+    from kick.execution.check_session import Look
     from kick.progress import Reporter
 
 

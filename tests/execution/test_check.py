@@ -15,7 +15,7 @@ import kick
 from kick.compression import make
 from kick.errors import InputError
 from kick.execution import check_models
-from kick.execution.check import CheckResult, Look, TaskState
+from kick.execution.check_session import CheckResult, Look, TaskState
 from kick.execution.runner import run
 from kick.gating import gate
 from kick.store import Store
