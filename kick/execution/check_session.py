@@ -98,6 +98,7 @@ class Session:
 
     @property
     def store(self) -> Store:
+        """The results folder."""
         return self.context.store
 
     # --- before the first block ---

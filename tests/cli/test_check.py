@@ -130,7 +130,8 @@ def test_the_action_installs_kick_and_ends_red_or_green(broken: Path, tmp_path: 
     offline = {
         "PIP_NO_INDEX": "1",
         "PIP_NO_DEPS": "1",
-        "PIP_NO_BUILD_ISOLATION": "1",
+        # pip reads the variable as the value of `build_isolation`: 0 turns the isolation off.
+        "PIP_NO_BUILD_ISOLATION": "0",
         "PIP_TARGET": str(site),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
