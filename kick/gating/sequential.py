@@ -217,8 +217,9 @@ def _answer(
             "regression",
             f"more than {tolerated} ({_strength(beyond)}, where {tests / policy.alpha:,.0f} is enough)",
         )
-    reason = f"neither less than {margin} is shown ({_strength(within)}), nor more than {tolerated} "
-    return "inconclusive", reason + f"({_strength(beyond)}; {tests / policy.alpha:,.0f} would show it)"
+    shown, lost = f"{1 / policy.alpha:,.3g}", f"{tests / policy.alpha:,.0f}"
+    reason = f"neither less than {margin} is shown ({_strength(within)} of {shown} needed), "
+    return "inconclusive", reason + f"nor more than {tolerated} ({_strength(beyond)} of {lost})"
 
 
 def _strength(log_e: float) -> str:
