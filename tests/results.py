@@ -122,13 +122,14 @@ def write_scores(
     plan: Mapping[str, Any] | None = None,
     divergence: Divergence | None = None,
     not_diverged: str | None = None,
+    available: int | None = None,
     **identity: Any,
 ) -> Cell:
     """Write one cell and make it the checkpoint's current one.
 
     `frame` needs the metric columns of the task; the columns of `ITEM_COLUMNS` that it lacks are filled in
     with values that are the same for every checkpoint. `plan` and `identity` replace fields of `PlanInfo` and
-    `CellIdentity`; `divergence` and `not_diverged` are those of the cell.
+    `CellIdentity`; `divergence`, `not_diverged` and `available` are those of the cell.
     """
     frame = _with_item_columns(frame, task)
     planned = PlanInfo(
@@ -166,6 +167,7 @@ def write_scores(
             items_sha256="",
             divergence=divergence,
             not_diverged=not_diverged,
+            available=available,
         ),
         frame,
     )

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
-    from kick.execution.check import Look
+    from kick.execution.check_session import Look
     from kick.progress import Reporter
 
 
 def check(
     dense: Annotated[
-        str, typer.Argument(help="The dense model: a folder, a .gguf file, or a hub id as owner/name@revision.")
+        str,
+        typer.Argument(help="The dense model: a folder, a .gguf file, or a hub id as owner/name@revision."),
     ],
     candidates: Annotated[list[str], typer.Argument(help="The compressed models, likewise.")],
     tasks: Annotated[

@@ -52,7 +52,9 @@ class Models:
             others = (len(self.jobs) - 1) * loaded.memory * _ROOM
             self.fit = others <= free_memory(self.context.device)
             if not self.fit:
-                self.context.reporter.say("the models do not fit the memory together: they are loaded in turns")
+                self.context.reporter.say(
+                    "the models do not fit the memory together: they are loaded in turns"
+                )
         self._engines[checkpoint] = TorchEngine.tested(loaded, job.batch, job.tier, self.context.memory)
         return self._engines[checkpoint]
 

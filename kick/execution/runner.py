@@ -133,6 +133,11 @@ def run(
 
 
 def reference_tokenizer(suite: Suite) -> Path:
+    """Return the folder of the reference's tokenizer.
+
+    Raises:
+        InputError: the reference or its tokenizer is not there.
+    """
     reference = suite.checkpoint(suite.reference)
     try:
         model = parse_model(reference.model, "model", revision=reference.revision)
@@ -471,10 +476,16 @@ def _load(source: Source, folder: Path, context: RunContext) -> Loaded:
 
 
 def default_cache() -> Path:
+    """Return the folder of made checkpoints: $KICK_CACHE, or ~/.cache/kick."""
     return Path(os.environ.get("KICK_CACHE") or Path("~/.cache/kick").expanduser())
 
 
 def device_name(name: str) -> str:
+    """Return the device that `cpu`, `cuda` or `auto` names.
+
+    Raises:
+        InputError: there is no CUDA device.
+    """
     available = torch.cuda.is_available()
     if name == "auto":
         return "cuda" if available else "cpu"

@@ -65,7 +65,9 @@ def markdown(result: GateResult) -> str:
 def summary_line(verdict: Verdict) -> str:
     """Return a verdict as one line: `✗ rtn-3: regression; kick_mmlu 12 % lost [9.1, 15]; 3 of 5 checks pass`."""
     if verdict.identical:
-        return f"{MARKS['pass']} {verdict.candidate}: pass; its weights and tokenizer are those of the reference"
+        return (
+            f"{MARKS['pass']} {verdict.candidate}: pass; its weights and tokenizer are those of the reference"
+        )
     passed = _count(verdict, "pass")
     parts = [f"{MARKS[verdict.outcome]} {verdict.candidate}: {verdict.outcome}"]
     decisive = [check for check in verdict.checks if check.outcome == verdict.outcome != "pass"]

@@ -23,10 +23,9 @@ from pathlib import Path
 
 import numpy as np
 
-from kick.comparison.evidence import evidence_beyond, evidence_within
+from kick.comparison.evidence import Evidence, evidence_beyond, evidence_within
 from kick.comparison.grid import candidate_ids, reference_id
 from kick.comparison.pairing import Pairs, load_pairs
-from kick.comparison.statistics.moments import Array
 from kick.comparison.statistics.sequential import (
     Bets,
     bets_beyond,
@@ -184,6 +183,9 @@ def _check(policy: Policy, question: Question, pairs: Pairs, tests: int) -> Chec
     needed = None
     if outcome == "inconclusive" and not passes and not fails:
         needed = _items_needed(draft, policy.alpha, within, beyond, tests, evidence.total)
+        more = (needed or 0) - draft.candidate_score.n
+        if more > 0:
+            reason += f"; about {more:,} more items would decide if the rest are like these"
     elif outcome == "inconclusive" and draft.candidate_score.n < policy.minimum_items:
         needed = policy.minimum_items
     return draft.model_copy(
@@ -211,9 +213,13 @@ def _answer(
         if draft.changed is not None and draft.changed < question.minimum_changed:
             few = f"only {draft.changed} items changed"
             return "inconclusive", f"{few}, and the policy rests a regression on {question.minimum_changed}"
-        return "regression", f"more than {tolerated} ({_strength(beyond)}, where {tests / policy.alpha:,.0f} is enough)"
-    reason = f"neither less than {margin} is shown ({_strength(within)}), nor more than {tolerated} "
-    return "inconclusive", reason + f"({_strength(beyond)}; {tests / policy.alpha:,.0f} would show it)"
+        return (
+            "regression",
+            f"more than {tolerated} ({_strength(beyond)}, where {tests / policy.alpha:,.0f} is enough)",
+        )
+    shown, lost = f"{1 / policy.alpha:,.3g}", f"{tests / policy.alpha:,.0f}"
+    reason = f"neither less than {margin} is shown ({_strength(within)} of {shown} needed), "
+    return "inconclusive", reason + f"nor more than {tolerated} ({_strength(beyond)} of {lost})"
 
 
 def _strength(log_e: float) -> str:
@@ -239,10 +245,18 @@ def _full_run(pairs: Pairs, draft: Check) -> _Evidence:
     """Return the evidence about the full run: items in the order in which they were drawn.
 
     An item that does not fit the model is in neither score, which is as if it scored 0 for both and nothing was bet.
+
+    Raises:
+        InputError: scores are not within 0..1.
     """
     cell = pairs.reference
     total = cell.available
     assert total is not None
+    if not pairs.sample.is_bounded:
+        raise InputError(
+            f"{pairs.task}: evidence that holds at every look needs scores from 0 to 1, and {pairs.metric} has others. "
+            "Leave the task out, or score everything and use `kick gate` without --sequential."
+        )
     place = {doc: rank for rank, doc in enumerate(draw_order(total, cell.identity.plan.seed))}
     ranks = np.array([place[int(doc)] for doc in pairs.reference_items["doc_id"]])
     order = np.argsort(ranks)
@@ -252,14 +266,11 @@ def _full_run(pairs: Pairs, draft: Check) -> _Evidence:
     a, b = pairs.sample.a[order], pairs.sample.b[order]
 
     def log_e(make: Callable[..., Bets], bound: float) -> float:
-        if draft.relative:
-            bets = make(a, b, ratio=bound, higher_is_better=draft.higher_is_better)
-        else:
-            bets = make(a, b, drop=bound, higher_is_better=draft.higher_is_better)
+        unit = "ratio" if draft.relative else "drop"
+        bets = make(a, b, **{unit: bound}, higher_is_better=draft.higher_is_better)
         values = np.zeros(drawn)
         values[slots] = bets.values
-        path = log_evidence_path(Bets(values, bets.worst), total)
-        return _decisive(path, is_complete=drawn == total)
+        return strongest(Bets(values, bets.worst), total)
 
     return _Evidence(
         within=lambda loss: log_e(bets_within, loss),
@@ -269,17 +280,27 @@ def _full_run(pairs: Pairs, draft: Check) -> _Evidence:
     )
 
 
-def _decisive(path: Array, *, is_complete: bool) -> float:
-    """Return the strongest evidence so far; the last, which is certain, once everything is scored."""
-    return float(path[-1] if is_complete else path.max())
+def strongest(bets: Bets, total: int) -> float:
+    """Return the largest log e-value so far; the last one, which is certain, once everything is scored.
+
+    Args:
+        bets: (n,) the claim, in the order in which the items were drawn.
+        total: items of the full run.
+    """
+    path = log_evidence_path(bets, total)
+    return float(path[-1] if len(path) == total else path.max())
 
 
 def _in_general(pairs: Pairs, draft: Check) -> _Evidence:
     """Return the evidence about items, groups of items or windows of the kind in general."""
-    unit = "ratio" if draft.relative else "drop"
+
+    def log_e(evidence: Callable[..., Evidence], loss: float) -> float:
+        unit = "ratio" if draft.relative else "drop"
+        return evidence(pairs.sample, **{unit: loss}).log_e
+
     return _Evidence(
-        within=lambda loss: evidence_within(pairs.sample, **{unit: loss}).log_e,
-        beyond=lambda loss: evidence_beyond(pairs.sample, **{unit: loss}).log_e,
+        within=lambda loss: log_e(evidence_within, loss),
+        beyond=lambda loss: log_e(evidence_beyond, loss),
         total=None,
         is_complete=False,
     )
