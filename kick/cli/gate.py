@@ -43,6 +43,7 @@ def gate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Judge candidates by a policy: exit code 0 pass, 1 regression, 2 no verdict, 3 too few items to tell."""
+    from kick.files import write_atomically
     from kick.gating import gate as judge
     from kick.gating.rendering import junit_xml, markdown
     from kick.store import Store
@@ -52,7 +53,7 @@ def gate(
     else:
         result = _gate_lm_eval([results, *candidate_output], policy, group_by)
     if junit:
-        junit.write_text(junit_xml(result), encoding="utf-8")
+        write_atomically(junit, junit_xml(result))
     if summary:
         with summary.open("a", encoding="utf-8") as file:
             file.write(markdown(result))

@@ -123,8 +123,8 @@ def _print_scores(scores: list["CellScore"]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from kick import text
     from kick.cli.output import table_console
-    from kick.reports import text
 
     table = Table("checkpoint", "task", "metric", "score [95 % interval]", "items", box=None, pad_edge=False)
     for line in scores:

@@ -27,7 +27,14 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from kick.errors import InputError
-from kick.files import clear_abandoned, file_sha256, is_temporary, sync, temporary_path
+from kick.files import (
+    clear_abandoned,
+    file_sha256,
+    is_temporary,
+    named_errors,
+    sync,
+    temporary_path,
+)
 from kick.identifiers import check_identifier
 from kick.store.layout import BROKEN, FOLDER_LOCK, SUITE, JournalKind, cell_key
 from kick.store.records import WAY_OUT, read_record, read_suite, seal_json, write_record, write_suite
@@ -256,6 +263,13 @@ class Store:
         if missing:
             raise ValueError(f"items of {cell.task.name} lack the columns {missing}")
         final = self.cell_dir(cell.checkpoint, cell.task.name, cell.key)
+        with named_errors(final):
+            cell = self._write_whole(cell, items, final)
+        for kind in get_args(JournalKind):
+            self.journal_path(cell.checkpoint, cell.key, kind).unlink(missing_ok=True)
+        return cell
+
+    def _write_whole(self, cell: Cell, items: pd.DataFrame, final: Path) -> Cell:
         final.parent.mkdir(parents=True, exist_ok=True)
         scratch, old = temporary_path(final), temporary_path(final)
         try:
@@ -278,8 +292,6 @@ class Store:
             for leftover in (scratch, old):
                 shutil.rmtree(leftover, ignore_errors=True)
         sync(final.parent)
-        for kind in get_args(JournalKind):
-            self.journal_path(cell.checkpoint, cell.key, kind).unlink(missing_ok=True)
         return cell
 
     # --- what a run keeps for itself ---

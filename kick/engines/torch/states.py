@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from kick.engines.base import DamagedStatesError, Score
 from kick.engines.torch.head import Head
 from kick.errors import InputError
-from kick.files import file_sha256, sync
+from kick.files import file_sha256, sync, write_atomically
 from kick.types import Record
 
 ITEM_BYTES = 2
@@ -128,12 +128,8 @@ class States:
         self.sync()
         sums = {"values_sha256": file_sha256(self.path), "head_sha256": file_sha256(self._head)}
         header = self._header.model_copy(update=sums).sealed()
-        scratch = self._json.with_suffix(".json.tmp")
         with _refused_writes(self.path):
-            scratch.write_text(header.model_dump_json(), encoding="utf-8")
-            sync(scratch)
-            scratch.replace(self._json)
-            sync(self._json.parent)
+            write_atomically(self._json, header.model_dump_json())
 
     def open(self) -> None:
         """Check everything that is stored, and map the states.

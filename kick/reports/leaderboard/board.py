@@ -5,7 +5,8 @@ over its tasks, the overall one the mean over the families. A task on which a re
 0, does not count for its candidates: what it does not know cannot be lost.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -100,6 +101,7 @@ class _Reader:
         """Yield the checkpoints that are let in, folder by folder; the others are refused."""
         entries: dict[tuple[str, str], BoardEntry] = {}
         items: dict[str, pd.Series] = {}
+        pages: set[str] = set()
         for folder, findings in self.findings.items():
             store = self._stores[folder]
             for checkpoint in findings.checkpoints[1:]:
@@ -109,8 +111,11 @@ class _Reader:
                         entry = entry_of(folder, findings, checkpoint, self.names)
                         weights = (entry.base_fingerprint, entry.fingerprint)
                         if weights not in entries:
+                            page = _free(entry.page, pages)
+                            entry = entry.model_copy(update={"page": page})
                             admission = admit(store, entry, findings, items)
                             entries[weights] = entry
+                            pages.add(page)
                             yield admission
                             continue
                         twin = entries[weights]
@@ -118,6 +123,12 @@ class _Reader:
                 except UNREADABLE as error:
                     reason = why_unreadable(error, store)
                 self.refused.setdefault((folder, reason), []).append(checkpoint)
+
+
+def _free(page: str, taken: Collection[str]) -> str:
+    """Return the name of a page that no entry has; a folder may choose its ids and fingerprints to take another's."""
+    numbered = (f"{page}-{number}" for number in itertools.count(2))
+    return page if page not in taken else next(name for name in numbered if name not in taken)
 
 
 def _ranked(admitted: Sequence[Admitted], families: Mapping[str, Sequence[str]]) -> list[BoardEntry]:
