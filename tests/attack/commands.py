@@ -14,6 +14,13 @@ from unittest import mock
 import pytest
 
 from kick.cli import main
+from tests.results import make_results
+
+
+def attacked_results(path: Path) -> Path:
+    """Make a results folder that every command accepts, a few items large."""
+    damage = {"dense": 0.0, "rtn-8": 0.0, "rtn-4": 0.1}
+    return make_results(path, items=24, tasks=("kick_freebaseqa", "kick_mmlu"), damage=damage).root
 
 
 class Ended:

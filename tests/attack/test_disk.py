@@ -16,9 +16,8 @@ import yaml
 from kick.files import is_temporary
 from kick.store import Store
 from kick.store.verification import inspect
-from tests.attack.commands import Disk, disk, kick
+from tests.attack.commands import Disk, attacked_results, disk, kick
 from tests.data_root import make_data_root
-from tests.reports.small import small_results
 from tests.store.folders import tree
 
 FULL, READ_ONLY = "No space left on device", "Read-only file system"
@@ -123,7 +122,7 @@ COMMANDS = (_report, _board, _junit, _flips, _manifest)
 
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_results(tmp_path_factory.mktemp("scored") / "results").root
+    return attacked_results(tmp_path_factory.mktemp("scored") / "results")
 
 
 @contextmanager

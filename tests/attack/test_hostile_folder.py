@@ -13,8 +13,7 @@ import yaml
 from kick.reports.leaderboard import write as write_board
 from kick.store import Store
 from kick.store.records import seal_json, write_suite
-from tests.attack.commands import Ended, kick
-from tests.reports.small import small_results
+from tests.attack.commands import Ended, attacked_results, kick
 from tests.reports.test_leaderboard import folder, right
 from tests.store.folders import tree
 
@@ -90,7 +89,7 @@ PLACES = (
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_results(tmp_path_factory.mktemp("whole") / "results").root
+    return attacked_results(tmp_path_factory.mktemp("whole") / "results")
 
 
 def _commands(results: Path, good: Path, out: Path, formats: str) -> tuple[tuple[object, ...], ...]:
