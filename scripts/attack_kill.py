@@ -174,17 +174,6 @@ CASES = (
         verified=("out",),
     ),
     Case(
-        "report",
-        ("report", "{given}/run", "--format", "md,html,latex,csv,parquet,model-card", "--out", "{work}/out"),
-        lambda work: tree_digest(work / "out"),
-    ),
-    Case(
-        "leaderboard",
-        ("leaderboard", "{given}/run", "--out", "{work}/out"),
-        lambda work: tree_digest(work / "out"),
-        prepare=_old_board,
-    ),
-    Case(
         "compress",
         ("compress", str(MODEL), "--method", "rtn", "--bits", "4", "--group-size", "16", "--out", "{work}/out"),
         lambda work: tree_digest(work / "out"),
@@ -195,6 +184,17 @@ CASES = (
         lambda work: results_digest(work / "out"),
         verified=("out",),
         prepare=lambda work, given: shutil.copytree(given / "run", work / "out") and None,
+    ),
+    Case(
+        "report",
+        ("report", "{given}/run", "--format", "md,html,latex,csv,parquet,model-card", "--out", "{work}/out"),
+        lambda work: tree_digest(work / "out"),
+    ),
+    Case(
+        "leaderboard",
+        ("leaderboard", "{given}/run", "--out", "{work}/out"),
+        lambda work: tree_digest(work / "out"),
+        prepare=_old_board,
     ),
 )  # fmt: skip
 

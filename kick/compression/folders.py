@@ -52,7 +52,7 @@ def scratch_for(out: Path, size: int) -> Iterator[Path]:
             scratch.rename(out)
             sync(out.parent)
     except SafetensorError as error:
-        raise InputError(f"{out} cannot be written: {error}.") from None
+        raise InputError(f"{out} cannot be made: {error}.") from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         Path(lock.lock_file).unlink(missing_ok=True)

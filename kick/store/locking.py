@@ -1,4 +1,4 @@
-"""Locks of a results folder. They end with the process that holds them; a disk without such locks is said, not assumed."""
+"""Locks of a results folder. They end with the process that holds them; a disk without locks is said, not assumed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,4 +42,4 @@ def held(path: Path, *, wait: bool) -> Iterator[None]:
 
 
 def _no_locks(path: Path, reason: str) -> str:
-    return f"{path} cannot be locked: {reason}. Give a results folder that can be written, on a disk that has file locks."
+    return f"{path} cannot be locked: {reason}. Give a results folder on a disk that can be written and has file locks."
