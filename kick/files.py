@@ -5,6 +5,7 @@ is read here: regular files only, of a bounded size, with one error that names t
 """
 
 import functools
+import glob
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ import stat
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,7 +41,8 @@ def sync(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with named_errors(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -47,21 +50,36 @@ def sync(path: Path) -> None:
 def write_atomically(path: Path, data: str | bytes) -> None:
     """Write a file that holds either its old content or all of the new one, whatever happens meanwhile.
 
-    The folder is made if it does not exist. Text is written as UTF-8.
+    The folder is made if it does not exist. Text is written as UTF-8. Temporary files of this one that processes left
+    which are gone are removed.
 
     Raises:
-        OSError: the disk is full, or the folder is not writable; the old content is kept and nothing is left behind.
+        OSError: the disk is full, or the folder is not writable; it names the path. The old content is kept and nothing
+            is left behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_path(path)
+    with named_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _clear_abandoned_of(path)
+        temporary = temporary_path(path)
+        try:
+            temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+            sync(temporary)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync(path.parent)
+
+
+@contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Let an error of the disk name the file that was being written: a write or a sync that fails names none."""
     try:
-        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
-        sync(temporary)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
         raise
-    sync(path.parent)
 
 
 def temporary_path(path: Path) -> Path:
@@ -109,6 +127,13 @@ def clear_abandoned(folder: Path) -> list[Path]:
                 path.unlink(missing_ok=True)
             removed.append(path)
     return removed
+
+
+def _clear_abandoned_of(path: Path) -> None:
+    """Remove what killed writes of one file left next to it."""
+    for sibling in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        if abandoned(sibling) and not sibling.is_dir():
+            sibling.unlink(missing_ok=True)
 
 
 def _temporaries(folder: Path) -> Iterator[Path]:

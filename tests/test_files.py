@@ -17,6 +17,7 @@ from kick.files import (
     clear_abandoned,
     digest,
     file_sha256,
+    named_errors,
     read_bytes,
     read_json,
     read_text,
@@ -65,6 +66,23 @@ def test_the_temporary_file_of_a_process_that_is_gone_is_cleared(tmp_path: Path)
     assert not abandoned(own)
     assert clear_abandoned(tmp_path) == [left]
     assert list(tmp_path.iterdir()) == [own]
+
+
+def test_a_write_removes_what_killed_writes_of_the_same_file_left(tmp_path: Path) -> None:
+    program = "import sys, pathlib; from kick.files import temporary_path as t; t(pathlib.Path(sys.argv[1])).touch()"
+    for name in ("report[1].md", "report.md"):
+        subprocess.run([sys.executable, "-c", program, str(tmp_path / name)], check=True)
+    write_atomically(tmp_path / "report[1].md", "new")
+    left = {path.name for path in tmp_path.iterdir()} - {"report[1].md"}
+    assert [name.startswith(".report.md.") for name in left] == [True]
+
+
+def test_an_error_of_the_disk_names_the_file(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OSError, match="No space left on device: .*report.md"),
+        named_errors(tmp_path / "report.md"),
+    ):
+        raise OSError(28, "No space left on device")
 
 
 def test_a_process_id_that_was_used_again_is_another_process(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ def compare(
     from kick.comparison.paired import noise_floor
     from kick.comparison.replicates import compare_replicates
     from kick.errors import InputError
+    from kick.files import write_atomically
     from kick.store import Store
 
     if metric is not None and task is None:
@@ -84,7 +85,7 @@ def compare(
     }
     changed = pd.concat([changed_items(part) for part in pairs], ignore_index=True)
     if parquet:
-        changed.to_parquet(parquet, index=False)
+        write_atomically(parquet, changed.to_parquet(index=False))
     if as_json:
         document: dict[str, object] = {
             "comparisons": _plain(comparisons),

@@ -52,6 +52,7 @@ def gate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Judge candidates by a policy: exit code 0 pass, 1 regression, 2 no verdict, 3 too few items to tell."""
+    from kick.files import write_atomically
     from kick.gating import gate as judge
     from kick.store import Store
 
@@ -73,7 +74,7 @@ def deliver(
     from kick.gating.rendering import junit_xml, markdown
 
     if junit:
-        junit.write_text(junit_xml(result), encoding="utf-8")
+        write_atomically(junit, junit_xml(result))
     if summary:
         with summary.open("a", encoding="utf-8") as file:
             file.write(markdown(result))

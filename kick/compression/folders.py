@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 
 from kick.checkpoints.folder import INDEX, StoredTensor, tokenizer_files
 from kick.errors import InputError
-from kick.files import sync
+from kick.files import named_errors, sync
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,10 +46,13 @@ def scratch_for(out: Path, size: int) -> Iterator[Path]:
             raise InputError(
                 f"{out} needs {size / 1e9:.1f} GB, and its disk has {free / 1e9:.1f}. Make room."
             )
-        scratch.mkdir()
-        yield scratch
-        scratch.rename(out)
-        sync(out.parent)
+        with named_errors(out):
+            scratch.mkdir()
+            yield scratch
+            scratch.rename(out)
+            sync(out.parent)
+    except SafetensorError as error:
+        raise InputError(f"{out} cannot be made: {error}.") from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         Path(lock.lock_file).unlink(missing_ok=True)

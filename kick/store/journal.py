@@ -9,7 +9,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from kick.files import MAX_BYTES
+from kick.files import MAX_BYTES, named_errors
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Journal:
         check = _check(self._last, rest)
         # A write that fails half-way leaves a torn line, which the next call reads and cuts off.
         self._last = None
-        with self.path.open("ab") as file:
+        with named_errors(self.path), self.path.open("ab") as file:
             file.write(_OPENING + check + b'", ' + rest + b"\n")
         self._last = check
 

@@ -17,19 +17,27 @@ each file against its checksum, each name in it against the grammar of `kick.ide
 
 import shutil
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from kick.errors import InputError
-from kick.files import clear_abandoned, file_sha256, is_temporary, sync, temporary_path
+from kick.files import (
+    clear_abandoned,
+    file_sha256,
+    is_temporary,
+    named_errors,
+    sync,
+    temporary_path,
+)
 from kick.identifiers import check_identifier
 from kick.store.layout import BROKEN, FOLDER_LOCK, SUITE, JournalKind, cell_key
+from kick.store.locking import held
 from kick.store.records import WAY_OUT, read_record, read_suite, seal_json, write_record, write_suite
 from kick.store.verification import inspect
 from kick.types import Cell, CheckpointRecord, TierChoice
@@ -96,15 +104,15 @@ class Store:
         """
         check_identifier(checkpoint, "the checkpoint id")
         path = self.root / "locks" / f"{checkpoint}.lock"
-        path.parent.mkdir(exist_ok=True)
-        try:
-            with FileLock(path, timeout=0):
-                yield
-        except Timeout:
-            raise InputError(
-                f"another run is scoring '{checkpoint}' into {self.root} (it holds {path}). "
-                "Wait for it, or run the other checkpoints with --only."
-            ) from None
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(held(path, wait=False))
+            except Timeout:
+                raise InputError(
+                    f"another run is scoring '{checkpoint}' into {self.root} (it holds {path}). "
+                    "Wait for it, or run the other checkpoints with --only."
+                ) from None
+            yield
 
     def suite(self) -> dict[str, Any]:
         """Return the suite as run, as plain data.
@@ -256,6 +264,13 @@ class Store:
         if missing:
             raise ValueError(f"items of {cell.task.name} lack the columns {missing}")
         final = self.cell_dir(cell.checkpoint, cell.task.name, cell.key)
+        with named_errors(final):
+            cell = self._write_whole(cell, items, final)
+        for kind in get_args(JournalKind):
+            self.journal_path(cell.checkpoint, cell.key, kind).unlink(missing_ok=True)
+        return cell
+
+    def _write_whole(self, cell: Cell, items: pd.DataFrame, final: Path) -> Cell:
         final.parent.mkdir(parents=True, exist_ok=True)
         scratch, old = temporary_path(final), temporary_path(final)
         try:
@@ -278,8 +293,6 @@ class Store:
             for leftover in (scratch, old):
                 shutil.rmtree(leftover, ignore_errors=True)
         sync(final.parent)
-        for kind in get_args(JournalKind):
-            self.journal_path(cell.checkpoint, cell.key, kind).unlink(missing_ok=True)
         return cell
 
     # --- what a run keeps for itself ---
@@ -332,7 +345,5 @@ def _is_ours(root: Path) -> bool:
 @contextmanager
 def _folder_lock(root: Path) -> Iterator[None]:
     """Hold a folder while its suite.yaml is replaced and its temporary files are cleared; waits for other runs."""
-    path = root / "locks" / FOLDER_LOCK
-    path.parent.mkdir(exist_ok=True)
-    with FileLock(path):
+    with held(root / "locks" / FOLDER_LOCK, wait=True):
         yield

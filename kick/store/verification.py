@@ -74,6 +74,7 @@ class _Inspection:
         yield from self._records(checkpoint)
         yield from self._cells(checkpoint)
         if checkpoint is None:
+            yield from self._without_record()
             yield from self._tiers()
             yield from self._journals()
             yield from self._states()
@@ -131,6 +132,14 @@ class _Inspection:
                 yield self._broken(folder, problem, again)
             extra = {path.name for path in folder.iterdir()} - {"cell.json", "items.parquet"}
             yield from (self._unknown(folder / name) for name in sorted(extra))
+
+    def _without_record(self) -> Iterator[Finding]:
+        """Find checkpoints with cells and without the record that names them: no reader sees those cells."""
+        for name in sorted({folder.parts[-3] for folder in self.store.cell_folders()}):
+            path = self.root / "checkpoints" / f"{name}.json"
+            if is_identifier(name) and not path.exists():
+                problem = f"{path} is missing, and {name} has cells. The next run writes it again, and keeps its cells."
+                yield Finding(path=path.relative_to(self.root).as_posix(), kind="missing", problem=problem)
 
     def _tiers(self) -> Iterator[Finding]:
         for path in self._files("tiers", ".json"):

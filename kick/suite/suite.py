@@ -48,9 +48,10 @@ class Suite(BaseModel):
         """
         path = Path(source)
         if not path.is_file():
-            packaged = Path(__file__).parent / "packaged" / f"{source}.yaml"
-            if not packaged.is_file():
-                names = sorted(p.stem for p in packaged.parent.glob("*.yaml"))
+            folder = Path(__file__).parent / "packaged"
+            packaged = folder / f"{path.name}.yaml"
+            if str(source) != path.name or not packaged.is_file():
+                names = sorted(p.stem for p in folder.glob("*.yaml"))
                 known = f" Packaged suites: {', '.join(names)}." if names else ""
                 raise InputError(f"there is no suite file '{source}'.{known}")
             path = packaged

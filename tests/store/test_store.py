@@ -1,7 +1,9 @@
 """The results folder: whole cells or none, checksums, journals, locks."""
 
+import errno
 import json
 import math
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -153,6 +155,22 @@ def test_a_folder_of_something_else_is_neither_read_nor_written(tmp_path: Path) 
     with pytest.raises(InputError, match="holds other files"):
         Store.create(tmp_path, "name: test\n")
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_disk_without_locks_is_said_and_not_assumed(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = _store(tmp_path)
+
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(InputError, match=r"dense\.lock cannot be locked: .*has file locks"):
+        store.lock("dense").__enter__()
+    with pytest.raises(InputError, match="cannot be locked"):
+        _store(tmp_path)
 
 
 def test_two_runs_do_not_score_one_checkpoint_at_once(tmp_path: Path) -> None:

@@ -239,3 +239,10 @@ def test_no_manifest_is_written_of_a_broken_folder(store: Store) -> None:
     with pytest.raises(InputError, match="no manifest is written of results that are not whole"):
         write_manifest(store)
     assert not (store.root / "manifest.json").exists()
+
+
+def test_cells_whose_record_is_gone_are_told(tmp_path: Path) -> None:
+    store = make_whole(tmp_path / "results")
+    (store.root / "checkpoints" / "small.json").unlink()
+    (problem,) = store.verify()
+    assert "small.json is missing, and small has cells" in problem

@@ -7,7 +7,8 @@ not shown to be above its floor, or above chance where no floor was measured, do
 does not know cannot be lost. Marks and colours are those of the verdict, as `kick gate` gives it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -101,6 +102,7 @@ class _Reader:
         """Yield the checkpoints that are let in, folder by folder; the others are refused."""
         entries: dict[tuple[str, str], BoardEntry] = {}
         items: dict[str, pd.Series] = {}
+        pages: set[str] = set()
         for folder, findings in self.findings.items():
             store = self._stores[folder]
             for checkpoint in findings.checkpoints[1:]:
@@ -110,8 +112,11 @@ class _Reader:
                         entry = entry_of(folder, findings, checkpoint, self.names)
                         weights = (entry.base_fingerprint, entry.fingerprint)
                         if weights not in entries:
+                            page = _free(entry.page, pages)
+                            entry = entry.model_copy(update={"page": page})
                             admission = admit(store, entry, findings, items)
                             entries[weights] = entry
+                            pages.add(page)
                             yield admission
                             continue
                         twin = entries[weights]
@@ -119,6 +124,12 @@ class _Reader:
                 except UNREADABLE as error:
                     reason = why_unreadable(error, store)
                 self.refused.setdefault((folder, reason), []).append(checkpoint)
+
+
+def _free(page: str, taken: Collection[str]) -> str:
+    """Return the name of a page that no entry has; a folder may choose its ids and fingerprints to take another's."""
+    numbered = (f"{page}-{number}" for number in itertools.count(2))
+    return page if page not in taken else next(name for name in numbered if name not in taken)
 
 
 def _ranked(admitted: Sequence[Admitted], families: Mapping[str, Sequence[str]]) -> list[BoardEntry]:
