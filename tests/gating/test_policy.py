@@ -178,7 +178,7 @@ def test_perplexity_is_judged_by_its_ratio(tmp_path: Path) -> None:
     policy = Policy.model_validate({"name": "test", "perplexity": {"maximum_rise": 0.05}})
     outcomes = {}
     for cost in (0.01, 0.2):
-        store = write_pair(tmp_path / str(cost), nll, nll + cost, PERPLEXITY, tokens=[2047] * 60)
+        store = write_pair(tmp_path / str(cost), nll, nll + cost, PERPLEXITY, units=[2047] * 60)
         judged = gate(store, policy).verdicts[0].checks[0]
         assert judged.kind == "perplexity"
         outcomes[cost] = judged.outcome
@@ -188,7 +188,7 @@ def test_perplexity_is_judged_by_its_ratio(tmp_path: Path) -> None:
 def test_a_model_without_probabilities_is_a_regression(tmp_path: Path) -> None:
     nll = np.random.default_rng(0).normal(3, 0.1, 30)
     store = write_pair(
-        tmp_path, nll, np.where(np.arange(30) == 3, np.inf, nll), PERPLEXITY, tokens=[2047] * 30
+        tmp_path, nll, np.where(np.arange(30) == 3, np.inf, nll), PERPLEXITY, units=[2047] * 30
     )
     assert gate(store, "regression").outcome == "regression"
 
@@ -196,7 +196,7 @@ def test_a_model_without_probabilities_is_a_regression(tmp_path: Path) -> None:
 def test_divergence_is_limited_where_it_was_measured(tmp_path: Path) -> None:
     nll = np.random.default_rng(0).normal(3, 0.1, 30)
     policy = Policy.model_validate({"name": "test", "kl": {"maximum": 0.05}})
-    store = write_pair(tmp_path, nll, nll, PERPLEXITY, tokens=[2047] * 30)
+    store = write_pair(tmp_path, nll, nll, PERPLEXITY, units=[2047] * 30)
     with pytest.raises(InputError, match="limits kl, and the divergence of 'small'"):
         gate(store, policy)
     for level, expected in ((0.01, "pass"), (0.2, "regression")):

@@ -79,8 +79,8 @@ def _reach(findings: Findings, task: TaskInfo, group: Group) -> Field:
 
 def _measured(reach: Reach, group: Group) -> str:
     if reach.within not in group.rates:
-        return f"not even {_rate(reach.first, group)}"
-    return _rate(reach.within, group)
+        return f"not even {_rate(reach.first, group)} as measured"
+    return f"up to {_rate(reach.within, group)} as measured"
 
 
 def _shown(reach: Reach, group: Group) -> tuple[str, str]:
