@@ -24,8 +24,11 @@ def in_words(check: Check) -> str:
     word = "" if check.kind == "kl" else " lost" if check.higher_is_better else " rise"
     value, low, high = (_number(scale * bound, decimals=2 if check.relative else None) for bound in bounds)
     value = f"{value}{unit}{word}"
-    if loss.low == -inf and loss.high == inf:
-        return f"{value}, too few items for a bracket"
+    least = -1.0 if check.relative and not check.higher_is_better else -inf
+    if loss.low <= least and loss.high == inf:
+        return (
+            f"{value}, too few {'windows' if check.kind in ('perplexity', 'kl') else 'items'} for a bracket"
+        )
     if check.relative and not check.higher_is_better and loss.high + 1 > BROKEN:
         return f"{value} [{low} or more]"
     return f"{value} [{low}, {high}]"

@@ -118,7 +118,9 @@ def _divergence(findings: Findings, candidate: str, task: TaskInfo) -> Field:
 
 
 def _hardest_hit(entries: list[Entry]) -> Field:
-    hit = [(entry.comparison.ratio, entry) for entry in entries if entry.comparison and entry.comparison.ratio]
+    hit = [
+        (entry.comparison.ratio, entry) for entry in entries if entry.comparison and entry.comparison.ratio
+    ]
     if not hit:
         return plain(NOTHING)
     ratio, entry = min(hit, key=lambda pair: pair[0].value)
