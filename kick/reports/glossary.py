@@ -17,8 +17,8 @@ VERDICT = Term(
     "the answer of a policy, the same wherever kick gives one. A policy has a margin and a smaller loss that it "
     "tolerates. ✓ pass: the loss is shown to be below the margin. ✗ regression: it is shown to be more than is "
     "tolerated. ? inconclusive: neither is shown, or something is missing. The bracket beside a mark holds the losses "
-    "that the tests do not reject. A regression is corrected for all checks of all candidates of the results folder and "
-    "rests on a minimum of changed items, so a bracket above the margin may still be marked ?.",
+    "that the tests do not reject. A regression is corrected for all checks of all candidates of the results folder "
+    "and rests on a minimum of changed items, so a bracket above the margin may still be marked ?.",
 )
 
 REPORT = (
@@ -61,8 +61,8 @@ BOARD = (
         "Knowledge kept",
         "on a task: the entry's score as a share of its base model's on the same items (recovery). On a family: the "
         "same for the mean scores over its tasks. Overall: the mean over the families, each counting the same. Only an "
-        "entry with all tasks of the board has an overall rank. A task on which a base model is not above chance, or scores 0, does "
-        "not count for what is made from it: what it does not know cannot be lost.",
+        "entry with all tasks of the board has an overall rank. A task on which a base model is not above chance, or "
+        "scores 0, does not count for what is made from it: what it does not know cannot be lost.",
     ),
     Term(
         "Rank",

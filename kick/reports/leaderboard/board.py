@@ -1,9 +1,9 @@
 """The content of a leaderboard, gathered from results folders: who is ranked, who is not, and why.
 
 An entry is ranked by what it keeps of its own reference on the items of the board. Of a family it keeps what its
-verdict says (`kick.gating.families`): the ratio of mean scores over the tasks that count. Overall it keeps the mean over
-the families. A task on which a reference is not above chance, or scores 0, does not count for its candidates: what it does
-not know cannot be lost. Marks and colours are those of the verdict, as `kick gate` gives it.
+verdict says (`kick.gating.families`): the ratio of mean scores over the tasks that count. Overall it keeps the mean
+over the families. A task on which a reference is not above chance, or scores 0, does not count for its candidates: what
+it does not know cannot be lost. Marks and colours are those of the verdict, as `kick gate` gives it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
