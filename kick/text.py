@@ -13,6 +13,8 @@ from kick.types import Estimate, TaskInfo
 
 # A ratio beyond this is a broken model, whatever its digits are.
 BROKEN = 100.0
+# What is said in place of an interval that has no end on either side.
+TOO_FEW = "too few for an interval"
 MINUS = "\N{MINUS SIGN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -46,7 +48,7 @@ def percent(estimate: Estimate) -> str:
     if not math.isfinite(estimate.value):
         return _not_finite(estimate.value)
     if not math.isfinite(estimate.low) and not math.isfinite(estimate.high):
-        return f"{_fixed(100 * estimate.value, 0)} %, too few items for an interval"
+        return f"{_fixed(100 * estimate.value, 0)} %, {TOO_FEW}"
     places = 1 if abs(estimate.high - estimate.low) < 0.04 else 0
     value, low, high = (
         _fixed(100 * number, places) for number in (estimate.value, estimate.low, estimate.high)
@@ -61,7 +63,7 @@ def ratio(estimate: Estimate) -> str:
     if estimate.value > BROKEN:
         return f"more than {TIMES}{BROKEN:g}"
     if estimate.low <= 0 and estimate.high == math.inf:
-        return f"{TIMES}{quantity(estimate.value)}, too few items for an interval"
+        return f"{TIMES}{quantity(estimate.value)}, {TOO_FEW}"
     if estimate.high > BROKEN:
         return f"{TIMES}{quantity(estimate.value)} [{quantity(estimate.low)} or more]"
     return TIMES + _with_interval(estimate, quantity)
@@ -150,6 +152,8 @@ def number_range(values: Collection[int]) -> str:
 def _with_interval(estimate: Estimate, show: Callable[[float], str]) -> str:
     if not math.isfinite(estimate.value):
         return show(estimate.value)
+    if not math.isfinite(estimate.low) and not math.isfinite(estimate.high):
+        return f"{show(estimate.value)}, {TOO_FEW}"
     return f"{show(estimate.value)} [{show(estimate.low)}, {show(estimate.high)}]"
 
 

@@ -103,7 +103,7 @@ def run(
             "results": str(folder),
             "scored": summary.scored,
             "reused": summary.reused,
-            "scores": [line.model_dump(mode="json") for line in scores],
+            "scores": [json.loads(line.model_dump_json()) for line in scores],
             "policy": judged.policy,
             "verdicts": [
                 {**json.loads(verdict.model_dump_json()), "outcome": verdict.outcome}
@@ -114,7 +114,9 @@ def run(
         print(json.dumps(document))
     else:
         _print_scores(scores)
-        print(f"{summary.scored} cells scored, {summary.reused} there already. The report: kick report {folder}")
+        print(
+            f"{summary.scored} cells scored, {summary.reused} there already. The report: kick report {folder}"
+        )
         _print_verdicts(judged, command)
 
 

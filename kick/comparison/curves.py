@@ -1,64 +1,11 @@
-"""How far a series can be compressed while a task still matches, and where its curve crosses a loss."""
+"""Where the curve of a series crosses a loss."""
 
 from collections.abc import Sequence
 from math import isfinite
 
-from kick.comparison.matching import LEVEL
-from kick.comparison.records import Crossing, MatchingRate
-from kick.comparison.statistics.multiplicity import adjust
-from kick.types import Curve, CurvePoint, Estimate
+from kick.comparison.records import Crossing
+from kick.types import Curve, Estimate
 from kick.types.recipes import DENSE_RATE
-
-
-def matching_rate(curve: Curve) -> MatchingRate | None:
-    """Return the largest rate of a series up to which its task matches, and the rates that the items leave open.
-
-    For "at least" candidates are tested in the order of growing compression and the first that fails ends the walk, so
-    the level of each test holds for the whole statement (fixed sequence; Maurer, Hothorn and Lehmacher, 1995). For "at
-    most" any of the rates may be the one that is shown not to match, so these tests are corrected for their number
-    (Holm).
-
-    Returns:
-        None if the reference is 0, or is missing from the curve.
-    """
-    points = curve.points
-    if not points or any(point.comparison.matching is None for point in points):
-        return None
-    first = points[0].comparison
-    if first.reference != first.candidate or first.matching is None:
-        return None
-    tests = [point.comparison.matching for point in points[1:] if point.comparison.matching]
-    failing = adjust([test.p_not_matching for test in tests], "holm")
-    within, shown, possible = points[0].rate, points[0].rate, points[0].rate
-    fails_at = None
-    still_within = still_shown = True
-    for point, test, p_not_matching in zip(points[1:], tests, failing, strict=True):
-        if p_not_matching <= LEVEL:
-            fails_at = point.rate
-            break
-        possible = point.rate
-        still_shown = still_shown and test.outcome == "matching"
-        still_within = still_within and _within(point, test.margin)
-        shown = point.rate if still_shown else shown
-        within = point.rate if still_within else within
-    return MatchingRate(
-        series=curve.series,
-        axis=curve.axis,
-        task=curve.task,
-        margin=first.matching.margin,
-        rate=within,
-        at_least=shown,
-        at_most=possible,
-        fails_at=fails_at,
-        last=points[-1].rate,
-    )
-
-
-def _within(point: CurvePoint, margin: float) -> bool:
-    ratio = point.comparison.ratio
-    if ratio is None:
-        return False
-    return ratio.value >= 1 - margin if point.comparison.higher_is_better else ratio.value <= 1 + margin
 
 
 def crossing(curve: Curve, loss: float = 0.05) -> Crossing | None:

@@ -1,4 +1,4 @@
-"""Every candidate of a results folder on every task, and every series as curves."""
+"""Every candidate of a results folder on every task, and the checkpoints of every series."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -12,13 +12,10 @@ from kick.types import (
     Checkpoint,
     CheckpointRecord,
     Comparison,
-    Curve,
-    CurvePoint,
     Refusal,
     Step,
     SuiteComparison,
 )
-from kick.types.recipes import DENSE_RATE, falling
 
 
 def compare_all(
@@ -72,23 +69,6 @@ def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
     return [
         comparison.model_copy(update={"p_holm": holm, "p_fdr": fdr} if comparison.p_value is not None else {})
         for comparison, (holm, fdr) in zip(comparisons, pairs, strict=True)
-    ]
-
-
-def series_curves(store: Store) -> list[Curve]:
-    """Return every series on every task, from the reference at its own rate to the most compressed candidate.
-
-    Points that could not be compared are missing from `points` and are in `refusals`, and so are those whose rate
-    is unknown.
-    """
-    reference = reference_id(store)
-    records = {record.checkpoint.id: record for record in store.checkpoints()}
-    members = series_members(suite_checkpoints(store), records)
-    return [
-        _curve(store, reference, name, steps, task)
-        for name, steps in members.items()
-        for task in task_names(store)
-        if series_axis(steps)
     ]
 
 
@@ -151,28 +131,3 @@ def attempt(
 def series_axis(steps: Mapping[str, Step | None]) -> Axis | None:
     """Return the axis of a series' first point with a known rate; None: no rate is known."""
     return next((step.axis for step in steps.values() if step), None)
-
-
-def _curve(store: Store, reference: str, name: str, steps: Mapping[str, Step | None], task: str) -> Curve:
-    axis = series_axis(steps)
-    assert axis is not None
-    refusals = [
-        Refusal(
-            reference=reference,
-            candidate=checkpoint,
-            task=task,
-            reason=f"its rate in the series '{name}' is unknown, or not one of {axis}: add `declared` to the suite",
-        )
-        for checkpoint, step in steps.items()
-        if step is None or step.axis != axis
-    ]
-    rated = [(step.rate, checkpoint) for checkpoint, step in steps.items() if step and step.axis == axis]
-    rated.sort(reverse=falling(axis))
-    points: list[CurvePoint] = []
-    for rate, checkpoint in [(DENSE_RATE[axis], reference), *rated]:
-        result = attempt(store, reference, checkpoint, task)
-        if isinstance(result, Comparison):
-            points.append(CurvePoint(rate=rate, comparison=result))
-        else:
-            refusals.append(result)
-    return Curve(series=name, axis=axis, task=task, points=tuple(points), refusals=tuple(refusals))

@@ -181,4 +181,3 @@ def _estimate(moments: Moments, tasks: int) -> Estimate:
     low, high = moments.difference_interval()
     method = "t, delta method" if tasks == 1 else f"t, delta method, mean of {tasks} tasks"
     return Estimate(value=moments.mean_b, low=max(low, 0.0), high=high, n=moments.n, method=method)
-

@@ -1,8 +1,6 @@
 """The records that the parts of the comparison return, beside the `Comparison` itself."""
 
-from typing import Literal
-
-from kick.types import Axis, Divergence, Estimate, Matching, Record, Refusal
+from kick.types import Axis, Divergence, Estimate, Matching, Record
 
 
 class FamilyComparison(Record):
@@ -65,23 +63,6 @@ class Diverged(Record):
     noise_same_top: Estimate | None = None
 
 
-class MatchingRate(Record):
-    """The rates up to which a series can be compressed while one task still matches.
-
-    Rates go in the order of growing compression; the reference itself always matches.
-    """
-
-    series: str
-    axis: Axis
-    task: str
-    margin: float
-    rate: float  # the last rate up to which every score is within the margin, as measured
-    at_least: float  # the last rate up to which every candidate is shown to match
-    at_most: float  # the last rate before a candidate is shown not to match
-    fails_at: float | None  # the first rate that is shown not to match
-    last: float  # the most compressed rate measured
-
-
 class Crossing(Record):
     """The rates at which the curve of a series on one task reaches a loss; None: none up to the last rate measured."""
 
@@ -93,49 +74,6 @@ class Crossing(Record):
     earliest: float | None  # of the ends of their 95 % intervals that lost more
     latest: float | None  # of the ends that lost less
     last: float
-
-
-FirstToFail = Literal["perplexity first", "task first", "together", "neither", "cannot tell"]
-
-
-class SeriesWarning(Record):
-    """One series on one task, and whether perplexity left its tolerance before the task did."""
-
-    task: MatchingRate
-    perplexity: MatchingRate
-    verdict: FirstToFail
-
-
-Signal = Literal["perplexity", "kl", "flips"]
-
-
-class RankAgreement(Record):
-    """The agreement of a signal with a task on the order of candidates, as Kendall's tau-b: 1 alike, -1 reversed."""
-
-    signal: Signal
-    task: str
-    tau: Estimate  # n: candidates
-    candidates: tuple[str, ...]
-
-
-class Misordered(Record):
-    """Two candidates that perplexity orders the wrong way for a task."""
-
-    task: str
-    preferred: str  # the one with the lower perplexity
-    better: str  # the one that knows more
-    perplexity_ratio: Estimate  # better / preferred, above 1
-    delta: Estimate  # task score, better - preferred
-    p_holm: float  # one-sided, of "the preferred one knows no less", adjusted over all pairs
-
-
-class PerplexityWarning(Record):
-    """The warnings that perplexity gave of the knowledge that was lost, and those that it did not give."""
-
-    warnings: tuple[SeriesWarning, ...]
-    agreements: tuple[RankAgreement, ...]
-    misordered: tuple[Misordered, ...]
-    refusals: tuple[Refusal, ...]
 
 
 class Power(Record):

@@ -132,9 +132,7 @@ def _verdict(draft: _Draft, checks: Sequence[Check]) -> Verdict:
     families = tuple(
         family.model_copy(update={"outcome": family_outcome(family, checks)}) for family in draft.families
     )
-    return Verdict(
-        candidate=draft.candidate, checks=tuple(checks), families=families, missing=draft.missing
-    )
+    return Verdict(candidate=draft.candidate, checks=tuple(checks), families=families, missing=draft.missing)
 
 
 def _draft(store: Store, policy: Policy, reference: str, candidate: str, tasks: Sequence[str]) -> _Draft:

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from scipy.optimize import brentq
 
-from kick.comparison.matching import Contrast, margin_tests
+from kick.comparison.matching import Contrast
 from kick.types import Outcome
 
 MARKS: dict[Outcome, str] = {"pass": "✓", "regression": "✗", "inconclusive": "?"}
@@ -67,11 +67,11 @@ class LossTests:
 
     def p_within(self, loss: float) -> float:
         """Return the p-value of "the loss is this or more": small shows a smaller one."""
-        return self._tests(loss)[0]
+        return self._evidence(loss, above=self.contrast.higher_is_better)
 
     def p_beyond(self, loss: float) -> float:
         """Return the p-value of "the loss is this or less": small shows a larger one."""
-        return self._tests(loss)[1]
+        return self._evidence(loss, above=not self.contrast.higher_is_better)
 
     def bracket(self, loss: float, alpha: float) -> tuple[float, float]:
         """Return the losses between which neither test rejects at level `alpha`.
@@ -90,10 +90,11 @@ class LossTests:
             _crossing(self.p_within, loss, most, alpha, +1.0),
         )
 
-    def _tests(self, loss: float) -> tuple[float, float]:
-        if self.relative:
-            return margin_tests(self.contrast, ratio=loss)
-        return margin_tests(self.contrast, drop=loss)
+    def _evidence(self, loss: float, *, above: bool) -> float:
+        """Return the p-value that shows the candidate's score above, or below, that of a loss."""
+        signed = -loss if self.contrast.higher_is_better else loss
+        bound = {"ratio": 1 + signed} if self.relative else {"delta": signed}
+        return self.contrast.evidence_above(**bound) if above else self.contrast.evidence_below(**bound)
 
 
 def _crossing(

@@ -20,16 +20,24 @@ def in_words(check: Check) -> str:
     if check.relative and loss.value + 1 > BROKEN:
         return f"more than {BROKEN:g} times the reference's"
     scale, unit = (100, " %") if check.relative else (1, " nats per token" if check.kind == "kl" else "")
+    bounds = (loss.value, loss.low, loss.high)
     word = "" if check.kind == "kl" else " lost" if check.higher_is_better else " rise"
-    value = f"{_number(scale * loss.value)}{unit}{word}"
-    if loss.low == -inf and loss.high == inf:
-        return f"{value}, too few items for a bracket"
+    value, low, high = (_number(scale * bound, decimals=2 if check.relative else None) for bound in bounds)
+    value = f"{value}{unit}{word}"
+    least = -1.0 if check.relative and not check.higher_is_better else -inf
+    if loss.low <= least and loss.high == inf:
+        return (
+            f"{value}, too few {'windows' if check.kind in ('perplexity', 'kl') else 'items'} for a bracket"
+        )
     if check.relative and not check.higher_is_better and loss.high + 1 > BROKEN:
-        return f"{value} [{_number(scale * loss.low)} or more]"
-    return f"{value} [{_number(scale * loss.low)}, {_number(scale * loss.high)}]"
+        return f"{value} [{low} or more]"
+    return f"{value} [{low}, {high}]"
 
 
-def _number(value: float) -> str:
-    """Return a number of three digits, without a minus before zero."""
-    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+def _number(value: float, decimals: int | None) -> str:
+    """Return a number of three digits, and of so many decimals at most, without a minus before zero."""
+    if not isfinite(value):
+        return f"{value}"
+    rounded = value if decimals is None else round(value, decimals)
+    text = f"{rounded:,.0f}" if abs(rounded) >= 1000 else f"{rounded:.3g}"
     return "0" if text == "-0" else text

@@ -3,11 +3,13 @@
 It covers the tasks of the packaged suite `demo`; every number in it has its interval and n.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from kick import text
 from kick.comparison.curves import crossing
 from kick.comparison.records import Crossing
+from kick.gating import perplexity_warned
+from kick.gating.rendering import summary_line
 from kick.reports.findings import Findings, Group
 from kick.types import Curve, CurvePoint, Estimate, TaskInfo
 
@@ -30,7 +32,7 @@ def story(findings: Findings) -> str:
     """Return the findings of the demo as plain text, in lines of at most 120 characters."""
     parts = [_knows(findings)]
     parts += [_lost(findings, group) for group in findings.curves() if len(group.candidates) > 1]
-    parts += _same_size(findings)
+    parts += [_verdicts(findings), *_same_size(findings)]
     return "\n\n".join(parts)
 
 
@@ -52,20 +54,16 @@ def _lost(findings: Findings, group: Group) -> str:
         f"{group.name}: where 5 % of the dense model's score is lost (perplexity: 5 % above), first to go first:"
     ]
     lines += [f"  {NAMES[task.name]:{WIDTH}}  {_where(cross)}" for task, cross in reached]
-    perplexity = next((cross for task, cross in reached if task.name == PERPLEXITY), None)
-    if perplexity:
-        lines.append(_verdict([pair for pair in reached if pair[0].name != PERPLEXITY], perplexity))
     return "\n".join(lines)
 
 
-def _verdict(tasks: Sequence[tuple[TaskInfo, Crossing]], perplexity: Crossing) -> str:
-    earliest, latest = _position(perplexity.earliest, perplexity), _position(perplexity.latest, perplexity)
-    before = [NAMES[task.name] for task, cross in tasks if _position(cross.latest, cross) < earliest]
-    after = [NAMES[task.name] for task, cross in tasks if _position(cross.earliest, cross) > latest]
-    return (
-        f"  Shown to go before perplexity: {_listed(before)}. After it: {_listed(after)}. "
-        "The rest cannot be told apart from it."
-    )
+def _verdicts(findings: Findings) -> str:
+    """Return the verdict of the policy on each candidate, and whether perplexity announced it."""
+    lines = [f"The verdicts, by the policy {findings.verdicts.policy}, and whether perplexity warned:"]
+    for verdict in findings.verdicts.verdicts:
+        lines.append(f"  {summary_line(verdict)}")
+        lines.append(f"      perplexity warned: {perplexity_warned(verdict)}")
+    return "\n".join(lines)
 
 
 def _same_size(findings: Findings) -> Iterator[str]:
@@ -132,7 +130,3 @@ def _where(cross: Crossing) -> str:
 def _score(estimate: Estimate, task: TaskInfo) -> str:
     chance = f", chance {100 * task.chance:.0f}" if task.chance else ""
     return f"{text.score(estimate, task)}{' %' if text.is_share(task) else ''}{chance}, n = {estimate.n}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names) if names else "none of them"

@@ -313,9 +313,7 @@ def _reach(groups: Sequence[Group], entries: Mapping[str, Entry]) -> dict[str, R
     """Return how far each series can be compressed on a task."""
     checks = {name: entry.check for name, entry in entries.items() if entry.check}
     return {
-        group.name: reach(group.axis, group.rates, group.candidates, checks)
-        for group in groups
-        if group.axis
+        group.name: reach(group.axis, group.rates, group.candidates, checks) for group in groups if group.axis
     }
 
 

@@ -14,6 +14,14 @@ FLOOR = Term(
     "of the passage, or guesses blindly (chance). A score whose interval reaches down to it shows no knowledge, "
     "whatever its recovery.",
 )
+VERDICT = Term(
+    "Verdict",
+    "the answer of a policy, the same wherever kick gives one. A policy has a margin and a smaller loss that it "
+    "tolerates. ✓ pass: the loss is shown to be below the margin. ✗ regression: it is shown to be more than is "
+    "tolerated. ? inconclusive: neither is shown, or something is missing. The bracket beside a mark holds the losses "
+    "that the tests do not reject. A regression is corrected for all checks of all candidates of the results folder "
+    "and rests on a minimum of changed items, so a bracket above the margin may still be marked ?.",
+)
 
 REPORT = (
     INTERVAL,
@@ -57,10 +65,11 @@ REPORT = (
         "how much the reference differs from itself under another batch size. A difference below it means "
         "nothing. If it was not measured, small differences cannot be told from numerical noise.",
     ),
+    VERDICT,
     Term(
         "Tolerance",
-        "LLM-KICK calls a compressed model matching when it stays within 5 % (relative) of its dense parent. "
-        "The figures mark it with a line. A point above it shows little while its interval crosses it.",
+        "LLM-KICK calls a compressed model matching if it stays within 5 % (relative) of its dense parent. "
+        "The figures mark this with a line. A point above it shows little while its interval crosses it.",
     ),
     FLOOR,
 )
@@ -69,10 +78,10 @@ BOARD = (
     Term(
         "Knowledge kept",
         "on a task: the entry's score above the floor as a share of that of its base model, on the same items (recovery "
-        "above the floor). On a family: the mean over its tasks. Overall: the mean over the families, all alike. "
-        "Only an entry with all tasks of the board has an overall rank. A task on which a base model is not shown to be "
-        "above the floor does not count for what is made from it: what it does not know cannot be lost. Where no floor "
-        "was measured, it must be above chance, and recovery is that of the whole score.",
+        "above the floor). On a family: the same for the mean scores over its tasks. Overall: the mean over the families, "
+        "each counting the same. Only an entry with all tasks of the board has an overall rank. A task on which a base "
+        "model is not shown to be above the floor does not count for what is made from it: what it does not know cannot "
+        "be lost. Where no floor was measured, it must be above chance, and recovery is that of the whole score.",
     ),
     Term(
         "Rank",
@@ -82,6 +91,7 @@ BOARD = (
         "so all ranks of a column hold together at 95 %. Entries that cannot be told apart "
         "share ranks, however their means differ. A filter changes no rank.",
     ),
+    VERDICT,
     Term(
         "Perplexity",
         "entry / base model, lower is better. No rank is based on it.",

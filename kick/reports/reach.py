@@ -41,9 +41,7 @@ def reach(
         candidates: The ids of the checkpoints.
         checks: The checks of the task, by checkpoint.
     """
-    points = [
-        (rate, checks[name]) for rate, name in zip(rates, candidates, strict=True) if name in checks
-    ]
+    points = [(rate, checks[name]) for rate, name in zip(rates, candidates, strict=True) if name in checks]
     if not points:
         return None
     within = passes = DENSE_RATE[axis]

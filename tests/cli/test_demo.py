@@ -61,7 +61,7 @@ def test_it_tells_what_was_known_and_where_it_was_lost(
         "What kick-tiny-4m knows of its world:",
         "magnitude: where 5 % of the dense model's score is lost",
         "rtn: where 5 % of the dense model's score is lost",
-        "Shown to go before perplexity:",
+        "The verdicts, by the policy regression, and whether perplexity warned:",
         "kick-tiny-1m (",
     ):
         assert line in told

@@ -4,20 +4,27 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kick.comparison import compare_all, series_curves
-from kick.comparison.curves import crossing, matching_rate
-from kick.comparison.matching import match
-from kick.comparison.sample import PairedSample
+from kick.comparison import compare_all
+from kick.comparison.curves import crossing
+from kick.comparison.grid import series_axis, series_members, suite_checkpoints
 from kick.errors import InputError
-from kick.store import noise_id
-from kick.types import Curve, CurvePoint
+from kick.store import Store, noise_id
+from kick.types import Curve, CurvePoint, falling
 from tests.results import TASKS, checkpoint_record, make_results, write_scores
 
 FACTS = "kick_freebaseqa"
 
 
-def curve(curves: list[Curve], series: str, task: str) -> Curve:
-    return next(curve for curve in curves if (curve.series, curve.task) == (series, task))
+def curve(store: Store, series: str, task: str) -> Curve:
+    """The candidates of a series on a task, from light to heavy compression."""
+    records = {record.checkpoint.id: record for record in store.checkpoints()}
+    steps = series_members(suite_checkpoints(store), records)[series]
+    axis = series_axis(steps)
+    assert axis is not None
+    compared = {pair.candidate: pair for pair in compare_all(store).comparisons if pair.task == task}
+    points = [CurvePoint(rate=step.rate, comparison=compared[name]) for name, step in steps.items() if step]
+    points.sort(key=lambda point: point.rate, reverse=falling(axis))
+    return Curve(series=series, axis=axis, task=task, points=tuple(points))
 
 
 def test_every_candidate_is_compared_on_every_task(tmp_path: Path) -> None:
@@ -70,16 +77,6 @@ def test_an_unknown_reference_is_refused(tmp_path: Path) -> None:
         compare_all(store, "dens")
 
 
-def test_curves_run_from_the_reference_to_the_most_compressed(tmp_path: Path) -> None:
-    curves = series_curves(make_results(tmp_path, items=60, windows=9))
-    sparsity, bits = curve(curves, "magnitude", FACTS), curve(curves, "rtn", FACTS)
-    assert [point.rate for point in sparsity.points] == [0, 0.1, 0.3, 0.5]
-    assert [point.rate for point in bits.points] == [16, 8, 4, 3]
-    assert sparsity.points[0].comparison.candidate == "dense"
-    assert sparsity.points[-1].comparison.candidate == "magnitude-0.5"
-    assert len(curves) == 2 * len(TASKS)
-
-
 def test_a_rank_falls_from_the_whole_and_dropped_layers_rise_from_none(tmp_path: Path) -> None:
     damage = {
         "dense": 0.0,
@@ -88,50 +85,19 @@ def test_a_rank_falls_from_the_whole_and_dropped_layers_rise_from_none(tmp_path:
         "layer-drop-2": 0.3,
         "layer-drop-1": 0.1,
     }
-    curves = series_curves(make_results(tmp_path, items=60, windows=9, damage=damage))
-    assert [point.rate for point in curve(curves, "low-rank", FACTS).points] == [1, 0.8, 0.5]
-    assert [point.rate for point in curve(curves, "layer-drop", FACTS).points] == [0, 1, 2]
-
-
-def test_the_matching_rate_is_between_what_is_shown_to_match_and_what_is_shown_not_to(
-    tmp_path: Path,
-) -> None:
-    curves = series_curves(make_results(tmp_path, items=600, windows=20))
-    facts = matching_rate(curve(curves, "magnitude", FACTS))
-    assert facts is not None
-    assert facts.at_least <= facts.rate <= facts.at_most
-    assert (facts.rate, facts.fails_at, facts.last) == (0.1, 0.3, 0.5)
-    bits = matching_rate(curve(curves, "rtn", "perplexity_wikitext2"))
-    assert bits is not None
-    assert (bits.at_least, bits.rate, bits.at_most, bits.fails_at) == (4, 4, 4, 3)
-
-
-def test_a_series_that_never_fails_is_open_at_its_end(tmp_path: Path) -> None:
-    damage = {"dense": 0.0, "rtn-8": 0.0, "rtn-4": 0.0}
-    store = make_results(tmp_path, items=2000, tasks=[FACTS], damage=damage)
-    rate = matching_rate(series_curves(store)[0])
-    assert rate is not None
-    assert (rate.at_most, rate.fails_at, rate.last) == (4, None, 4)
-
-
-def test_a_series_without_its_reference_has_no_matching_rate(tmp_path: Path) -> None:
-    store = make_results(tmp_path, items=30, tasks=[FACTS], damage={"dense": 0, "rtn-8": 0})
-    store.write_checkpoint(checkpoint_record("dense"))
-    only = series_curves(store)[0]
-    assert only.points == ()
-    assert len(only.refusals) == 2
-    assert matching_rate(only) is None
+    store = make_results(tmp_path, items=60, windows=9, damage=damage)
+    assert [point.rate for point in curve(store, "low-rank", FACTS).points] == [0.8, 0.5]
+    assert [point.rate for point in curve(store, "layer-drop", FACTS).points] == [1, 2]
 
 
 def test_a_curve_crosses_the_loss_on_the_straight_line_between_two_points(tmp_path: Path) -> None:
     damage = {"dense": 0.0, "magnitude-0.1": 0.0, "magnitude-0.3": 0.2, "magnitude-0.5": 0.6}
-    curves = series_curves(make_results(tmp_path, items=2000, tasks=[FACTS], damage=damage))
-    facts = curve(curves, "magnitude", FACTS)
+    facts = curve(make_results(tmp_path, items=2000, tasks=[FACTS], damage=damage), "magnitude", FACTS)
     recoveries = [point.comparison.ratio.value for point in facts.points if point.comparison.ratio]
     crossed = crossing(facts)
     assert crossed is not None
     assert crossed.rate == pytest.approx(
-        np.interp(0.05, [1 - recovery for recovery in recoveries], [0, 0.1, 0.3, 0.5])
+        np.interp(0.05, [0, *(1 - recovery for recovery in recoveries)], [0, 0.1, 0.3, 0.5])
     )
     assert crossed.earliest is not None
     assert crossed.latest is not None
@@ -139,8 +105,8 @@ def test_a_curve_crosses_the_loss_on_the_straight_line_between_two_points(tmp_pa
 
 
 def test_bits_are_crossed_downwards_and_perplexity_upwards(tmp_path: Path) -> None:
-    curves = series_curves(make_results(tmp_path, items=600, windows=20))
-    crossed = crossing(curve(curves, "rtn", "perplexity_wikitext2"))
+    store = make_results(tmp_path, items=600, windows=20)
+    crossed = crossing(curve(store, "rtn", "perplexity_wikitext2"))
     assert crossed is not None
     assert crossed.rate is not None
     assert 3 < crossed.rate < 4
@@ -150,26 +116,7 @@ def test_bits_are_crossed_downwards_and_perplexity_upwards(tmp_path: Path) -> No
 
 def test_a_loss_that_is_not_reached_is_crossed_nowhere(tmp_path: Path) -> None:
     damage = {"dense": 0.0, "rtn-8": 0.0, "rtn-4": 0.0}
-    crossed = crossing(series_curves(make_results(tmp_path, items=2000, tasks=[FACTS], damage=damage))[0])
+    store = make_results(tmp_path, items=2000, tasks=[FACTS], damage=damage)
+    crossed = crossing(curve(store, "rtn", FACTS))
     assert crossed is not None
     assert (crossed.rate, crossed.latest, crossed.last) == (None, None, 4)
-
-
-def test_a_rate_at_the_margin_is_shown_not_to_match_in_five_percent_of_series_at_most(tmp_path: Path) -> None:
-    # Each of ten rates loses exactly the margin. Tested one by one, some rate fails in 31 % of the series.
-    store = make_results(tmp_path, items=30, tasks=[FACTS], damage={"dense": 0, "rtn-8": 0})
-    whole = series_curves(store)[0]
-    generator = np.random.default_rng(0)
-    failed = 0
-    for _ in range(200):
-        points = [whole.points[0]]
-        for rate in range(10, 0, -1):
-            counts = generator.multinomial(600, [0.54, 0.06, 0.03, 0.37])
-            sample = PairedSample(np.repeat([1.0, 1, 0, 0], counts), np.repeat([1.0, 0, 1, 0], counts))
-            update = {"matching": match(sample, 0.05), "ratio": sample.ratio, "candidate": f"rtn-{rate}"}
-            comparison = whole.points[1].comparison.model_copy(update=update)
-            points.append(CurvePoint(rate=rate, comparison=comparison))
-        rate_of = matching_rate(whole.model_copy(update={"points": tuple(points)}))
-        assert rate_of is not None
-        failed += rate_of.fails_at is not None
-    assert failed / 200 <= 0.07

@@ -1,6 +1,5 @@
 """Recipes in a run: chains of steps, checkpoints made elsewhere, and what is said about how each was made."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 import yaml
 
 from kick.checkpoints import fingerprint
-from kick.comparison import compare_all, series_curves
+from kick.comparison import compare_all
 from kick.compression import make, read_made
 from kick.errors import InputError
 from kick.reports.findings import gather
@@ -68,8 +67,7 @@ def test_a_checkpoint_made_before_and_listed_is_described_as_the_point_of_a_seri
     listed, point = _record(store, "listed"), _record(store, "rtn-4")
     assert made_by(listed) == made_by(point) == ("rtn, 4 bits, groups of 16, symmetric",)
     assert size(listed) == size(point)
-    curves = {curve.series: [point.rate for point in curve.points] for curve in series_curves(store)}
-    assert curves == {"listed": [16.0, 4.0], "rtn": [16.0, 4.0]}
+    assert _rates(store) == {"listed": (4.0,), "rtn": (4.0,)}
 
 
 def test_a_kick_json_of_other_weights_is_not_believed(bed: Bed, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,8 +95,7 @@ def test_a_checkpoint_of_another_tool_is_on_the_curve_at_its_declared_rate(bed: 
     ]
     bed.keys.update(tasks=MMLU, limit=2)
     store = bed.run().store
-    curves = {curve.series: [point.rate for point in curve.points] for curve in series_curves(store)}
-    assert curves == {"wanda": [0.0, 0.3], "wanda-by-file": [0.0, 0.3], "magnitude": [0.0, 0.5]}
+    assert _rates(store) == {"wanda": (0.3,), "wanda-by-file": (0.3,), "magnitude": (0.5,)}
     assert made_by(_record(store, "wanda-30")) == ("declared: wanda, 30 % zeros",)
     assert made_by(_record(store, "wanda-too")) == ("declared: wanda, 30 % zeros",)
 
@@ -132,6 +129,11 @@ def test_nothing_that_a_suite_names_vanishes_from_the_report(bed: Bed) -> None:
     assert set(found.checkpoints) == {"dense", *everything}
     compared = compare_all(store)
     assert {one.candidate for one in (*compared.comparisons, *compared.refusals)} == everything
-    curve = next(curve for curve in series_curves(store) if curve.series == "magnitude")
-    assert {refusal.candidate for refusal in curve.refusals} == {"mixed", "lost"}
-    assert json.loads(curve.model_dump_json())["points"][1]["rate"] == 0.5
+    magnitude = next(group for group in found.groups if group.name == "magnitude")
+    assert dict(zip(magnitude.candidates, magnitude.rates, strict=True))["magnitude-0.5"] == 0.5
+    assert "mixed" not in magnitude.candidates
+
+
+def _rates(store: Store) -> dict[str, tuple[float, ...]]:
+    """The rates of every series of a results folder."""
+    return {group.name: group.rates for group in gather(store).groups if group.axis}

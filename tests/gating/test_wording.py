@@ -56,6 +56,12 @@ def check(
         ),
         (check(estimate(0.2, -inf, inf)), "20 % lost, too few items for a bracket"),
         (
+            check(estimate(0.2, -1.0, inf), "perplexity", better=False),
+            "20 % rise, too few windows for a bracket",
+        ),
+        (check(estimate(0.00833, -0.000946, 0.0365)), "0.83 % lost [-0.09, 3.65]"),
+        (check(estimate(0.0033, 0.001, 0.005), "kl", relative=False), "0.0033 nats per token [0.001, 0.005]"),
+        (
             check(estimate(0, -inf, inf), reference=0),
             "the reference scores 0: it has nothing to lose",
         ),

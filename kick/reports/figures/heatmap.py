@@ -97,6 +97,10 @@ def _words(task: TaskInfo, entry: Entry) -> str:
         return "ref. 0"
     ratio = comparison.kept.value
     if not task.higher_is_better:
-        size = f"> {text.TIMES}{text.BROKEN:g}" if text.BROKEN < ratio < math.inf else f"{text.TIMES}{text.quantity(ratio)}"
+        size = (
+            f"> {text.TIMES}{text.BROKEN:g}"
+            if text.BROKEN < ratio < math.inf
+            else f"{text.TIMES}{text.quantity(ratio)}"
+        )
         return f"{size} {mark(entry)}"
     return f"{100 * ratio:.0f} {mark(entry)}"

@@ -68,7 +68,9 @@ def _origin(findings: Findings, candidate: str) -> str:
 
 def _verdict(findings: Findings, candidate: str) -> Paragraph:
     line = summary_line(findings.verdict(candidate))
-    return Paragraph(f"Verdict by the policy {text.one_line(findings.verdicts.policy, 200)}: {text.one_line(line, 600)}.")
+    return Paragraph(
+        f"Verdict by the policy {text.one_line(findings.verdicts.policy, 200)}: {text.one_line(line, 600)}."
+    )
 
 
 def _scores(findings: Findings, candidate: str) -> Table:

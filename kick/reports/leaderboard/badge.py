@@ -28,7 +28,9 @@ def badge(entry: BoardEntry) -> str:
     value = f"{MARKS[outcome]} {kept}"
     place = f", rank {ranks(standing)} of {standing.of}" if standing else ""
     judged = text.one_line(summary_line(entry.verdict), 300)
-    title = escape(f"{_LABEL}: {value} of {text.one_line(entry.base, 80)}{place}; verdict {judged}", quote=True)
+    title = escape(
+        f"{_LABEL}: {value} of {text.one_line(entry.base, 80)}{place}; verdict {judged}", quote=True
+    )
     fill = _FILL[outcome]
     left, right = (round(len(part) * _PER_CHARACTER + _PADDING) for part in (_LABEL, value))
     words = "".join(

@@ -76,9 +76,7 @@ def read(store: Store) -> tuple[Snapshot, Findings]:
         for verdict in findings.verdicts.verdicts
     )
     judged = findings.verdicts.model_copy(update={"verdicts": verdicts})
-    return snapshot, findings.model_copy(
-        update={"records": records, "entries": entries, "verdicts": judged}
-    )
+    return snapshot, findings.model_copy(update={"records": records, "entries": entries, "verdicts": judged})
 
 
 def without_place(message: object, store: Store) -> str:

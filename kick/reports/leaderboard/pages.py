@@ -33,7 +33,7 @@ from kick.reports.leaderboard.records import OVERALL, Board, BoardEntry
 from kick.reports.tables import provenance
 from kick.reports.tables.checkpoints import checkpoints
 from kick.reports.tables.scores import curve_data
-from kick.types import Comparison, Estimate
+from kick.types import Comparison, Estimate, Record
 
 _BITS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 32)
 _BYTES = tuple(int(step * 10**power) for power in range(6, 13) for step in (1, 2, 5))
@@ -208,25 +208,28 @@ def _caveats(alone: Findings, entry: BoardEntry) -> list[str]:
 
 def _index_json(board: Board) -> str:
     content = {
-        "entries": [entry.model_dump(mode="json", exclude={"comparisons", "verdict"}) for entry in board.entries],
-        "refused": [one.model_dump(mode="json") for one in board.refused],
-        "bases": [base.model_dump(mode="json") for base in board.bases],
+        "entries": [_plain(entry, "comparisons", "verdict") for entry in board.entries],
+        "refused": [_plain(one) for one in board.refused],
+        "bases": [_plain(base) for base in board.bases],
         "families": board.families,
-        "tasks": [
-            {"task": task.model_dump(mode="json"), "plan": _plan(board, task.name)} for task in board.tasks
-        ],
+        "tasks": [{"task": _plain(task), "plan": _plan(board, task.name)} for task in board.tasks],
     }
-    return json.dumps(content, indent=1) + "\n"
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
-def _plan(board: Board, task: str) -> dict[str, Any]:
-    return board.plan_cells[task].identity.plan.model_dump(mode="json")
+def _plan(board: Board, task: str) -> Any:
+    return _plain(board.plan_cells[task].identity.plan)
+
+
+def _plain(record: Record, *without: str) -> Any:
+    """Return a record as JSON has it: infinities, which JSON lacks, become strings."""
+    return json.loads(record.model_dump_json(exclude=set(without)))
 
 
 def _page_json(board: Board, entry: BoardEntry) -> str:
     alone = _alone(board.findings[entry.folder], entry)
-    cells = [cell.model_dump(mode="json") for cell in alone.cells()]
-    return json.dumps({"entry": entry.model_dump(mode="json"), "cells": cells}, indent=1) + "\n"
+    cells = [_plain(cell) for cell in alone.cells()]
+    return json.dumps({"entry": _plain(entry), "cells": cells}, indent=1, allow_nan=False) + "\n"
 
 
 def _index_frame(board: Board) -> pd.DataFrame:

@@ -35,9 +35,9 @@ def standings(board: Board) -> Table:
     rows = tuple(_row(board, entry) for entry in board.entries)
     note = (
         "Rank: 1–3 means that the items cannot tell which of the ranks 1 to 3 is right. In each field: what is kept "
-        "of the base model's score [95 % interval], with the mark of the verdict that kick gate gives. ✓ pass: the loss is "
-        "shown to be below the margin; ✗ regression: it is shown to be more than is tolerated; ?: neither is shown. Of "
-        "an entry: the worst of all its checks; of a family: the worst of its tasks."
+        "of the base model's score [95 % interval], with the mark of the verdict of kick gate. ✓ pass: the loss "
+        "is shown to be below the margin; ✗ regression: it is shown to be more than is tolerated; ?: neither is shown. "
+        "The mark of an entry is the worst of all its checks, that of a family the worst of its tasks."
     )
     return Table("board", "Leaderboard", header, rows, note, sortable=True)
 

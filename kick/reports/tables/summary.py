@@ -79,8 +79,8 @@ def _reach(findings: Findings, task: TaskInfo, group: Group) -> Field:
 
 def _measured(reach: Reach, group: Group) -> str:
     if reach.within not in group.rates:
-        return f"not even {_rate(reach.first, group)}"
-    return _rate(reach.within, group)
+        return f"not even {_rate(reach.first, group)} as measured"
+    return f"up to {_rate(reach.within, group)} as measured"
 
 
 def _shown(reach: Reach, group: Group) -> tuple[str, str]:
@@ -118,7 +118,9 @@ def _divergence(findings: Findings, candidate: str, task: TaskInfo) -> Field:
 
 
 def _hardest_hit(entries: list[Entry]) -> Field:
-    hit = [(entry.comparison.kept, entry) for entry in entries if entry.comparison and entry.comparison.kept]
+    hit = [
+        (entry.comparison.kept, entry) for entry in entries if entry.comparison and entry.comparison.kept
+    ]
     if not hit:
         return plain(NOTHING)
     kept, entry = min(hit, key=lambda pair: pair[0].value)

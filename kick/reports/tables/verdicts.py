@@ -30,7 +30,7 @@ def note(findings: Findings) -> str:
         f"By the policy {findings.verdicts.policy}, as kick gate answers. ✓ pass: every loss is shown to be below its "
         "margin. ✗ regression: a loss is shown to be more than is tolerated, corrected for all checks of all "
         "candidates. ? inconclusive: neither is shown, or something is missing. The bracket is the range of losses "
-        f"that the tests do not reject ({level:g} %); a negative loss is a gain."
+        f"that the tests do not reject ({level:g} %), before that correction; a negative loss is a gain."
     )
 
 

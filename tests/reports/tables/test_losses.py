@@ -29,10 +29,10 @@ def test_the_hardest_hit_come_first_with_their_knowledge_loss_and_n(tmp_path: Pa
     assert row[0].lines == ("small",)
     assert row[2].lines[0] == "physics"
     assert row[2].lines[1].startswith("delta −50.0 [")
-    assert row[2].lines[1].endswith("points ✗, n = 40")
+    assert row[2].lines[1].endswith("points *, n = 40")
     assert row[2].lines[2].startswith("knowledge loss 50 % [")
     assert row[3].lines[0] == "law"
-    assert "✗" not in row[3].lines[1]
+    assert "*" not in row[3].lines[1]
     assert row[4].lines == ("–",)  # history lost nothing
 
 
