@@ -52,7 +52,7 @@ def test_power_comes_from_the_items_that_flip(tmp_path: Path) -> None:
 def test_perplexity_power_is_relative(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     nll = generator.normal(3, 0.1, 100)
-    store = write_pair(tmp_path, nll, nll + generator.normal(0, 0.1, 100), PERPLEXITY, tokens=[2047] * 100)
+    store = write_pair(tmp_path, nll, nll + generator.normal(0, 0.1, 100), PERPLEXITY, units=[2047] * 100)
     power = power_of(load_pairs(store, "dense", "small", PERPLEXITY.name), 0.05)
     assert power.discordance is None
     assert power.items_to_match is not None
