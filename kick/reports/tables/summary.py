@@ -77,6 +77,8 @@ def _reach(findings: Findings, task: TaskInfo, group: Group) -> Field:
     sizes = sorted({comparison.n for comparison in comparisons if comparison})
     if reach is None or not sizes:
         return plain("not compared")
+    if findings.not_measurable(task.name):
+        return plain("not measurable here")
     assert group.axis is not None
     unit = _UNITS[group.axis]
     value, low, high = (_rate(rate, group) for rate in (reach.rate, reach.at_least, reach.at_most))
