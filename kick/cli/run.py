@@ -124,7 +124,7 @@ def _print_scores(scores: list["CellScore"]) -> None:
     from rich.table import Table
 
     from kick.cli.output import table_console
-    from kick.reports import text
+    from kick import text
 
     table = Table("checkpoint", "task", "metric", "score [95 % interval]", "items", box=None, pad_edge=False)
     for line in scores:
