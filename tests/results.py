@@ -23,8 +23,11 @@ from kick.types import (
     Description,
     Divergence,
     Family,
+    Floor,
+    Floors,
     PlanInfo,
     Recipe,
+    ResponseSigns,
     TaskInfo,
 )
 
@@ -123,13 +126,16 @@ def write_scores(
     divergence: Divergence | None = None,
     not_diverged: str | None = None,
     available: int | None = None,
+    floor: float | None = None,
+    signs: ResponseSigns | None = None,
     **identity: Any,
 ) -> Cell:
     """Write one cell and make it the checkpoint's current one.
 
     `frame` needs the metric columns of the task; the columns of `ITEM_COLUMNS` that it lacks are filled in
     with values that are the same for every checkpoint. `plan` and `identity` replace fields of `PlanInfo` and
-    `CellIdentity`; `divergence`, `not_diverged` and `available` are those of the cell.
+    `CellIdentity`; `divergence`, `not_diverged`, `available` and `signs` are those of the cell; `floor` is the score
+    of its best answerer without knowledge.
     """
     frame = _with_item_columns(frame, task)
     planned = PlanInfo(
@@ -168,12 +174,28 @@ def write_scores(
             divergence=divergence,
             not_diverged=not_diverged,
             available=available,
+            floors=None if floor is None else floors_at(task, floor, len(frame)),
+            signs=signs,
         ),
         frame,
     )
     known = store.checkpoint(checkpoint) or checkpoint_record(checkpoint)
     store.write_checkpoint(known.model_copy(update={"cells": {**known.cells, task.name: cell.key}}))
     return cell
+
+
+def floors_at(task: TaskInfo, score: float, items: int) -> Floors:
+    """Floors of which the question given back is the best."""
+    return Floors(
+        task=task.name,
+        metric=task.metric,
+        higher_is_better=task.higher_is_better,
+        items=items,
+        floors=(
+            Floor(answerer="empty", score=0.0),
+            Floor(answerer="the question given back", score=score),
+        ),
+    )
 
 
 def diverged_from(kl: Sequence[float], reference: str = "dense") -> Divergence:
@@ -210,6 +232,7 @@ def write_pair(
     reference: Sequence[float],
     candidate: Sequence[float],
     task: TaskInfo | None = None,
+    floor: float | None = None,
     **columns: Any,
 ) -> Store:
     """A results folder of two checkpoints, `dense` and `small`, with these scores on one task."""
@@ -217,7 +240,11 @@ def write_pair(
     store = Store.create(path, _suite(["dense", "small"], [task.name]))
     for checkpoint, values in (("dense", reference), ("small", candidate)):
         write_scores(
-            store, checkpoint, task, pd.DataFrame({task.metric: np.asarray(values, float), **columns})
+            store,
+            checkpoint,
+            task,
+            pd.DataFrame({task.metric: np.asarray(values, float), **columns}),
+            floor=floor,
         )
     return store
 

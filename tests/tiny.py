@@ -1,5 +1,6 @@
 """Small real models for tests: random weights, real architectures, a real tokenizer, saved as Hugging Face folders."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -72,8 +73,13 @@ MORE_CONFIGS: dict[str, PretrainedConfig] = {  # that scoring has to be right fo
 }
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level BPE of `VOCABULARY` tokens that puts a BOS before every text, as Llama's does."""
+def tokenizer(
+    texts: Sequence[str] = ("the answer to the question is in the text",),
+) -> PreTrainedTokenizerFast:
+    """A byte-level BPE of `VOCABULARY` tokens that puts a BOS before every text, as Llama's does.
+
+    Other texts to train on make another tokenizer.
+    """
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -83,7 +89,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    bpe.train_from_iterator(["the answer to the question is in the text"] * 50, trainer)
+    bpe.train_from_iterator([*texts] * 50, trainer)
     bpe.post_processor = processors.TemplateProcessing(
         single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", bpe.token_to_id("<s>"))]
     )

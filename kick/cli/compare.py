@@ -162,8 +162,25 @@ def _print_comparisons(
     for row in rows:
         table.add_row(*map(plain_text, row.values()))
     console.print(table)
-    for caveat in dict.fromkeys(f"{row.task}: {caveat}" for row in comparisons for caveat in row.caveats):
-        console.print(plain_text(caveat))
+    for sentence in dict.fromkeys(f"{row.task}: {part}" for row in comparisons for part in _sentences(row)):
+        console.print(plain_text(sentence))
+
+
+def _sentences(row: "Comparison") -> list[str]:
+    """Return what a reader has to know beside the numbers of a comparison."""
+    bits = row.bits_per_byte
+    parts = [f"not measurable here: {row.not_measurable}" if row.not_measurable else None, row.objection]
+    if bits:
+        parts.append(f"bits per byte {bits.candidate.value:.4g}, change {_interval(bits.delta, '+')}")
+    return [*filter(None, parts), *row.caveats]
+
+
+def _above_floor(row: "Comparison") -> str:
+    if row.not_measurable:
+        return "not measurable here"
+    if row.floor is None and row.higher_is_better:
+        return "floor not measured"
+    return _interval(row.recovery_above_floor)
 
 
 def _columns(row: "Comparison", verdict: "Verdict | None", *, verbose: bool) -> Mapping[str, str]:
@@ -182,6 +199,7 @@ def _columns(row: "Comparison", verdict: "Verdict | None", *, verbose: bool) -> 
         columns |= {
             "bootstrap": _bounds(row.delta_bootstrap),
             "ratio (95 %)": _interval(row.ratio),
+            "above the floor (95 %)": _above_floor(row),
             "noise floor": f"±{row.noise_floor.bound:.4g}" if row.noise_floor else "not measured",
             "knowledge loss": _interval(row.knowledge_loss),
             "p (Holm)": "" if row.p_holm is None else f"{row.p_holm:.3g}",

@@ -52,7 +52,6 @@ def gate(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Judge candidates by a policy: exit code 0 pass, 1 regression, 2 no verdict, 3 too few items to tell."""
-    from kick.files import write_atomically
     from kick.gating import gate as judge
     from kick.store import Store
 
@@ -71,6 +70,7 @@ def deliver(
     result: "GateResult", *, junit: Path | None, summary: Path | None, as_json: bool, verbose: bool
 ) -> None:
     """Write and print verdicts as the options ask, and end with their exit code."""
+    from kick.files import write_atomically
     from kick.gating.rendering import junit_xml, markdown
 
     if junit:

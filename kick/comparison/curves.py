@@ -9,17 +9,18 @@ from kick.types.recipes import DENSE_RATE
 
 
 def crossing(curve: Curve, loss: float = 0.05) -> Crossing | None:
-    """Return where a curve has lost a share of the reference's score, between its points by straight lines.
+    """Return where a curve has lost a share of what the reference scores above its floor, between its points by lines.
 
+    Where no floor was measured it is a share of the whole score.
     The reference has lost nothing, and its rate is that of a dense checkpoint: no zeros, or 16 bits. A perplexity
     has lost 5 % where it is 5 % above the reference's. The interval says where the ends of the points' 95 % intervals
     cross the same line: it is pointwise.
 
     Returns:
-        None where there is no candidate, or one without a ratio to the reference.
+        None where there is no candidate, or one without a ratio to the reference, or the task is not measurable.
     """
     points = [p for p in curve.points if p.comparison.candidate != p.comparison.reference]
-    ratios = [point.comparison.ratio for point in points if point.comparison.ratio]
+    ratios = [kept for point in points if (kept := point.comparison.kept)]
     if not points or len(ratios) < len(points):
         return None
     rates = [point.rate for point in points]

@@ -51,7 +51,8 @@ def _lost(findings: Findings, group: Group) -> str:
     reached = [(task, cross) for task, cross in crossings if cross]
     reached.sort(key=lambda pair: _order(pair[1]))
     lines = [
-        f"{group.name}: where 5 % of the dense model's score is lost (perplexity: 5 % above), first to go first:"
+        f"{group.name}: where 5 % of what the dense model scores above the floor is lost (perplexity: 5 % above), "
+        "first to go first:"
     ]
     lines += [f"  {NAMES[task.name]:{WIDTH}}  {_where(cross)}" for task, cross in reached]
     return "\n".join(lines)

@@ -37,11 +37,44 @@ def test_another_plan_is_refused_with_what_differs(tmp_path: Path) -> None:
     assert "documents" not in message  # they are the same
 
 
-def test_another_tokenizer_is_refused(tmp_path: Path) -> None:
-    message = refusal(one_side_as(tmp_path, plan={"hash": "beef"}, tokenizer="another"))
+def test_another_tokenizer_is_compared_by_the_texts_and_said_so(tmp_path: Path) -> None:
+    found = compare(
+        one_side_as(tmp_path, plan={"hash": "beef"}, tokenizer="another"), "dense", "small", "facts"
+    )
+    assert found.n == 4
+    assert found.caveats[0].startswith(
+        "The tokenizers differ: items are paired by the texts of document and prompt"
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"task_config": "cafe"}, {"documents": "cafe"}, {"shots": 5}, {"limit": 9}, {"seed": 9}, {"items": 9}],
+)
+def test_another_tokenizer_with_any_other_difference_is_refused(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    message = refusal(one_side_as(tmp_path, plan={"hash": "beef", **change}, tokenizer="another"))
     assert "plan hash" in message
     assert "tokenizer: " in message
     assert "| another" in message
+
+
+def test_another_plan_of_the_same_tokenizer_is_refused(tmp_path: Path) -> None:
+    assert "plan hash" in refusal(one_side_as(tmp_path, plan={"hash": "beef"}))
+
+
+def test_windows_of_another_tokenizer_are_refused_and_pages_are_named(tmp_path: Path) -> None:
+    windows = pd.DataFrame({"nll": np.full(20, 3.0), "units": np.full(20, 99)})
+    store = write_pair(tmp_path, SCORES, SCORES)
+    write_scores(store, "dense", PERPLEXITY, windows)
+    hashes = [f"other {number}" for number in range(20)]
+    tokens = windows.assign(doc_hash=hashes, prompt_hash=hashes)
+    same = {"documents": store.cell("dense", PERPLEXITY.name).identity.plan.documents}  # type: ignore[union-attr]
+    write_scores(store, "small", PERPLEXITY, tokens, plan=same, tokenizer="another")
+    message = refusal(store, PERPLEXITY.name)
+    assert "they share no item" in message
+    assert "as wikitext2_words" in message
 
 
 def test_another_limit_is_refused(tmp_path: Path) -> None:

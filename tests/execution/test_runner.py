@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,10 +20,11 @@ from kick.comparison import compare
 from kick.errors import InputError
 from kick.execution import checkpoint_cache, runner
 from kick.execution.runner import run
+from kick.metrics.signs import response_signs
 from kick.store import Store
 from kick.suite import Suite
 from tests.execution.bed import TASKS, Bed
-from tests.tiny import save_model
+from tests.tiny import save_model, tokenizer
 
 
 def test_weights_that_are_changed_on_loading_are_scored_as_another_checkpoint(bed: Bed) -> None:
@@ -184,6 +187,67 @@ def test_divergence_between_other_tokenizers_is_refused_with_the_reason(bed: Bed
     assert cell is not None
     assert cell.divergence is None
     assert "its tokenizer is not that of the reference" in str(cell.not_diverged)
+
+
+def test_cells_hold_the_floors_of_their_items_and_the_signs_of_their_answers(bed: Bed) -> None:
+    bed.keys.update(perplexity={"datasets": ["world"], "window": 64, "windows": 2})
+    store = bed.run().store
+    for task, answerer in (("kick_squad", "empty"), ("kick_mmlu", "one option always")):
+        dense, pruned = (store.cell(name, task) for name in ("dense", "magnitude-0.5"))
+        assert dense is not None
+        assert pruned is not None
+        assert dense.floors is not None
+        assert dense.floors == pruned.floors
+        assert (dense.floors.items, dense.floors.metric) == (3, dense.task.metric)
+        assert answerer in {floor.answerer for floor in dense.floors.floors}
+        assert compare(store, "dense", "magnitude-0.5", task).floor == dense.floors.best
+    squad, mmlu, text = (store.cell("dense", task) for task in (*TASKS, "perplexity_world"))
+    assert squad is not None
+    assert squad.signs == response_signs(list(store.items(squad)["response"]))
+    assert mmlu is not None
+    assert mmlu.signs is None
+    assert text is not None
+    assert (text.floors, text.signs) == (None, None)
+
+
+def test_a_student_of_another_tokenizer_is_compared_by_texts_and_by_bits_per_byte(bed: Bed) -> None:
+    save_model(bed.folder / "student", seed=1)
+    tokenizer(["the ferry sailed to the harbour of Vinsted in the ice"]).save_pretrained(
+        bed.folder / "student"
+    )
+    pages = [
+        f" = Page {number} = \n The ferry to Vinsted lay still for {number} days . \n" for number in range(20)
+    ]
+    folder = bed.folder / "data" / "EleutherAI__wikitext_document_level" / "wikitext-2-raw-v1"
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table({"page": pages}), folder / "test.parquet")
+    for path in bed.data_root.iterdir():
+        (bed.folder / "data" / path.name).symlink_to(path)
+    bed.data_root = bed.folder / "data"
+    bed.keys.update(divergence=True, series=[])
+    bed.keys["perplexity"] = {"datasets": ["wikitext2_words", "world"], "window": 32, "windows": 20}
+    bed.keys["checkpoints"].append({"id": "student", "model": "student"})
+    store = bed.run().store
+    cells = [store.cell(name, "kick_squad") for name in ("dense", "student")]
+    assert cells[0] is not None
+    assert cells[1] is not None
+    assert cells[0].identity.plan.hash != cells[1].identity.plan.hash
+    assert cells[1].divergence is None
+    for task in TASKS:
+        found = compare(store, "dense", "student", task)
+        assert (found.n, found.unpaired) == (3, 0)
+        assert any(caveat.startswith("The tokenizers differ") for caveat in found.caveats)
+    words = compare(store, "dense", "student", "perplexity_wikitext2_words")
+    assert words.n == 20
+    assert words.bits_per_byte is not None
+    for side, name in (("reference", "dense"), ("candidate", "student")):
+        cell = store.cell(name, "perplexity_wikitext2_words")
+        assert cell is not None
+        assert getattr(words.bits_per_byte, side).value == pytest.approx(cell.scores["bits_per_byte"])
+    assert words.bits_per_byte.delta.low < words.bits_per_byte.delta.value < words.bits_per_byte.delta.high
+    assert any("roll over the pages" in caveat for caveat in words.caveats)
+    with pytest.raises(InputError, match="Compare bits per byte on a text that is scored page by page"):
+        compare(store, "dense", "student", "perplexity_world")
 
 
 def test_a_second_run_loads_no_model_and_makes_none(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:

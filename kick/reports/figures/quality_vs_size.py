@@ -64,14 +64,14 @@ class Panel:
         ratios: The ratio to the reference of each candidate.
         higher_is_better: Whether scores are drawn, and not a perplexity.
         noise: Half the width of the noise floor, in %.
-        chance: The level of blind guessing, in % of the reference's score.
+        level: The level of answerers without knowledge, in % of the reference's score, with its name.
     """
 
     title: str
     ratios: Mapping[str, Estimate]
     higher_is_better: bool
     noise: float | None
-    chance: float | None
+    level: tuple[float, str] | None
 
 
 def quality_vs_size(findings: Findings, measure: Measure) -> Figure | None:
@@ -133,7 +133,7 @@ def _panels(findings: Findings) -> list[Panel]:
         title = family.replace("_", " ") + (f", mean of {len(tasks)} tasks" if len(tasks) > 1 else "")
         if ratios:
             floors = [floor for task in tasks if (floor := noise_width(findings, task)) is not None]
-            panels.append(Panel(title, ratios, True, max(floors, default=None), _chance(findings, tasks)))
+            panels.append(Panel(title, ratios, True, max(floors, default=None), _level(findings, tasks)))
     for task in findings.tasks:
         if not task.higher_is_better:
             ratios = {
@@ -146,17 +146,20 @@ def _panels(findings: Findings) -> list[Panel]:
     return panels
 
 
-def _chance(findings: Findings, tasks: Sequence[TaskInfo]) -> float | None:
-    """Return the level of blind guessing on a family, in % of the reference's mean score.
+def _level(findings: Findings, tasks: Sequence[TaskInfo]) -> tuple[float, str] | None:
+    """Return the floor of a family, in % of the reference's mean score, or blind guessing if no floor was measured.
 
-    None if one of its tasks has no such level.
+    Tasks that are not measurable are in no mean. None if one of the others has no such level.
     """
-    scores = [findings.entry(task, findings.reference).score for task in tasks]
+    counted = [task for task in tasks if findings.not_measurable(task.name) is None]
+    scores = [findings.entry(task, findings.reference).score for task in counted]
     reached = sum(score.value for score in scores if score)
-    levels = [task.chance for task in tasks if task.chance is not None]
-    if len(levels) < len(tasks) or not all(scores) or reached <= 0:
-        return None
-    return 100 * sum(levels) / reached
+    floors = [floor.score for task in counted if (floor := findings.floor(task))]
+    chances = [task.chance for task in counted if task.chance is not None]
+    for levels, name in ((floors, "floor"), (chances, "chance")):
+        if len(levels) == len(counted) and all(scores) and reached > 0:
+            return 100 * sum(levels) / reached, name
+    return None
 
 
 def _draw(
@@ -287,8 +290,8 @@ def _dress(axes: Axes, panel: Panel, xs: Sequence[float], measure: Measure) -> N
         axes.set_ylim(-3, min(max([105.0, *tops]), CEILING) + 3)
         axes.set_ylabel("recovery, %")
         style.tolerance(axes, 100 * (1 - MARGIN), MARGIN)
-        if panel.chance is not None:
-            style.level(axes, panel.chance, "chance")
+        if panel.level is not None:
+            style.level(axes, *panel.level)
         return
     axes.set_ylabel("perplexity, times the reference's")
     style.tolerance(axes, 100 * (1 + MARGIN), MARGIN)

@@ -73,6 +73,8 @@ def _reach(findings: Findings, task: TaskInfo, group: Group) -> Field:
     reach = findings.reach[task.name][group.name]
     if reach is None:
         return plain("not compared")
+    if findings.not_measurable(task.name):
+        return plain("not measurable here")
     passes, fails = _shown(reach, group)
     return plain(_measured(reach, group), passes, fails, f"n = {', '.join(map(str, reach.n))}")
 

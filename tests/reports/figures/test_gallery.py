@@ -124,6 +124,24 @@ def test_the_noise_floor_is_a_band_where_it_was_measured(tmp_path: Path, finding
     assert "Grey band: the widest noise floor" in words(drawn["curve-rtn"])
 
 
+def test_the_floor_is_a_line_at_its_share_of_the_reference_and_chance_where_none_was_measured(
+    tmp_path: Path, findings: Findings
+) -> None:
+    assert "floor" not in labels(draw(findings)["curve-rtn"].axes[0])
+    store = results(tmp_path / "r", SERIES, ["kick_freebaseqa"])
+    for checkpoint in ("dense", *SERIES):
+        cell = store.cell(checkpoint, "kick_freebaseqa")
+        if cell is not None:
+            write_scores(store, checkpoint, cell.task, pd.DataFrame(store.items(cell)), floor=0.1)
+    drawn = draw(gather(store))
+    for name in ("curve-rtn", "size-bytes"):
+        assert "floor" in labels(drawn[name].axes[0])
+    reference = gather(store).entry(TASKS["kick_freebaseqa"], "dense").score
+    assert reference is not None
+    (line,) = [line for line in drawn["curve-rtn"].axes[0].lines if line.get_label() == "floor"]
+    assert line.get_ydata()[0] == pytest.approx(100 * 0.1 / reference.value)
+
+
 def test_flips_lie_on_or_above_the_line_where_every_flip_goes_one_way(findings: Findings) -> None:
     (axes,) = draw(findings)["flips"].axes
     points = [
