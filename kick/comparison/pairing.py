@@ -129,7 +129,7 @@ def pair(
             "Score both on the same data."
         )
     a, b = (scores(cell, items, metric) for cell, items in ((reference, left), (candidate, right)))
-    perplexity = reference.task.family == "perplexity"
+    perplexity = reference.task.kind == "text"
     floor = floor_of(reference, metric)
     sample = PairedSample(
         a,

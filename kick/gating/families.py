@@ -17,7 +17,7 @@ def family_members(tasks: Sequence[TaskInfo]) -> dict[Family, tuple[str, ...]]:
     """Return the tasks of each family: those on which higher is better, perplexity left out."""
     members: dict[Family, tuple[str, ...]] = {}
     for task in tasks:
-        if task.higher_is_better and task.family != "perplexity":
+        if task.higher_is_better and task.kind != "text":
             members[task.family] = (*members.get(task.family, ()), task.name)
     return members
 

@@ -103,7 +103,7 @@ def _perplexity(findings: Findings, task: TaskInfo, candidate: str, diverged: Di
     """Return the ratio to the reference's perplexity, on the windows of a text or on a task's right answers."""
     entry = findings.entry(task, candidate)
     comparison = entry.comparison
-    if task.family == "perplexity":
+    if task.kind == "text":
         if comparison is None or comparison.ratio is None:
             return plain(NOTHING)
         return number(text.ratio(comparison.ratio), sort=comparison.ratio.value, outcome=entry.outcome)

@@ -59,7 +59,7 @@ def _task_header(findings: Findings, task: TaskInfo, columns: Sequence[str]) -> 
     sizes = _sizes(findings, task, columns)
     facts = [metric(task)]
     if len(sizes) == 1:
-        facts.append(f"n = {sizes.pop()}" + (" windows" if task.family == "perplexity" else ""))
+        facts.append(f"n = {sizes.pop()}" + (" windows" if task.kind == "text" else ""))
     floor = findings.floor(task)
     if floor is None and task.chance is not None:
         facts.append(f"chance {_level(task, task.chance)}")
