@@ -164,6 +164,7 @@ class Session:
         models = Models(self.jobs, self.context)
         for state in self.states.values():
             self._resume(state, models)
+        self._write_suite()
         result = self._judge()
         estimates = 0
         while round_ := self._open(result):
@@ -314,7 +315,8 @@ class Session:
 
     def _write_suite(self) -> None:
         """Keep the suite with the largest limit so far, so a later `kick run` takes the other tasks that far."""
-        largest = max((state.limit for state in self.states.values()), default=0)
+        earlier = self.store.suite().get("limit") or 0
+        largest = max((state.limit for state in self.states.values()), default=int(earlier))
         suite = self.context.suite.with_limit(max(largest, FIRST_BLOCK))
         Store.create(self.store.root, suite.dump())
 

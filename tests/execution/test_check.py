@@ -108,6 +108,17 @@ def test_the_folder_is_an_ordinary_one_from_which_a_run_goes_on(
     assert gate(Store(copy)).verdicts[0].checks[0].candidate_score.n == result.items
 
 
+def test_a_check_that_is_repeated_scores_nothing_and_says_the_same(
+    models: Path, passed: tuple[CheckResult, Store], tmp_path: Path
+) -> None:
+    result, store = passed
+    copy = Path(shutil.copytree(store.root, tmp_path / "r"))
+    again = kick.check(DENSE, models / "rtn-8", tasks=[HEAD], results=copy)
+    assert same_answer(again, result)
+    assert (copy / "suite.yaml").read_bytes() == (store.root / "suite.yaml").read_bytes()
+    assert rows(Store(copy)) == rows(store)
+
+
 def test_the_items_are_those_of_a_run_with_that_limit(
     passed: tuple[CheckResult, Store], tmp_path: Path
 ) -> None:
