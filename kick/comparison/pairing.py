@@ -155,17 +155,23 @@ def pair(
     )
 
 
-def refuse_unlike(reference: Cell, candidate: Cell, *, any_tier: bool = False) -> None:
+def refuse_unlike(
+    reference: Cell, candidate: Cell, *, any_tier: bool = False, any_tokenizer: bool = True
+) -> None:
     """Refuse cells that were not scored on the same requests in the same way.
 
-    Plans of different tokenizers are alike if the texts behind them are (see `same_texts`).
+    Args:
+        reference: a cell.
+        candidate: another cell of the same task.
+        any_tier: let the scoring tiers differ.
+        any_tokenizer: take plans of different tokenizers for alike if the texts behind them are (`same_texts`).
 
     Raises:
         InputError: lists every field that differs, with both values.
     """
     one, two = reference.identity, candidate.identity
     decisive = [name for name in _DECISIVE if not (any_tier and name == "scoring tier")]
-    if one.plan.hash != two.plan.hash and same_texts(reference, candidate):
+    if any_tokenizer and one.plan.hash != two.plan.hash and same_texts(reference, candidate):
         decisive.remove("plan hash")
     if all(_DECISIVE[name](one) == _DECISIVE[name](two) for name in decisive):
         return

@@ -83,6 +83,7 @@ def _refuse(names: Sequence[str], parts: Sequence[Findings]) -> None:
             refuse_unlike(
                 known.cell.model_copy(update={"checkpoint": f"{part.reference} of {other}"}),
                 entry.cell.model_copy(update={"checkpoint": f"{part.reference} of {name}"}),
+                any_tokenizer=False,
             )
     if len(set(weights.values())) > 1:
         listed = ", ".join(f"{name} {fingerprint[:12]}" for name, fingerprint in weights.items())

@@ -80,6 +80,18 @@ def test_another_plan_is_refused_with_what_differs(tmp_path: Path) -> None:
         merged(first, second)
 
 
+def test_references_of_other_tokenizers_share_no_table(tmp_path: Path) -> None:
+    first, second = folder(tmp_path / "a", rtn_4=0.1), folder(tmp_path / "b", one=0.1)
+    for checkpoint in ("dense", "one"):
+        cell = second.cell(checkpoint, FACTS)
+        assert cell is not None
+        write_scores(
+            second, checkpoint, cell.task, second.items(cell), plan={"hash": "beef"}, tokenizer="another"
+        )
+    with pytest.raises(InputError, match=r"dense of b.*dense of a.*\n.*plan hash(.|\n)*\| another"):
+        merged(first, second)
+
+
 def test_other_reference_weights_are_refused(tmp_path: Path) -> None:
     first, second = folder(tmp_path / "a", rtn_4=0.1), folder(tmp_path / "b", one=0.1)
     record = second.checkpoint("dense")
