@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -202,20 +202,27 @@ def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
     Raises:
         InputError: it is missing, not a regular file (a pipe would wait for ever), or larger than `limit` bytes.
     """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise InputError(f"{path} has {size:,} bytes; at most {limit:,} are read.")
+        return file.read(limit)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file to read its bytes.
+
+    Raises:
+        InputError: it is missing, or not a regular file: a pipe would be waited for without end.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         raise InputError(f"{path} is missing.") from None
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{path} is not a regular file.")
-        if status.st_size > limit:
-            raise InputError(f"{path} has {status.st_size:,} bytes; at most {limit:,} are read.")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(limit)
-    finally:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
+        raise InputError(f"{path} is not a regular file.")
+    return os.fdopen(descriptor, "rb")
 
 
 def read_text(path: Path, limit: int = MAX_BYTES) -> str:

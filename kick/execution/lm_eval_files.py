@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kick.errors import InputError
-from kick.files import digest
+from kick.files import digest, open_regular
 
 _SAMPLES = re.compile(r"samples_(.+)_(\d{4}-\d{2}-\d{2}T[\d.\-]+)\.jsonl")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -56,7 +56,7 @@ class SampleFile:
         return filters
 
     def _rows(self) -> Iterator[Row]:
-        with self.path.open("rb") as file:
+        with open_regular(self.path) as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield read_object(line, f"{self.path}, line {number}")

@@ -9,7 +9,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from kick.files import MAX_BYTES, named_errors
+from kick.errors import InputError
+from kick.files import MAX_BYTES, named_errors, open_regular
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +46,13 @@ class Journal:
 
         A last line without its end is what a kill leaves, and is dropped without a word; any other line that does not
         fit is logged as a warning.
+
+        Raises:
+            InputError: the journal is not a regular file.
         """
         reading = read_journal(self.path, self.key)
+        if reading.problem and not self.path.is_file():
+            raise InputError(f"{reading.problem}. Move it away; `kick verify --repair` does.")
         if reading.problem:
             log.warning("%s; what follows is scored again", reading.problem)
         if self.path.exists() and reading.whole != self.path.stat().st_size:
@@ -89,7 +95,9 @@ def read_journal(path: Path, key: str) -> Reading:
     whole, last, problem = 0, _check(key.encode(), b""), None
     if not path.exists():
         return Reading(responses, whole, last, problem)
-    with path.open("rb") as file:
+    if not path.is_file():
+        return Reading(responses, whole, last, f"{path} is not a regular file")
+    with open_regular(path) as file:
         number = 0
         while line := file.readline(MAX_BYTES):
             number += 1

@@ -61,7 +61,7 @@ def _move(root: Path, finding: Finding, aside: Path) -> Moved:
     source, target = root / finding.path, aside / finding.path
     target.parent.mkdir(parents=True, exist_ok=True)
     journal = JOURNAL_NAME.fullmatch(source.name) if source.parent == root / "journal" else None
-    if journal is not None:
+    if journal is not None and source.is_file():
         shutil.copy2(source, target)
         sync(target)
         os.truncate(source, read_journal(source, journal["key"]).whole)

@@ -3,15 +3,19 @@
 import json
 import logging
 import math
+import os
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kick.errors import InputError
 from kick.store import Journal
+from kick.store.journal import read_journal
 
 KEY = "0123456789abcdef"
 
@@ -103,6 +107,15 @@ def test_a_line_that_is_gone_moved_or_repeated_ends_the_journal(tmp_path: Path) 
 def test_the_journal_of_another_cell_is_not_read(tmp_path: Path) -> None:
     path = _journal(tmp_path).path
     assert _read(path, "f" * 16) == {}
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_not_a_file_is_told_and_not_waited_for(make: Callable[[Path], None], tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    make(path)
+    assert "is not a regular file" in str(read_journal(path, KEY).problem)
+    with pytest.raises(InputError, match="is not a regular file"):
+        Journal(path, KEY).append([0], ["answer"])
 
 
 def test_a_run_goes_on_after_a_damaged_line(tmp_path: Path) -> None:

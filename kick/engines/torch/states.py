@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from kick.engines.base import DamagedStatesError, Score
 from kick.engines.torch.head import Head
 from kick.errors import InputError
-from kick.files import file_sha256, sync, write_atomically
+from kick.files import file_sha256, read_bytes, sync, write_atomically
 from kick.types import Record
 
 ITEM_BYTES = 2
@@ -184,7 +184,9 @@ def _read_checked(path: Path) -> _Header:
     """Return the header of the states at `path`, every file checked against it."""
     file = _header_path(path)
     try:
-        header = _Header.model_validate_json(file.read_bytes())
+        header = _Header.model_validate_json(read_bytes(file))
+    except InputError as error:
+        raise DamagedStatesError(str(error).removesuffix(".")) from None
     except OSError as error:
         raise DamagedStatesError(f"{file} cannot be read: {error.strerror}") from None
     except ValidationError:

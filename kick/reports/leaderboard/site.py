@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from kick.errors import InputError
-from kick.files import file_sha256
+from kick.files import file_sha256, read_bytes
 from kick.reports.output import OutputFolder
 
 MANIFEST = "kick-board.json"
@@ -85,7 +85,7 @@ class Site:
         if not path.exists():
             return None
         try:
-            listed: Listed = json.loads(path.read_text(encoding="utf-8"))["files"]
+            listed: Listed = json.loads(read_bytes(path))["files"]
             sound = all(
                 _FILE.fullmatch(name) and all(_HASH.fullmatch(one) for one in hashes)
                 for name, hashes in listed.items()
