@@ -1,5 +1,6 @@
 """The wheel carries what the package needs: installed elsewhere, it lists the tasks."""
 
+import json
 import subprocess
 import sys
 import sysconfig
@@ -28,14 +29,18 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_installed_wheel_lists_the_tasks(installed: Path, tmp_path: Path) -> None:
-    code = "import kick; print(kick.__file__); from kick.cli import main; main()"
+    code = "import sys, kick; print(kick.__file__, file=sys.stderr); from kick.cli import main; main()"
     done = subprocess.run(
-        [installed, "-I", "-c", code, "tasks"], capture_output=True, text=True, cwd=tmp_path, check=False
+        [installed, "-I", "-c", code, "tasks", "--json"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert str(installed.parent.parent) in done.stdout.splitlines()[0]
-    for task in ("kick_freebaseqa", "kick_mmlu", "kick_hotpotqa", "kick_squad", "kick_cnn_dailymail"):
-        assert task in done.stdout
+    assert str(installed.parent.parent) in done.stderr.splitlines()[0]
+    listed = {task["name"] for task in json.loads(done.stdout)}
+    assert {"kick_freebaseqa", "kick_mmlu", "kick_hotpotqa", "kick_squad", "kick_cnn_dailymail"} <= listed
 
 
 def test_the_installed_wheel_carries_the_published_values_and_policies(
