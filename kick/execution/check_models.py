@@ -8,7 +8,7 @@ import torch
 
 from kick.engines.torch import TorchEngine
 from kick.execution.jobs import Job, RunContext
-from kick.execution.runner import load_and_describe
+from kick.execution.scoring import load_and_describe
 
 # A model takes this many times the bytes of its weights, with what a forward needs.
 _ROOM = 1.3

@@ -13,7 +13,8 @@ from kick.execution.budget import Budget
 from kick.execution.check_answers import same_measurement, score_block
 from kick.execution.check_models import Models
 from kick.execution.jobs import Job, Order, RunContext
-from kick.execution.runner import find_tier, make_cell, plan_job, reference_tokenizer, write_record
+from kick.execution.planning import find_tier, plan_job, reference_tokenizer
+from kick.execution.scoring import make_cell, write_record
 from kick.gating import Policy, gate, sequential_verdicts
 from kick.gating.sequential import fewest_items
 from kick.harness.suite_tasks import SuiteTasks

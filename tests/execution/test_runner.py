@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from kick.comparison import compare
 from kick.errors import InputError
-from kick.execution import checkpoint_cache, runner
+from kick.execution import checkpoint_cache, scoring
 from kick.execution.runner import run
 from kick.metrics.signs import response_signs
 from kick.store import Store
@@ -257,7 +257,7 @@ def test_a_second_run_loads_no_model_and_makes_none(bed: Bed, monkeypatch: pytes
     def load(*_: object, **__: object) -> None:
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr(runner, "load", load)
+    monkeypatch.setattr(scoring, "load", load)
     summary = bed.run()
     assert (summary.scored, summary.reused) == (0, 4)
     assert not (bed.folder / "cache").exists()

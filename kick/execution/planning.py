@@ -1,0 +1,172 @@
+"""Plan what a run scores: the tier of its reference, and for each checkpoint the work and the keys of its cells."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+from kick.checkpoints import (
+    read_tokenizer,
+    resolve,
+    resolve_tokenizer,
+    tokenizer_fingerprint,
+)
+from kick.engines.torch.tiers import choose_tier
+from kick.errors import InputError
+from kick.execution.checkpoint_cache import checkpoint_folder
+from kick.execution.jobs import KEPT, Job, Order, RunContext
+from kick.execution.scoring import load_source
+from kick.store import tier_key
+from kick.suite import Suite
+from kick.suite.model_refs import parse_folder, parse_model
+from kick.types import (
+    Axis,
+    CellIdentity,
+    Tier,
+    TierChoice,
+)
+
+
+def reference_tokenizer(suite: Suite) -> Path:
+    """Return the folder of the reference's tokenizer.
+
+    Raises:
+        InputError: the reference or its tokenizer is not there.
+    """
+    reference = suite.checkpoint(suite.reference)
+    try:
+        model = parse_model(reference.model, "model", revision=reference.revision)
+        tokenizer = parse_folder(reference.tokenizer, "tokenizer") if reference.tokenizer else None
+        return resolve_tokenizer(tokenizer, resolve(model, trust_remote_code=reference.trust_remote_code))
+    except InputError as error:
+        raise InputError(f"checkpoint '{reference.id}': {error}") from None
+
+
+def find_tier(context: RunContext) -> Tier:
+    """Return how all checkpoints are scored: as the suite says, or as a self-test of its reference finds, once."""
+    if context.suite.tier != "auto":
+        return context.suite.tier
+    source = context.source(context.suite.checkpoint(context.suite.reference))
+    key = tier_key(source.fingerprint, source.dtype, context.device, _versions())
+    choice = _stored_tier(key, context)
+    if choice is None:
+        with checkpoint_folder(source, context) as folder:
+            choice = choose_tier(load_source(source, folder, context))
+        context.store.write_tier(key, choice)
+    for tier, reason in choice.refused.items():
+        context.reporter.say(f"not scored by the tier '{tier}': {reason}")
+    return choice.tier
+
+
+def _stored_tier(key: str, context: RunContext) -> TierChoice | None:
+    try:
+        return context.store.tier(key)
+    except InputError as error:
+        context.reporter.say(f"{error} The self-test is taken again.")
+        return None
+
+
+def plan_jobs(orders: Sequence[Order], tier: Tier, context: RunContext) -> list[Job]:
+    """Plan everything before anything is scored, so whatever cannot work is known at once."""
+    jobs = []
+    with context.reporter.stage("reading checkpoints and planning", len(orders)) as progress:
+        reference = (
+            plan_job(_reference_order(orders, context), tier, context) if context.suite.divergence else None
+        )
+        for order in orders:
+            jobs.append(plan_job(order, tier, context, reference))
+            progress(1)
+    _check_series(jobs)
+    return sorted(jobs, key=lambda job: job.checkpoint.id != context.suite.reference)
+
+
+def _check_series(jobs: Sequence[Job]) -> None:
+    """Refuse a point of a series whose rate is unknown, or of another kind than that of the other points."""
+    axes: dict[str, Axis] = {}
+    for job in jobs:
+        checkpoint, step = job.checkpoint, job.source.step
+        if checkpoint.series is None:
+            continue
+        if step is None:
+            raise InputError(
+                f"checkpoint '{checkpoint.id}' is in the series '{checkpoint.series}', and none of its files tells its "
+                "rate. Add it to the checkpoint, as in `declared: {method: wanda, sparsity: 0.5}`, or remove `series`."
+            )
+        axis = axes.setdefault(checkpoint.series, step.axis)
+        if axis != step.axis:
+            raise InputError(
+                f"checkpoint '{checkpoint.id}' is in the series '{checkpoint.series}', whose other points are at rates "
+                f"of {axis}, but it is made by {step.method}, at a rate of {step.axis}. Give it another `series`."
+            )
+
+
+def _reference_order(orders: Sequence[Order], context: RunContext) -> Order:
+    """Return the reference's order for all tasks: divergence is measured from it."""
+    reference = context.suite.checkpoint(context.suite.reference)
+    tasks = {task for order in orders for task in order.tasks}
+    return Order(reference, tuple(tasks), next(order.batch for order in orders if order.unlike is None))
+
+
+def plan_job(order: Order, tier: Tier, context: RunContext, reference: Job | None = None) -> Job:
+    """Return the plans and keys of a checkpoint's cells, from its files alone.
+
+    Args:
+        order: the checkpoint and its tasks.
+        tier: how all checkpoints of the suite are scored.
+        context: what the jobs of a run share.
+        reference: the job of the checkpoint that divergence is measured from; None: divergence is not measured.
+    """
+    source = context.source(order.checkpoint)
+    words = tokenizer_fingerprint(source.tokenizer)
+    work = context.tasks.work(
+        words,
+        source.config,
+        lambda: read_tokenizer(source.tokenizer, order.checkpoint.trust_remote_code),
+    )
+    wanted = {
+        name: cell
+        for name, cell in work.items()
+        if name in order.tasks and not (order.unlike and cell.batched_alike(order.batch, order.unlike, tier))
+    }
+    identities = {
+        name: CellIdentity(
+            checkpoint=source.fingerprint,
+            tokenizer=words,
+            task=name,
+            plan=cell.info,
+            dtype=source.dtype,
+            device=context.device,
+            tier=f"{tier}/{order.batch.tokens}x{order.batch.rows}",
+            versions=_versions(),
+        )
+        for name, cell in wanted.items()
+    }
+    job = Job(source, order.batch, tier, words, wanted, identities, {})
+    return _with_divergence(job, reference, context) if context.suite.divergence else job
+
+
+def _with_divergence(job: Job, reference: Job | None, context: RunContext) -> Job:
+    """Return the same job with the origin of its divergence, or the reason why it is not measured."""
+    reasons: dict[str, str] = {}
+    identities = {}
+    for task, identity in job.identities.items():
+        origin = KEPT
+        if (reason := job.work[task].undiverged) is not None:
+            reasons[task] = reason
+        elif job.checkpoint.id != context.suite.reference:
+            assert reference is not None
+            theirs = reference.identities.get(task)
+            origin = reference.keys.get(task, "")
+            if theirs is None or reference.tokenizer_fingerprint != job.tokenizer_fingerprint:
+                reasons[task] = "its tokenizer is not that of the reference: compare bits per byte"
+            elif theirs.plan.hash != identity.plan.hash:
+                reasons[task] = "its prompts are not those of the reference"
+        measured = None if task in reasons else origin
+        identities[task] = identity.model_copy(update={"divergence": measured})
+    return replace(job, identities=identities, not_diverged=reasons)
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("llm-kick", "lm_eval", "transformers", "torch")}
