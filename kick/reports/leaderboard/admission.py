@@ -1,4 +1,4 @@
-"""Who is let onto a leaderboard: a checkpoint whose stored results are whole and were scored on the board's plan."""
+"""The entry rules of a leaderboard: it takes a checkpoint whose stored results are whole and were scored on the board's plan."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
