@@ -1,4 +1,4 @@
-"""The entry rules of a leaderboard: it takes a checkpoint whose stored results are whole and were scored on the board's plan."""
+"""The entry rules of a leaderboard: stored results are whole, and were scored on the plan of the board."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
