@@ -158,8 +158,8 @@ def _family_question(policy: Policy, family: Family, members: Sequence[Pairs]) -
     score = family_score(family, members)
     # A reference that knows none of the tasks passes nothing; what the candidate does on them is still shown.
     counted = known(members) if score else members
-    shown = score or compare_family(family, counted, policy.margin)
-    worthless = _worthless(policy, rule, shown.reference_score, None)
+    means = score or compare_family(family, counted, policy.margin)
+    worthless = _worthless(policy, rule, means.reference_score, None)
     if score is None and policy.above_chance:
         worthless = "the reference is not shown to know anything of its tasks"
     objections = [_without_knowledge(policy, p) or signs_object(p.reference, p.candidate) for p in counted]
@@ -178,9 +178,9 @@ def _family_question(policy: Policy, family: Family, members: Sequence[Pairs]) -
         metric="mean of "
         + ", ".join(pairs.task for pairs in counted)
         + (f"; left out, not measurable: {', '.join(score.unknown)}" if score and score.unknown else ""),
-        reference_score=shown.reference_score,
-        candidate_score=shown.candidate_score,
-        delta=shown.delta,
+        reference_score=means.reference_score,
+        candidate_score=means.candidate_score,
+        delta=means.delta,
         changed=sum(map(_changed, counted)),
     )
 

@@ -23,7 +23,7 @@ class _Keys(BaseModel):
 
 
 class Rule(_Keys):
-    """What one task, or the mean of a family, may lose: a share of the reference's score, or an absolute drop.
+    """The loss that one task, or the mean of a family, may show: a share of the reference's score, or an absolute drop.
 
     Attributes:
         margin: the loss that a pass excludes, as a share of the reference's score.
@@ -51,7 +51,7 @@ class Rule(_Keys):
 
 
 class PerplexityRule(_Keys):
-    """How far perplexity may rise, relative to the reference.
+    """The rise of perplexity that is allowed, relative to the reference.
 
     Attributes:
         maximum_rise: the rise that a pass excludes.
@@ -71,7 +71,7 @@ class PerplexityRule(_Keys):
 
 
 class DivergenceRule(_Keys):
-    """How far the candidate may diverge from the reference: the mean KL per token, in nats.
+    """The divergence from the reference that is allowed: the mean KL per token, in nats.
 
     Attributes:
         maximum: the divergence that a pass excludes and a regression exceeds.

@@ -41,7 +41,7 @@ def outcome_of(p_within: float, p_loss: float, alpha: float) -> Outcome:
 
 
 class Judged(Protocol):
-    """What has an outcome: a check, the verdict of a candidate, the score of a family."""
+    """A record with an outcome: a check, the verdict of a candidate, the score of a family."""
 
     @property
     def outcome(self) -> Outcome | None:

@@ -224,7 +224,7 @@ def _adjusted(entries: dict[str, dict[str, Entry]]) -> dict[str, dict[str, Entry
 
 
 def _same_tasks(parts: Sequence[Findings], family: Family) -> bool:
-    """Return whether every folder has the same tasks of a family, so that their means can be compared."""
+    """Return whether every folder has the same tasks of a family, so their means can be compared."""
 
     def members(part: Findings) -> set[str]:
         tasks: list[TaskInfo] = part.families_of_tasks().get(family, [])

@@ -1,4 +1,4 @@
-"""How far each series can be compressed, read from the verdicts of its checkpoints."""
+"""The rates up to which each series can be compressed, read from the verdicts of its checkpoints."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +7,7 @@ from kick.types.recipes import DENSE_RATE
 
 
 class Reach(Record):
-    """How far a series goes on one task; its rates are in the order of growing compression.
+    """The rates that a series reaches on one task, which go in the order of growing compression.
 
     A rate that no checkpoint reaches is that of the dense reference.
 

@@ -45,8 +45,8 @@ def test_a_score_that_fell_is_worse_with_its_flips_and_what_is_left_of_the_refer
     assert change.comparison.flips.lost == 20
     assert change.before is not None
     assert change.after is not None
-    assert change.after.ratio is not None
-    assert change.after.ratio.value == pytest.approx(0.5)
+    assert change.after.comparison.ratio is not None
+    assert change.after.comparison.ratio.value == pytest.approx(0.5)
     assert found.unchanged == 1  # the reference
 
 

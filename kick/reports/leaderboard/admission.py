@@ -1,4 +1,4 @@
-"""Who is let onto a leaderboard: a checkpoint whose stored results are whole and were scored on the board's plan."""
+"""The entry rules of a leaderboard: stored results are whole, and were scored on the plan of the board."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How far each candidate's next-token distributions are from the reference's, beside its perplexity."""
+"""The distance of each candidate's next-token distributions from the reference's, beside its perplexity."""
 
 import math
 from collections.abc import Sequence
