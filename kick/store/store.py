@@ -90,6 +90,7 @@ class Store:
         if root.is_dir() and not _is_ours(root):
             raise InputError(f"{root} holds other files and no results of kick. Give a new or empty folder.")
         root.mkdir(parents=True, exist_ok=True)
+        refuse_links(root)
         with _folder_lock(root):
             clear_abandoned(root)
             write_suite(root / SUITE, suite_text)
@@ -322,6 +323,19 @@ class Store:
     def verify(self) -> list[str]:
         """Return what is broken and what is missing, one sentence each; an empty list if nothing is."""
         return [str(finding) for finding in inspect(Store(self.root)) if finding.is_problem]
+
+
+def refuse_links(root: Path) -> None:
+    """Refuse to write into a results folder whose own folders are links: its owner would choose where they lead.
+
+    Raises:
+        InputError: one of them is a link.
+    """
+    for name in ("checkpoints", "cells", "journal", "states", "tiers", "locks", BROKEN):
+        if (root / name).is_symlink():
+            raise InputError(
+                f"{root / name} is a link to {(root / name).readlink()}. Put a folder in its place."
+            )
 
 
 def _columns(cell: Cell) -> tuple[str, ...]:
