@@ -24,7 +24,6 @@ from typing import Any, get_args
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import Timeout
 
 from kick.errors import InputError
 from kick.files import (
@@ -37,7 +36,7 @@ from kick.files import (
 )
 from kick.identifiers import check_identifier
 from kick.store.layout import BROKEN, FOLDER_LOCK, SUITE, JournalKind, cell_key
-from kick.store.locking import held
+from kick.store.locking import LockHeldError, held
 from kick.store.records import WAY_OUT, read_record, read_suite, seal_json, write_record, write_suite
 from kick.store.verification import inspect
 from kick.types import Cell, CheckpointRecord, TierChoice
@@ -108,7 +107,7 @@ class Store:
         with ExitStack() as stack:
             try:
                 stack.enter_context(held(path, wait=False))
-            except Timeout:
+            except LockHeldError:
                 raise InputError(
                     f"another run is scoring '{checkpoint}' into {self.root} (it holds {path}). "
                     "Wait for it, or run the other checkpoints with --only."
