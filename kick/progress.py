@@ -15,6 +15,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from kick.printable import printable
+
 # Seconds between two lines in a log.
 LOG_EVERY = 20.0
 
@@ -28,8 +30,8 @@ class Reporter:
         self.console = Console(file=sys.stderr, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
-        """Print one line of text, taken as it is."""
-        self.console.print(text, markup=False)
+        """Print one line of text, taken as it is; control characters are written out."""
+        self.console.print(printable(text), markup=False)
 
     @contextmanager
     def stage(self, label: str, total: int) -> Iterator[Advance]:

@@ -41,6 +41,10 @@ def report(
         raise InputError("several results folders are given. Name the folder of their report with --out.")
     stores = [Store(path) for path in results]
     folder = out or results[0] / "report"
+    if out is None and folder.is_symlink():
+        raise InputError(
+            f"{folder} is a link to {folder.readlink()}. Name the folder of the report with --out."
+        )
     requested = [name.strip() for name in formats.split(",") if name.strip()]
     if diff:
         if len(stores) != 2:

@@ -24,6 +24,7 @@ def verify(
 
     Exit code 0 if so, 1 if not. After --repair it is 0: the same `kick run` makes again what was moved aside.
     """
+    from kick.printable import printable
     from kick.store import Store
     from kick.store.manifest import check_manifest, write_manifest
     from kick.store.repair import repair as move_aside
@@ -51,9 +52,9 @@ def verify(
         print(json.dumps(document))
     else:
         for one in moved:
-            print(f"{one.problem}\n  moved to {results / one.to}; {one.next_run}")
+            print(printable(f"{one.problem}\n  moved to {results / one.to}; {one.next_run}"))
         print(
-            "\n".join([*problems, *differences, *notes])
+            printable("\n".join([*problems, *differences, *notes]))
             or f"{cells} cells, and every other file, are what was written"
         )
     if differences or (problems and not repair):

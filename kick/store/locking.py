@@ -1,45 +1,49 @@
 """Locks of a results folder. They end with the process that holds them; a disk without locks is said, not assumed."""
 
+import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, SoftFileLock, Timeout
-
 from kick.errors import InputError
+
+
+class LockHeldError(Exception):
+    """Another run holds a lock."""
 
 
 @contextmanager
 def held(path: Path, *, wait: bool) -> Iterator[None]:
-    """Hold a lock file.
+    """Hold a lock file; it stays when the lock is free again.
 
     Args:
         path: the lock file; its folder is made if it does not exist.
         wait: wait until the lock is free.
 
     Raises:
-        filelock.Timeout: another process holds it, and `wait` is False.
+        LockHeldError: another run holds it, and `wait` is False.
         InputError: the file cannot be written, or its disk has no locks.
     """
-    lock = FileLock(path, timeout=-1 if wait else 0)
     try:
         path.parent.mkdir(exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        # An OSError as well.
-        raise
-    except NotImplementedError:
-        raise InputError(_no_locks(path, "its file system has none")) from None
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except OSError as error:
-        raise InputError(_no_locks(path, error.strerror or str(error))) from None
+        raise _refusal(path, error) from None
     try:
-        # filelock's stand-in where a disk has no locks: it outlives a killed process, and blocks the next one.
-        if isinstance(lock, SoftFileLock):
-            raise InputError(_no_locks(path, "its file system has none"))
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LockHeldError from None
+        except OSError as error:
+            raise _refusal(path, error) from None
         yield
     finally:
-        lock.release()
+        os.close(descriptor)
 
 
-def _no_locks(path: Path, reason: str) -> str:
-    return f"{path} cannot be locked: {reason}. Give a results folder on a disk that can be written and has file locks."
+def _refusal(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"{path} cannot be locked: {error.strerror}. Give a results folder on a disk that can be written and has file "
+        "locks."
+    )

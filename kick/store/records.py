@@ -70,6 +70,11 @@ def read_record(path: Path, kind: type[R]) -> R:
         _check_names(
             path, [("checkpoint", record.checkpoint), ("task", record.task.name), ("key", record.key)]
         )
+        if record.task.metric not in record.task.metrics:
+            raise InputError(
+                f"{path}: the metric {record.task.metric!r} is not one of those that were scored: "
+                f"{', '.join(record.task.metrics)}. {WAY_OUT}"
+            )
     return record
 
 

@@ -10,7 +10,7 @@ from kick.errors import InputError
 from kick.files import sync
 from kick.store.journal import read_journal
 from kick.store.layout import BROKEN, JOURNAL_NAME
-from kick.store.store import Store
+from kick.store.store import Store, refuse_links
 from kick.store.verification import Finding, inspect
 from kick.types import Record
 
@@ -31,8 +31,9 @@ def repair(store: Store) -> list[Moved]:
     The lines of a journal in front of its first broken one stay where they are.
 
     Raises:
-        InputError: another run is scoring one of the checkpoints.
+        InputError: another run is scoring one of the checkpoints, or a folder in the results is a link.
     """
+    refuse_links(store.root)
     with ExitStack() as locks:
         for checkpoint in _checkpoints(store):
             locks.enter_context(store.lock(checkpoint))

@@ -24,7 +24,6 @@ from typing import Any, get_args
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import Timeout
 
 from kick.errors import InputError
 from kick.files import (
@@ -37,7 +36,7 @@ from kick.files import (
 )
 from kick.identifiers import check_identifier
 from kick.store.layout import BROKEN, FOLDER_LOCK, SUITE, JournalKind, cell_key
-from kick.store.locking import held
+from kick.store.locking import LockHeldError, held
 from kick.store.records import WAY_OUT, read_record, read_suite, seal_json, write_record, write_suite
 from kick.store.verification import inspect
 from kick.types import Cell, CheckpointRecord, TierChoice
@@ -90,6 +89,7 @@ class Store:
         if root.is_dir() and not _is_ours(root):
             raise InputError(f"{root} holds other files and no results of kick. Give a new or empty folder.")
         root.mkdir(parents=True, exist_ok=True)
+        refuse_links(root)
         with _folder_lock(root):
             clear_abandoned(root)
             write_suite(root / SUITE, suite_text)
@@ -107,7 +107,7 @@ class Store:
         with ExitStack() as stack:
             try:
                 stack.enter_context(held(path, wait=False))
-            except Timeout:
+            except LockHeldError:
                 raise InputError(
                     f"another run is scoring '{checkpoint}' into {self.root} (it holds {path}). "
                     "Wait for it, or run the other checkpoints with --only."
@@ -322,6 +322,19 @@ class Store:
     def verify(self) -> list[str]:
         """Return what is broken and what is missing, one sentence each; an empty list if nothing is."""
         return [str(finding) for finding in inspect(Store(self.root)) if finding.is_problem]
+
+
+def refuse_links(root: Path) -> None:
+    """Refuse to write into a results folder whose own folders are links: its owner would choose where they lead.
+
+    Raises:
+        InputError: one of them is a link.
+    """
+    for name in ("checkpoints", "cells", "journal", "states", "tiers", "locks", BROKEN):
+        if (root / name).is_symlink():
+            raise InputError(
+                f"{root / name} is a link to {(root / name).readlink()}. Put a folder in its place."
+            )
 
 
 def _columns(cell: Cell) -> tuple[str, ...]:

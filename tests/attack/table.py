@@ -218,7 +218,7 @@ def _rows(table: str) -> dict[tuple[str, str], dict[str, str]]:
 
 
 # What remains of a journal is whole lines and a torn one, as a killed run leaves it.
-_TORN = ("emptied", "cut in half")
+_TORN = ("emptied", "cut in half", "not UTF-8", "100,000 levels")
 
 
 def main() -> None:

@@ -201,9 +201,14 @@ def test_links_in_a_folder_lead_no_writer_out_of_it(whole: Path, tmp_path: Path)
 
     ended = _attack(whole, tmp_path, link)
     assert all(one.code in (0, 1, 2, 3) for one in ended)
-    before = tree(tmp_path / "x")
-    kick("report", tmp_path / "a" / "b" / "results", "--format", "csv")
-    kick("verify", tmp_path / "a" / "b" / "results", "--manifest", "write")
+    results, before = tmp_path / "a" / "b" / "results", tree(tmp_path / "x")
+    ended = kick("report", results, "--format", "csv")
+    assert (ended.code, "is a link to" in ended.message) == (2, True)
+    (results / "tiers").mkdir()
+    (results / "tiers" / f"{'0' * 16}.json").write_text("{}")
+    ended = kick("verify", results, "--repair")
+    assert (ended.code, "is a link to" in ended.message) == (2, True)
+    kick("verify", results, "--manifest", "write")
     assert tree(tmp_path / "x") == before
 
 
@@ -218,5 +223,6 @@ def test_no_entry_takes_the_page_of_another(tmp_path: Path) -> None:
     board = write_board([Store(good.root), Store(hostile.root)], tmp_path / "site")
     pages = {entry.checkpoint: entry.page for entry in board.entries}
     assert len(set(pages.values())) == len(pages) == 2
-    page = json.loads((tmp_path / "site" / "checkpoints" / f"{pages['a-b']}.json").read_text())
-    assert page["checkpoint"] == "a-b"
+    page = (tmp_path / "site" / "checkpoints" / f"{pages['a-b']}.html").read_text()
+    assert "a-b" in page
+    assert "a.b" not in page
