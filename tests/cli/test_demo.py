@@ -12,6 +12,8 @@ from kick.reports.demo_story import story
 from kick.reports.findings import gather
 from kick.store import Store
 
+pytestmark = pytest.mark.slow
+
 KICK = str(Path(sys.executable).with_name("kick"))
 GENERATED = {
     *(f"kick_world_factoid_{band}" for band in ("head", "torso", "tail")),
@@ -21,7 +23,7 @@ GENERATED = {
 }
 POINTS = (
     *(f"magnitude-{sparsity}" for sparsity in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.787)),
-    "magnitude-2:4",
+    "magnitude-2of4-0.5",
     *(f"rtn-{bits}" for bits in (8, 6, 5, 4, 3, 2)),
 )
 

@@ -14,6 +14,8 @@ from kick.comparison.pairing import load_pairs
 from kick.world import documents
 from kick.world.facts import make_world
 
+pytestmark = pytest.mark.slow
+
 MODEL = Path(kick.__file__).parent / "world" / "models" / "kick-tiny-4m"
 TASK, READING = "kick_world_factoid_head", "kick_world_incontext"
 PLANTED = 60

@@ -8,6 +8,8 @@ import kick
 from kick.comparison import score
 from kick.types import Estimate
 
+pytestmark = pytest.mark.slow
+
 MODELS = Path(kick.__file__).parent / "world" / "models"
 TASKS = [
     *(f"kick_world_factoid_{band}" for band in ("head", "torso", "tail")),
