@@ -1,4 +1,4 @@
-"""Execute one planned job: make, load and describe its checkpoint, score the cells that are missing, store each whole."""
+"""Execute one planned job: make, load and describe its checkpoint, score its missing cells, and store each whole."""
 
 import time
 from collections.abc import Sequence
@@ -156,6 +156,7 @@ def _earlier_record(context: RunContext, checkpoint: str) -> CheckpointRecord | 
 
 
 def load_source(source: Source, folder: Path, context: RunContext) -> Loaded:
+    """Load the checkpoint of a source from its folder, as its loading options say."""
     context.reporter.say(f"loading {source.checkpoint.id}")
     return load(
         folder,

@@ -77,11 +77,12 @@ REPORT = (
 BOARD = (
     Term(
         "Knowledge kept",
-        "on a task: the entry's score above the floor as a share of that of its base model, on the same items (recovery "
-        "above the floor). On a family: the same for the mean scores over its tasks. Overall: the mean over the families, "
-        "each counting the same. Only an entry with all tasks of the board has an overall rank. A task on which a base "
-        "model is not shown to be above the floor does not count for what is made from it: what it does not know cannot "
-        "be lost. Where no floor was measured, it must be above chance, and recovery is that of the whole score.",
+        "on a task: the entry's score above the floor as a share of that of its base model, on the same items "
+        "(recovery above the floor). On a family: the same for the mean scores over its tasks. Overall: the mean "
+        "over the families, each counting the same. Only an entry with all tasks of the board has an overall rank. "
+        "A task on which a base model is not shown to be above the floor does not count for what is made from it: "
+        "what it does not know cannot be lost. Where no floor was measured, it must be above chance, and recovery "
+        "is that of the whole score.",
     ),
     Term(
         "Rank",

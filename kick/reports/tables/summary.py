@@ -120,9 +120,7 @@ def _divergence(findings: Findings, candidate: str, task: TaskInfo) -> Field:
 
 
 def _hardest_hit(entries: list[Entry]) -> Field:
-    hit = [
-        (entry.comparison.kept, entry) for entry in entries if entry.comparison and entry.comparison.kept
-    ]
+    hit = [(entry.comparison.kept, entry) for entry in entries if entry.comparison and entry.comparison.kept]
     if not hit:
         return plain(NOTHING)
     kept, entry = min(hit, key=lambda pair: pair[0].value)
