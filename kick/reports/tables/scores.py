@@ -13,9 +13,9 @@ from kick.types import TaskInfo
 MAX_CANDIDATES = 6
 SCORES_NOTE = (
     "In each field: the score [95 % interval], and below it the share of the reference's score that is left, "
-    "on the same items, first of the whole score, then of what is above the floor. Then the verdict of the policy with the "
-    "loss that it rests on, in the bracket of its tests. ✓: the loss is shown to be below the margin; ✗: it is shown to be "
-    "more than is tolerated; ?: neither is shown."
+    "on the same items, first of the whole score, then of what is above the floor. Then the verdict of the policy with "
+    "the loss that it rests on, in the bracket of its tests. ✓: the loss is shown to be below the margin; ✗: it is "
+    "shown to be more than is tolerated; ?: neither is shown."
 )
 
 
