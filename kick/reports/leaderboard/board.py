@@ -1,10 +1,11 @@
 """The content of a leaderboard, gathered from results folders: who is ranked, who is not, and why.
 
-An entry is ranked by recovery above the floor: what it keeps of its own reference on the items of the board, with what
-answerers without knowledge score taken off both. Of a family it keeps what its verdict says (`kick.gating.families`): the
-ratio of mean scores over the tasks that count. Overall it keeps the mean over the families. A task on which a reference
-is not shown to be above its floor, or above chance if no floor was measured, does not count for its candidates: what it
-does not know cannot be lost. Marks and colours are those of the verdict, as `kick gate` gives it.
+An entry is ranked by recovery above the floor: what it keeps of its own reference on the items of the board, with
+what answerers without knowledge score taken off both. Of a family it keeps what its verdict says
+(`kick.gating.families`): the ratio of mean scores over the tasks that count. Overall it keeps the mean over the
+families. A task on which a reference is not shown to be above its floor, or above chance if no floor was measured,
+does not count for its candidates: what it does not know cannot be lost. Marks and colours are those of the verdict,
+as `kick gate` gives it.
 """
 
 import itertools
