@@ -163,7 +163,7 @@ def test_divergence_is_measured_from_the_reference_s_states_and_they_are_made_ag
     bed: Bed,
 ) -> None:
     bed.keys.update(divergence=True)
-    with pytest.raises(InputError, match="its divergence from dense cannot be measured: .* cannot be read"):
+    with pytest.raises(InputError, match="its divergence from dense cannot be measured: .* is missing"):
         bed.run(only="magnitude-0.5", tasks=["kick_mmlu"])
     first = bed.run(tasks=["kick_mmlu"]).store.cell("magnitude-0.5", "kick_mmlu")
     shutil.rmtree(bed.folder / "results" / "states")

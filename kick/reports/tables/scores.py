@@ -135,8 +135,10 @@ def relative(entry: Entry, task: TaskInfo) -> str:
 
 
 def verdict(entry: Entry) -> list[str]:
-    """Return the mark with the loss that it rests on, as one line; nothing if the entry was not judged."""
-    return [f"{mark(entry)} {in_words(entry.check)}"] if entry.check else []
+    """Return the mark with the loss that it rests on, as one line; none if it was not judged or is not measurable."""
+    if entry.check is None or (entry.comparison and not entry.comparison.measurable):
+        return []
+    return [f"{mark(entry)} {in_words(entry.check)}"]
 
 
 def above_floor(entry: Entry) -> list[str]:

@@ -214,8 +214,9 @@ def test_the_command_prints_one_json_document(tiny_llama: Path, capsys: pytest.C
 
 
 def test_the_command_prints_a_table_and_its_warnings_apart(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
     app(["describe", str(save_packed(tmp_path, bits=8)), "--linears"], standalone_mode=False)
     printed = capsys.readouterr()
     assert "model.layers.1.mlp.up_proj" in printed.out

@@ -55,7 +55,8 @@ def test_the_floor_stands_beside_its_answerer_and_recovery_above_it_below_recove
     assert light[1].startswith("recovery 93")
     assert light[2].startswith("above the floor 91")
     assert destroyed[2].startswith("above the floor 0.0 %")
-    assert destroyed[3:] == ("not above the floor", "of 200 answers: 200 empty")
+    assert destroyed[3].startswith("✗ 80 % lost")
+    assert destroyed[4:] == ("not above the floor", "of 200 answers: 200 empty")
 
 
 def test_what_the_reference_does_not_know_is_not_measurable_instead_of_a_percentage(
