@@ -84,7 +84,7 @@ class Case:
 
 @dataclass
 class Row:
-    """What became of the kills of a case."""
+    """The outcome of the kills of a case."""
 
     case: str
     kind: str

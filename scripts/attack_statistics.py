@@ -303,7 +303,7 @@ def matching_rates(generator: Generator, trials: int) -> Iterator[Row]:
 
 
 def noise(generator: Generator, trials: int) -> Iterator[Row]:
-    """What a fresh A/A run exceeds."""
+    """The share of fresh A/A runs that exceed the bound."""
     for n, flips in ((200, 0.01), (1000, 0.01), (1000, 0.05)):
         realised = bound = 0
         for _ in range(trials):
@@ -393,7 +393,7 @@ BLIND_FLIPS = 0.10
 
 @dataclass(frozen=True)
 class Count:
-    """How a rule did in many runs."""
+    """The results of a rule in many runs."""
 
     median: float
     ninety: float

@@ -18,7 +18,7 @@ from kick.comparison.sample import PairedSample
 
 
 def compare(sample: PairedSample, resamples: int) -> None:
-    """What `kick compare` computes for one task."""
+    """Compute what `kick compare` does for one task."""
     estimates = (sample.reference_score, sample.candidate_score, sample.delta, sample.ratio)
     bootstrap = (sample.bootstrap("delta", resamples, 1), sample.bootstrap("ratio", resamples, 1))
     rates = (loss_rate(sample), gain_rate(sample), kappa(sample))

@@ -1,4 +1,4 @@
-"""How much faster kick scores than lm-eval's HFLM, with which memory, and how alike the answers are.
+"""The speed of kick's scorer beside lm-eval's HFLM, with which memory, and how alike the answers are.
 
     python scripts/bench_scorer.py MODEL --data-root DIR [--only letters short ...] [--items short=64 ...] [--json]
 

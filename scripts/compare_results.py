@@ -34,7 +34,7 @@ RENAMED = {"tokens": "units", "bytes_per_token": "bytes_per_unit"}
 
 @dataclass(frozen=True)
 class CellDifference:
-    """How far one cell of both folders differs."""
+    """The difference of one cell between both folders."""
 
     checkpoint: str
     task: str

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""How well the rules for short answers agree with a reader: accuracy and Cohen's kappa per rule.
+"""The agreement of the rules for short answers with a reader: accuracy and Cohen's kappa per rule.
 
     python scripts/judge_answers.py [--file tests/metrics/judged_answers.jsonl] [--wrong 20]
 

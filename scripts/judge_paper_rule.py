@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""How often LLM-KICK's rule for Factoid-QA counts what is no answer: the same responses, judged by it and strictly.
+"""Count wrong answers that LLM-KICK's rule for Factoid-QA accepts: the same responses, judged by it and strictly.
 
     python scripts/judge_paper_rule.py results/gemma-270m-freebaseqa [--data-root DIR] [--show 10]
 

@@ -1,4 +1,4 @@
-"""What `bench_scorer.py` measures: the same requests for plain lm-eval and for kick, workload by workload."""
+"""The workloads of `bench_scorer.py`: the same requests for plain lm-eval and for kick, workload by workload."""
 
 import argparse
 import copy

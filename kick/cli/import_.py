@@ -10,7 +10,7 @@ import typer
 
 
 class Source(StrEnum):
-    """Where runs can come from."""
+    """The sources of runs."""
 
     LM_EVAL = "lm-eval"
 

@@ -1,4 +1,4 @@
-"""Where and how tables are printed."""
+"""The printing of tables: their console and its width."""
 
 import os
 

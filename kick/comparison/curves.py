@@ -1,4 +1,4 @@
-"""Where the curve of a series crosses a loss."""
+"""The rate at which the curve of a series crosses a loss."""
 
 from collections.abc import Sequence
 from math import isfinite

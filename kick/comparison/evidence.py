@@ -34,7 +34,7 @@ FEWEST_BLOCKS = 8
 
 
 class Evidence(Record):
-    """How strongly a claim about a loss is refuted, whenever it is looked at.
+    """The evidence against a claim about a loss, valid whenever it is looked at.
 
     `log_e` is the logarithm of an e-value: if the claim is true, it reaches log(1 / alpha) at any look with a
     chance of at most alpha. It is infinite if the items scored settle the full run for certain.

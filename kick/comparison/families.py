@@ -96,7 +96,7 @@ class TaskMean:
 
     @property
     def has_ratio(self) -> bool:
-        """Whether the reference's mean is above 0."""
+        """True if the reference's mean is above 0."""
         return self.moments.mean_a > 0
 
     def evidence_above(self, *, ratio: float | None = None, delta: float | None = None) -> float:

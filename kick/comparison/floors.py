@@ -1,4 +1,4 @@
-"""What answerers without knowledge say about a comparison: the floor under its scores, and signs of empty answers.
+"""Comparisons beside answerers without knowledge: the floor under its scores, and signs of empty answers.
 
 A score is knowledge as far as it is above the floor. The floor is what the best answerer without knowledge scores on
 the same items, and is taken for a constant: it was measured on all of them. Where the reference is not shown to be

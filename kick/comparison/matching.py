@@ -12,11 +12,11 @@ class Contrast(Protocol):
 
     @property
     def higher_is_better(self) -> bool:
-        """Whether a fall is a loss."""
+        """True if a fall is a loss."""
 
     @property
     def has_ratio(self) -> bool:
-        """Whether the candidate's score can be put as a share of the reference's."""
+        """True if the candidate's score can be put as a share of the reference's."""
 
     def evidence_above(self, *, ratio: float | None = None, delta: float | None = None) -> float:
         """Return the one-sided p-value of "the candidate's score is at most this"."""

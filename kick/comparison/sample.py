@@ -66,24 +66,24 @@ class PairedSample:
 
     @cached_property
     def is_binary(self) -> bool:
-        """Whether every score is 0 or 1."""
+        """True if every score is 0 or 1."""
         return not self.perplexity and all(
             bool(np.all((side == 0) | (side == 1))) for side in (self.a, self.b)
         )
 
     @cached_property
     def is_bounded(self) -> bool:
-        """Whether every score is in 0..1."""
+        """True if every score is in 0..1."""
         return not self.perplexity and all(side.min() >= 0 and side.max() <= 1 for side in (self.a, self.b))
 
     @cached_property
     def finite(self) -> bool:
-        """Whether every score is a number."""
+        """True if every score is a number."""
         return bool(np.isfinite(self.a).all() and np.isfinite(self.b).all())
 
     @cached_property
     def too_few(self) -> bool:
-        """Whether these are windows of a text, and too few of them to say how much the next ones may differ."""
+        """True if these are windows of a text, and too few of them to say how much the next ones may differ."""
         return (
             self.perplexity
             and (self.n if self.groups is None else int(self.groups.max()) + 1) < FEWEST_BLOCKS
@@ -91,7 +91,7 @@ class PairedSample:
 
     @cached_property
     def size_related(self) -> bool:
-        """Whether larger groups of items are seen to change by more or by less per item than smaller ones."""
+        """True if larger groups of items are seen to change by more or by less per item than smaller ones."""
         if self.groups is None or self.perplexity or not self.finite:
             return False
         sizes = np.bincount(self.groups)
@@ -107,7 +107,7 @@ class PairedSample:
 
     @property
     def has_ratio(self) -> bool:
-        """Whether the candidate's score can be put as a share of the reference's, which must be above 0."""
+        """True if the candidate's score can be put as a share of the reference's, which must be above 0."""
         return self.perplexity or self.moments.mean_a > 0
 
     @cached_property
@@ -176,7 +176,7 @@ class PairedSample:
 
     @cached_property
     def measurable(self) -> bool:
-        """Whether the reference is shown to be above the floor, at 5 %, one-sided; true if there is no floor."""
+        """True if the reference is shown to be above the floor, at 5 %, one-sided; true if there is no floor."""
         return self.floor is None or self.reference_evidence(self.floor) <= FLOOR_LEVEL
 
     @cached_property

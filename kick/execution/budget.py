@@ -1,4 +1,4 @@
-"""What a check may spend: time, or items."""
+"""The budget of a check: time, or items."""
 
 import re
 import time

@@ -38,7 +38,7 @@ _FLOOR_ITEMS = 512
 
 @dataclass
 class TaskState:
-    """How far a task was scored.
+    """The progress of a task.
 
     Attributes:
         name: the task.

@@ -1,4 +1,4 @@
-"""How a listed checkpoint was compressed, read from its own files: kick.json, quantization_config, a recipe file."""
+"""The compression of a listed checkpoint, read from its own files: kick.json, quantization_config, a recipe file."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""How far a candidate's next-token distributions are from its reference's, exactly and over the whole vocabulary.
+"""The distance of a candidate's next-token distributions from its reference's, exactly and over the whole vocabulary.
 
 An engine scores the tokens (`Engine.predict_tokens`): those of a text's windows, and the right answers of a task's
 items. The statistics are those that llama.cpp prints for two models (its `perplexity --kl-divergence`).

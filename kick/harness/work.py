@@ -51,7 +51,7 @@ class Work(Protocol):
 
     @property
     def floors(self) -> Floors | None:
-        """What answerers without knowledge score on its items; None if that is not defined."""
+        """The scores of answerers without knowledge on its items; None if they are not defined."""
 
     @property
     def steps(self) -> int:
@@ -59,7 +59,7 @@ class Work(Protocol):
 
     @property
     def undiverged(self) -> str | None:
-        """Why no divergence from a reference is measured; None if it can be."""
+        """The reason why no divergence from a reference is measured; None if it can be."""
 
     def answer(self, engine: Engine, journal: Journal | None, progress: Progress | None) -> list[Response]:
         """Let an engine answer all requests."""

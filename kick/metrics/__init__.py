@@ -1,1 +1,1 @@
-"""What a response is worth: functions over plain strings, and the adapters that lm-eval tasks name."""
+"""Scores of responses: functions over plain strings, and the adapters that lm-eval tasks name."""

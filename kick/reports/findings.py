@@ -84,7 +84,7 @@ class Entry(Record):
 
     @property
     def no_knowledge(self) -> str:
-        """How a score that shows no knowledge is marked; "" if it shows some."""
+        """The mark of a score that shows no knowledge; "" if it shows some."""
         if not self.at_floor:
             return ""
         return "not above the floor" if self.floor else "not above chance"

@@ -72,7 +72,7 @@ class CheckpointKeys(Keys, LoadingOptions):
 
 
 class Perplexity(Keys):
-    """How perplexity is measured: windows of `window` tokens, the first `windows` of them (all if left out).
+    """The measurement of perplexity: windows of `window` tokens, the first `windows` of them (all if left out).
 
     The items of `wikitext2_words` are pages, over which windows of that length roll.
     """

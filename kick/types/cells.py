@@ -26,7 +26,7 @@ class CellIdentity(Record):
 
 
 class Divergence(Record):
-    """How far a candidate's next-token distributions are from its reference's, over all tokens; in nats."""
+    """The distance of a candidate's next-token distributions from its reference's, over all tokens; in nats."""
 
     # The reference's checkpoint id.
     reference: str

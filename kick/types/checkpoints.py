@@ -63,7 +63,7 @@ class CheckpointRecord(Record):
 
     @property
     def recipe(self) -> Recipe | None:
-        """How kick made the checkpoint, in this run or before it; None: kick did not make it."""
+        """The recipe by which kick made the checkpoint, in this run or before it; None: kick did not make it."""
         return self.made or self.checkpoint.recipe
 
     @property

@@ -156,7 +156,7 @@ class Comparison(Record):
 
     @property
     def kept(self) -> Estimate | None:
-        """What rankings and families go by: recovery above the floor; plain recovery where no floor was measured.
+        """The number that rankings and families use: recovery above the floor; plain recovery without a floor.
 
         None where the reference is 0, or is not shown to be above its floor.
         """

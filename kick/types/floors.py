@@ -1,4 +1,4 @@
-"""What answerers without knowledge score, and the signs of a model that answers nothing, as records."""
+"""Scores of answerers without knowledge, and signs of a model that answers nothing, as records."""
 
 from kick.types.base import Record
 
@@ -13,7 +13,7 @@ class Floor(Record):
 
 
 class Floors(Record):
-    """What answerers without knowledge score on the items of a task, by its primary metric."""
+    """Scores of answerers without knowledge on the items of a task, by its primary metric."""
 
     task: str
     metric: str

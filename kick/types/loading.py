@@ -1,4 +1,4 @@
-"""How a checkpoint's files are named and what is changed while they are loaded, as records."""
+"""Names of a checkpoint's files and changes to them while they are loaded, as records."""
 
 from typing import Annotated, Literal
 

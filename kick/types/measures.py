@@ -99,7 +99,7 @@ class Description(Record):
 
 
 class Ratio(Record):
-    """How many times smaller a checkpoint is than its reference."""
+    """The factor by which a checkpoint is smaller than its reference."""
 
     # The reference's checkpoint id.
     reference: str
@@ -130,7 +130,7 @@ class Declared(Record):
 
 
 class Speed(Record):
-    """How fast a checkpoint generates: greedy, one prompt at a time; medians of `repeats` after a warm-up."""
+    """The speed of generation: greedy, one prompt at a time; medians of `repeats` after a warm-up."""
 
     # Prompt tokens per second, until the first new token is there.
     prefill: float

@@ -1,4 +1,4 @@
-"""How a compressed checkpoint is made from another one, as records: what a suite asks for and `kick.json` keeps."""
+"""Recipes of compressed checkpoints, as records: what a suite asks for and `kick.json` keeps."""
 
 from typing import Literal
 

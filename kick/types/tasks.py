@@ -24,7 +24,7 @@ Tier = Literal["tree", "prefix", "plain"]
 
 
 class BatchSize(Record):
-    """How much goes through a model together."""
+    """The size of a batch."""
 
     # Tokens, padding included.
     tokens: int
@@ -80,7 +80,7 @@ class Skipped(Record):
 
 
 class TierChoice(Record):
-    """How all checkpoints of a suite are scored, decided by a self-test of its reference."""
+    """The scoring path of all checkpoints of a suite, decided by a self-test of its reference."""
 
     tier: Tier
     # Faster tier -> why the reference is not scored by it.

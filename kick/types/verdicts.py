@@ -1,4 +1,4 @@
-"""What is decided: a policy's limits as checks, and their outcome for each candidate and for a results folder."""
+"""Decisions: a policy's limits as checks, and their outcome for each candidate and for a results folder."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -60,7 +60,7 @@ class Check(Record):
 
 
 class FamilyScore(Record):
-    """What a candidate keeps of a family of tasks: the same numbers in gates, reports and leaderboards.
+    """A candidate's share of a family of tasks: the same numbers in gates, reports and leaderboards.
 
     Scores are unweighted means over the tasks that count. A task of which the reference knows nothing does not count:
     what is not known cannot be lost.

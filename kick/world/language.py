@@ -1,4 +1,4 @@
-"""How the world is put into words: the phrasings of a fact, the questions after it, and summaries."""
+"""The world in words: the phrasings of a fact, the questions after it, and summaries."""
 
 import random
 import re

@@ -15,7 +15,7 @@ NAME = "kick.json"
 
 @dataclass(frozen=True)
 class Making:
-    """How a folder was made, by its kick.json."""
+    """The making of a folder, as its kick.json states it."""
 
     folder: Path
     recipe: Recipe

@@ -46,7 +46,7 @@ class Cumulants:
 
 @dataclass(frozen=True)
 class Spread:
-    """How the scores of one task vary from item to item, as if items were independent.
+    """The variation of the scores of one task from item to item, as if items were independent.
 
     Attributes:
         units: groups of dependent items, or items.

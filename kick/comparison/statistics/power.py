@@ -1,4 +1,4 @@
-"""How many items decide, and what a number of items can detect, from the variance that the pairs show.
+"""The items that decide, and the loss that a number of items can detect, from the variance that the pairs show.
 
 Power of paired tests by the normal approximation (Miller, "Adding Error Bars to Evals", arXiv 2411.00640, section 5):
 what counts is the share of items that flip, not the scores. A test takes the variance that holds at its bound, and the

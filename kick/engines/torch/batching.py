@@ -1,4 +1,4 @@
-"""How scored requests go through a model: what they share is computed once.
+"""Batches of scored requests: what they share is computed once.
 
 Requests are token sequences that share beginnings: the few-shot header of a task, the passage of a document, the
 context of an item's choices. A `Row` is a tree of such sequences, written one branch after the other; a `ScoreBatch` is
