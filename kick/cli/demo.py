@@ -18,19 +18,18 @@ def demo(
 
     quiet_libraries()
     from kick.execution.runner import run
-    from kick.reports import write
+    from kick.reports import write_findings
     from kick.reports.demo_story import story
-    from kick.reports.findings import gather
     from kick.store import Store
     from kick.suite import Suite
 
     summary = run(Suite.read("demo"), results, cache=results / "made")
     store = Store(results)
-    pages = write(store, results / "report", ["md", "html"])
+    findings, pages = write_findings(store, results / "report", ["md", "html"])
     seconds = time.monotonic() - started
     if as_json:
         counts = {"results": str(results), "scored": summary.scored, "reused": summary.reused}
         print(json.dumps({**counts, "seconds": round(seconds, 1), "files": [str(page) for page in pages]}))
         return
-    print(story(gather(store)))
+    print(story(findings))
     print(f"\nThe report: {results / 'report' / 'report.html'} (and report.md). {seconds:.0f} s in all.")

@@ -1,38 +1,79 @@
 """Every candidate of a results folder on every task, and the checkpoints of every series."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from kick.comparison.paired import compare, compare_pairs, noise_floor
+from kick.comparison.paired import compare_pairs, noise_floor
 from kick.comparison.pairing import Pairs, load_pairs
 from kick.comparison.statistics.multiplicity import adjust
 from kick.errors import InputError, nearest
 from kick.store import Store
+from kick.store.snapshot import Snapshot
 from kick.types import (
     Axis,
     Checkpoint,
     CheckpointRecord,
     Comparison,
+    NoiseFloor,
     Refusal,
     Step,
     SuiteComparison,
 )
 
 
-def compare_all(
-    store: Store,
-    reference: str | None = None,
-    *,
-    resamples: int = 0,
-    see: Callable[[Pairs], object] | None = None,
-) -> SuiteComparison:
+class PairReader:
+    """Reads the pairs of the candidates of a results folder, which is assumed not to change meanwhile.
+
+    A report asks for the same pairs as its verdicts do, and so do the statistics that a `PairedSample` keeps. The pairs
+    of one candidate are in memory at a time: ask candidate by candidate.
+
+    Attributes:
+        store: The results.
+        reference: The id of the reference.
+        candidates: The ids of all other checkpoints of the suite.
+    """
+
+    def __init__(self, store: Store, reference: str | None = None) -> None:
+        """Open a results folder.
+
+        Args:
+            store: The results.
+            reference: The id of a checkpoint; the reference of the suite when left out.
+
+        Raises:
+            InputError: The reference is not a checkpoint of the suite, or none is named.
+        """
+        self.store = store if isinstance(store, Snapshot) else Snapshot(store)
+        self.reference = reference_id(self.store, reference)
+        self.candidates = candidate_ids(self.store, self.reference)
+        self._candidate: str | None = None
+        # By task and metric.
+        self._pairs: dict[tuple[str, str | None], Pairs] = {}
+        self._noise: dict[tuple[str, str], NoiseFloor | None] = {}
+
+    def read(self, candidate: str, task: str, metric: str | None = None) -> Pairs:
+        """Return the pairs of a candidate on a task; see `load_pairs` for the arguments and what is refused."""
+        if candidate != self._candidate:
+            self._candidate, self._pairs = candidate, {}
+        key = (task, metric)
+        if key not in self._pairs:
+            self._pairs[key] = load_pairs(self.store, self.reference, candidate, task, metric)
+        return self._pairs[key]
+
+    def noise_floor(self, pairs: Pairs) -> NoiseFloor | None:
+        """Return the reference against itself on the task of these pairs; see `kick.comparison.paired.noise_floor`."""
+        key = (pairs.task, pairs.metric)
+        if key not in self._noise:
+            self._noise[key] = noise_floor(self.store, pairs)
+        return self._noise[key]
+
+
+def compare_all(store: Store, reference: str | None = None, *, resamples: int = 0) -> SuiteComparison:
     """Compare every checkpoint of the suite with the reference on every task.
 
     Args:
         store: the results folder.
         reference: id of a checkpoint; the reference of the suite when left out.
         resamples: bootstrap resamples per comparison; 0 leaves the bootstrap out.
-        see: called with the pairs of each comparison, candidate by candidate, by whoever asks more of the items,
-            which are read once.
 
     Returns:
         The comparisons, and the pairs that could not be compared with the reasons, those that were not scored
@@ -41,25 +82,20 @@ def compare_all(
     Raises:
         InputError: the reference is not a checkpoint of the suite.
     """
-    reference = reference_id(store, reference)
-    comparisons: list[Comparison] = []
-    refusals: list[Refusal] = []
-    for candidate in candidate_ids(store, reference):
-        for task in task_names(store):
-            try:
-                pairs = load_pairs(store, reference, candidate, task)
-                floor = noise_floor(store, pairs)
-                comparisons.append(compare_pairs(pairs, noise_floor=floor, resamples=resamples))
-            except InputError as error:
-                refusals.append(
-                    Refusal(reference=reference, candidate=candidate, task=task, reason=str(error))
-                )
-                continue
-            if see:
-                see(pairs)
-    return SuiteComparison(
-        reference=reference, comparisons=tuple(adjusted(comparisons)), refusals=tuple(refusals)
-    )
+    reader = PairReader(store, reference)
+    results = [
+        attempt(reader, candidate, task, resamples=resamples)
+        for candidate in reader.candidates
+        for task in task_names(store)
+    ]
+    return collected(reader.reference, results)
+
+
+def collected(reference: str, results: Sequence[Comparison | Refusal]) -> SuiteComparison:
+    """Return the results of a whole folder with their p-values adjusted for being read together."""
+    comparisons = [result for result in results if isinstance(result, Comparison)]
+    refusals = tuple(result for result in results if isinstance(result, Refusal))
+    return SuiteComparison(reference=reference, comparisons=tuple(adjusted(comparisons)), refusals=refusals)
 
 
 def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
@@ -118,14 +154,13 @@ def task_names(store: Store) -> list[str]:
     return list(dict.fromkeys([*store.suite().get("tasks", []), *scored]))
 
 
-def attempt(
-    store: Store, reference: str, candidate: str, task: str, *, resamples: int = 0
-) -> Comparison | Refusal:
+def attempt(reader: PairReader, candidate: str, task: str, *, resamples: int = 0) -> Comparison | Refusal:
     """Return the comparison of a pair, or the reason why there is none."""
     try:
-        return compare(store, reference, candidate, task, resamples=resamples)
+        pairs = reader.read(candidate, task)
+        return compare_pairs(pairs, noise_floor=reader.noise_floor(pairs), resamples=resamples)
     except InputError as error:
-        return Refusal(reference=reference, candidate=candidate, task=task, reason=str(error))
+        return Refusal(reference=reader.reference, candidate=candidate, task=task, reason=str(error))
 
 
 def series_axis(steps: Mapping[str, Step | None]) -> Axis | None:

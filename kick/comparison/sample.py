@@ -122,12 +122,12 @@ class PairedSample:
 
     # --- estimates ---
 
-    @property
+    @cached_property
     def reference_score(self) -> Estimate:
         """The reference's score with its 95 % interval."""
         return score_estimate(self.a, self.groups, self.weights, self.strata, perplexity=self.perplexity)
 
-    @property
+    @cached_property
     def candidate_score(self) -> Estimate:
         """The candidate's score with its 95 % interval."""
         return score_estimate(self.b, self.groups, self.weights, self.strata, perplexity=self.perplexity)

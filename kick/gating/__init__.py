@@ -15,6 +15,7 @@ Everything that marks, colours or ranks a candidate by a verdict reads it here, 
     family_members(tasks)                             # the one definition of a family
     next_command(store, result)                       # the command that would decide what is inconclusive
     gate(store, "regression")                         # the same verdicts, refused (InputError) if anything is missing
+    Judging(reader, "regression")                     # verdicts in the making, for whoever reads the items as well
     sequential_verdicts(store, "regression")          # verdicts that hold at every look of a folder that grows
 
 The rule is explained in `kick.gating.rule`: three zones (margin and tolerated loss), a two-sided bracket and a mark of
@@ -26,7 +27,7 @@ their unweighted mean, and what is kept of it the ratio of the candidate's mean 
 """
 
 from kick.gating.families import family_members
-from kick.gating.judgement import gate, next_command, verdicts
+from kick.gating.judgement import Judging, gate, next_command, verdicts
 from kick.gating.policy_file import Policy, Rule
 from kick.gating.rule import MARKS, mark
 from kick.gating.sequential import sequential_verdicts
@@ -35,6 +36,7 @@ from kick.gating.wording import in_words
 
 __all__ = [
     "MARKS",
+    "Judging",
     "Policy",
     "Rule",
     "family_members",

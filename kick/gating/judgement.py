@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 from pathlib import Path
 
-from kick.comparison.grid import candidate_ids, reference_id
-from kick.comparison.paired import noise_floor
-from kick.comparison.pairing import Pairs, load_pairs
+from kick.comparison.grid import PairReader, candidate_ids, reference_id
+from kick.comparison.pairing import Pairs
 from kick.comparison.statistics.multiplicity import adjust
 from kick.errors import InputError, nearest
 from kick.gating.checks import Question, questions
@@ -22,7 +21,6 @@ from kick.gating.families import family_members, family_outcome, family_score
 from kick.gating.policy_file import Policy
 from kick.gating.sequential import sequential_verdicts
 from kick.store import Store
-from kick.store.snapshot import Snapshot
 from kick.types import Check, FamilyScore, GateResult, NoiseFloor, Verdict
 
 
@@ -90,32 +88,65 @@ def verdicts(
     Raises:
         InputError: the policy is not valid or names a task that is not there, or the folder has no reference.
     """
-    policy = policy if isinstance(policy, Policy) else Policy.read(policy)
-    # The items of the reference are needed once per candidate.
-    store = store if isinstance(store, Snapshot) else Snapshot(store)
-    reference = reference_id(store, reference)
-    tasks = measurements(store)
-    for name in (*policy.tasks, *policy.ignore):
-        if name not in tasks:
-            raise InputError(
-                f"policy '{policy.name}': there is no task '{name}' in {store.root}. {nearest(name, tasks)}"
-            )
-    judged = [task for task in tasks if task not in policy.ignore]
-    drafts = [_draft(store, policy, reference, name, judged) for name in candidate_ids(store, reference)]
-    together = [question for draft in drafts for question in draft.questions]
-    corrected = iter(adjust([question.draft.p_loss for question in together], policy.correction))
-    return GateResult(
-        policy=policy.name,
-        reference=reference,
-        alpha=policy.alpha,
-        verdicts=tuple(
-            _verdict(
-                draft,
-                [question.answer(policy, next(corrected), len(together)) for question in draft.questions],
-            )
-            for draft in drafts
-        ),
-    )
+    judging = Judging(PairReader(store, reference), policy)
+    for candidate in judging.reader.candidates:
+        judging.add(candidate)
+    return judging.result()
+
+
+class Judging:
+    """Verdicts in the making: the tests of one candidate after the other, then the correction over all of them.
+
+    Whoever asks more of the items than a verdict asks them of the same reader, candidate by candidate, so that they are
+    read once.
+
+    Attributes:
+        reader: Reads the pairs of the results folder.
+    """
+
+    def __init__(self, reader: PairReader, policy: Policy | str | Path = "regression") -> None:
+        """Open the case of a results folder.
+
+        Args:
+            reader: Reads its pairs.
+            policy: A `Policy`, a policy file, or the name of a packaged policy.
+
+        Raises:
+            InputError: The policy is not valid or names a task that is not there.
+        """
+        self.reader = reader
+        self._policy = policy = policy if isinstance(policy, Policy) else Policy.read(policy)
+        tasks = measurements(reader.store)
+        for name in (*policy.tasks, *policy.ignore):
+            if name not in tasks:
+                raise InputError(
+                    f"policy '{policy.name}': there is no task '{name}' in {reader.store.root}. "
+                    f"{nearest(name, tasks)}"
+                )
+        self._tasks = [task for task in tasks if task not in policy.ignore]
+        self._drafts: list[_Draft] = []
+
+    def add(self, candidate: str) -> None:
+        """Test one candidate on every task."""
+        self._drafts.append(_draft(self.reader, self._policy, candidate, self._tasks))
+
+    def result(self) -> GateResult:
+        """Return the verdicts of the candidates that were added, corrected over all of them."""
+        policy = self._policy
+        together = [question for draft in self._drafts for question in draft.questions]
+        corrected = iter(adjust([question.draft.p_loss for question in together], policy.correction))
+        return GateResult(
+            policy=policy.name,
+            reference=self.reader.reference,
+            alpha=policy.alpha,
+            verdicts=tuple(
+                _verdict(
+                    draft,
+                    [question.answer(policy, next(corrected), len(together)) for question in draft.questions],
+                )
+                for draft in self._drafts
+            ),
+        )
 
 
 @dataclass(frozen=True)
@@ -135,14 +166,15 @@ def _verdict(draft: _Draft, checks: Sequence[Check]) -> Verdict:
     return Verdict(candidate=draft.candidate, checks=tuple(checks), families=families, missing=draft.missing)
 
 
-def _draft(store: Store, policy: Policy, reference: str, candidate: str, tasks: Sequence[str]) -> _Draft:
+def _draft(reader: PairReader, policy: Policy, candidate: str, tasks: Sequence[str]) -> _Draft:
+    store = reader.store
     loaded: list[Pairs] = []
     noise: dict[str, NoiseFloor | None] = {}
     missing: list[str] = []
     for task in tasks:
         try:
-            pairs = load_pairs(store, reference, candidate, task, policy.rule(task).metric)
-            noise[task] = noise_floor(store, pairs)
+            pairs = reader.read(candidate, task, policy.rule(task).metric)
+            noise[task] = reader.noise_floor(pairs)
         except InputError as error:
             missing.append(str(error))
             continue
@@ -154,7 +186,7 @@ def _draft(store: Store, policy: Policy, reference: str, candidate: str, tasks: 
     families = policy.families if len(loaded) == len(tasks) else ()
     raised = tuple(questions(policy, loaded, noise, families))
     missing += rules_without_checks(policy, [question.draft for question in raised])
-    return _Draft(candidate, raised, _families(store, reference, loaded, tasks), tuple(missing))
+    return _Draft(candidate, raised, _families(store, reader.reference, loaded, tasks), tuple(missing))
 
 
 def _families(

@@ -6,9 +6,13 @@ renders it.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kick.errors import InputError, nearest
 from kick.store import Store
+
+if TYPE_CHECKING:
+    from kick.reports.findings import Findings
 
 FORMATS = ("md", "html", "latex", "csv", "parquet", "model-card")
 DIFF_FORMATS = ("md", "csv")
@@ -40,6 +44,18 @@ def write(
         InputError: No format or an unknown one, a damaged results folder, several that cannot share one table, a
             policy that is not valid, or `out` cannot be written to.
     """
+    return write_findings(store, out, formats, published=published, policy=policy)[1]
+
+
+def write_findings(
+    store: Store | Sequence[Store],
+    out: Path,
+    formats: Sequence[str],
+    *,
+    published: bool = False,
+    policy: str | Path = "regression",
+) -> tuple["Findings", list[Path]]:
+    """Write a report as `write` does, and return the findings in it with the files, for whoever tells them again."""
     _check(formats, FORMATS)
     from kick.reports import explorer, frame
     from kick.reports.document import document
@@ -87,7 +103,7 @@ def write(
         for candidate in findings.checkpoints[1:]:
             card = model_card.card(findings, candidate)
             pages.append(folder.write(f"model-cards/{file_name(candidate)}.md", card))
-    return [*pages, *pictures]
+    return findings, [*pages, *pictures]
 
 
 def write_diff(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from kick import text
-from kick.comparison.grid import adjusted, attempt, reference_id, suite_checkpoints, task_names
+from kick.comparison.grid import PairReader, adjusted, attempt, suite_checkpoints, task_names
 from kick.comparison.paired import compare_pairs
 from kick.comparison.pairing import pair, refuse_unlike
 from kick.errors import InputError
@@ -99,7 +99,8 @@ def difference(old: Store, new: Store, *, policy: Policy | str | Path = "regress
     if old.root.resolve() == new.root.resolve():
         raise InputError(f"{old.root} is given twice. Give the old folder, then the new one.")
     labels = _labels(old, new)
-    judged_before, judged_after = verdicts(old, policy), verdicts(new, policy)
+    readers = PairReader(old), PairReader(new)
+    judged = [verdicts(store, policy) for store in (old, new)]
     compared: list[tuple[str, TaskInfo, bool, Comparison]] = []
     remarks: list[Remark] = []
     unchanged = 0
@@ -142,8 +143,8 @@ def difference(old: Store, new: Store, *, policy: Policy | str | Path = "regress
                 task=task,
                 same_weights=same,
                 comparison=comparison,
-                before=_to_reference(old, checkpoint, task.name, judged_before),
-                after=_to_reference(new, checkpoint, task.name, judged_after),
+                before=_to_reference(readers[0], checkpoint, task.name, judged[0]),
+                after=_to_reference(readers[1], checkpoint, task.name, judged[1]),
             )
             for (checkpoint, task, same, _), comparison in zip(compared, corrected, strict=True)
         ),
@@ -164,11 +165,10 @@ def _places(old: Store, new: Store) -> Iterator[tuple[str, str]]:
     return ((checkpoint, task) for checkpoint in checkpoints for task in tasks)
 
 
-def _to_reference(store: Store, checkpoint: str, task: str, judged: GateResult) -> Standing | None:
-    reference = reference_id(store)
-    if checkpoint == reference:
+def _to_reference(reader: PairReader, checkpoint: str, task: str, judged: GateResult) -> Standing | None:
+    if checkpoint == reader.reference:
         return None
-    result = attempt(store, reference, checkpoint, task)
+    result = attempt(reader, checkpoint, task)
     if not isinstance(result, Comparison):
         return None
     verdict = judged.verdict(checkpoint)

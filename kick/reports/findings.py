@@ -9,15 +9,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from kick.comparison import Pairs, compare_all, score
+from kick.comparison import Pairs, score
 from kick.comparison.divergence import divergence
 from kick.comparison.floors import floor_of
-from kick.comparison.grid import series_axis, series_members, suite_checkpoints, task_names
+from kick.comparison.grid import (
+    PairReader,
+    attempt,
+    collected,
+    series_axis,
+    series_members,
+    suite_checkpoints,
+    task_names,
+)
 from kick.comparison.items import losses_by_category
 from kick.comparison.readouts import Readout, read_readouts
 from kick.comparison.records import CategoryLoss, Diverged
 from kick.errors import InputError
-from kick.gating import Policy, family_members, verdicts
+from kick.gating import Judging, Policy, family_members
 from kick.reports.reach import Reach, reach
 from kick.store import Store
 from kick.types import (
@@ -34,6 +42,7 @@ from kick.types import (
     GateResult,
     Outcome,
     Record,
+    Refusal,
     TaskInfo,
     Verdict,
 )
@@ -214,10 +223,18 @@ def gather(
     Raises:
         InputError: The folder is damaged, or names no reference; or the policy is not valid.
     """
-    items = _Items(store, see)
-    judged = verdicts(store, policy)
-    compared = compare_all(store, see=items.see)
-    reference = compared.reference
+    reader = PairReader(store)
+    store, reference = reader.store, reader.reference
+    items, judging = _Items(store, see), Judging(reader, policy)
+    results: list[Comparison | Refusal] = []
+    for candidate in reader.candidates:
+        judging.add(candidate)
+        for name in task_names(store):
+            result = attempt(reader, candidate, name)
+            results.append(result)
+            if isinstance(result, Comparison):
+                items.see(reader.read(candidate, name))
+    judged, compared = judging.result(), collected(reference, results)
     records = {record.checkpoint.id: record for record in store.checkpoints()}
     candidates = [checkpoint for checkpoint in suite_checkpoints(store) if checkpoint.id != reference]
     groups = _groups(candidates, records)

@@ -81,13 +81,18 @@ def expand_variables(text: str, at: str) -> str:
 
 
 def local_path(text: str, folder: Path) -> Path:
-    """Return an absolute path; a relative one starts at `folder`."""
+    """Return an absolute path without `..`; a relative one starts at `folder`. Symlinks after the last `..` stay."""
     try:
         path = Path(text).expanduser()
     except RuntimeError:
         # There is no such user, so the tilde is part of a name.
         path = Path(text)
-    return path if path.is_absolute() else (folder / path).absolute()
+    path = (folder / path).absolute()
+    if ".." not in path.parts:
+        return path
+    # The parent of a symlink is the parent of its target.
+    last = len(path.parts) - path.parts[::-1].index("..")
+    return Path(*path.parts[:last]).resolve().joinpath(*path.parts[last:])
 
 
 def _local(path: Path, revision: str | None, at: str) -> ModelReference:

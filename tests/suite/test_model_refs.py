@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from kick.errors import InputError
-from kick.suite.model_refs import parse_folder, parse_model
+from kick.suite.model_refs import local_path, parse_folder, parse_model
 from kick.types import ModelReference
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -75,3 +75,22 @@ def test_a_tokenizer_is_a_folder(tmp_path: Path) -> None:
     for text in ("model.gguf", "owner/name/model.gguf@abc"):
         with pytest.raises(InputError, match="tokenizer: .*gguf is not a folder"):
             parse_folder(text, "tokenizer", folder=tmp_path)
+
+
+def test_a_path_that_climbs_is_shown_without_its_detour(tmp_path: Path) -> None:
+    (tmp_path / "suites" / "mine").mkdir(parents=True)
+    (tmp_path / "models" / "snapshot").mkdir(parents=True)
+    (tmp_path / "models" / "dense").symlink_to("snapshot")
+
+    path = local_path("../../models/dense", tmp_path / "suites" / "mine")
+
+    # The name that the user gave stays, though it is a symlink.
+    assert path == tmp_path.resolve() / "models" / "dense"
+
+
+def test_a_path_that_climbs_out_of_a_symlink_climbs_from_its_target(tmp_path: Path) -> None:
+    (tmp_path / "far" / "suites").mkdir(parents=True)
+    (tmp_path / "far" / "dense").mkdir()
+    (tmp_path / "suites").symlink_to(tmp_path / "far" / "suites")
+
+    assert local_path("../dense", tmp_path / "suites") == tmp_path.resolve() / "far" / "dense"
