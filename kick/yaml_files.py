@@ -6,12 +6,14 @@ and aliases however far they go. Task files keep PyYAML's scalars, since lm-eval
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
-from kick.errors import InputError
+from kick.errors import InputError, nearest
 from kick.files import read_text
 
 MAX_BYTES = 2**20
@@ -141,3 +143,27 @@ def _reason(error: Exception) -> str:
         mark = error.problem_mark
         return f"{error.problem} (line {mark.line + 1}, column {mark.column + 1})"
     return " ".join(str(error).split())
+
+
+def explain(error: ValidationError, top: type[BaseModel], below: Mapping[str, type[BaseModel]]) -> str:
+    """Return the first mistake in a user's file as one sentence with its key; an unknown key comes before all others.
+
+    Args:
+        error: the errors of pydantic.
+        top: the keys of the file.
+        below: the keys of its entries, by the key that holds them.
+    """
+    problems = error.errors()
+    problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        owner = next((below[part] for part in reversed(location[:-1]) if part in below), top)
+        fields = owner.model_fields
+        return f"{key}: unknown key. {nearest(location[-1], [f.alias or name for name, f in fields.items()])}"
+    if problem["type"] == "missing":
+        return f"{key}: this key is missing."
+    given = problem["input"]
+    if isinstance(given, dict | list) or not key or repr(given) in problem["msg"]:
+        return f"{key}: {problem['msg'].removesuffix('.')}.".removeprefix(": ")
+    return f"{key}: {problem['msg']} (given: {given!r}).".removeprefix(": ")

@@ -6,9 +6,9 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kick.comparison.statistics.multiplicity import Correction
-from kick.errors import InputError, explain
+from kick.errors import InputError
 from kick.types import Family
-from kick.yaml_files import read_yaml
+from kick.yaml_files import explain, read_yaml
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]

@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kick.errors import InputError, explain, nearest
+from kick.errors import InputError, nearest
 from kick.suite.catalog import Catalog, read_catalog
 from kick.suite.keys import ENTRIES, CheckpointKeys, Perplexity, SuiteKeys
 from kick.suite.model_refs import local_path, parse_folder, parse_model
 from kick.suite.series import points
 from kick.types import Checkpoint, LoadingOptions, Tier
 from kick.types.methods import check_rate, validate
-from kick.yaml_files import dump_yaml, read_yaml
+from kick.yaml_files import dump_yaml, explain, read_yaml
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _OPTIONS = tuple(LoadingOptions.model_fields)
