@@ -92,6 +92,17 @@ def lines(
         yield Line(task, metric, len(pairs), mean, reference, differing, largest, texts)
 
 
+def conversation(suite: Mapping[str, Any]) -> dict[str, Any]:
+    """Return lm-eval's options for a suite that asks as conversations, by the template of the checkpoint."""
+    if suite.get("chat", "off") == "off":
+        return {}
+    return {
+        "apply_chat_template": True,
+        "system_instruction": suite.get("system"),
+        "fewshot_as_multiturn": suite.get("fewshot_as") == "turns",
+    }
+
+
 def main() -> None:
     """Score the items of stored cells again by plain lm-eval and compare."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -120,6 +131,7 @@ def main() -> None:
         samples={name: frame["doc_id"].tolist() for name, frame in frames.items()},
         fewshot_random_seed=options.seed,
         bootstrap_iters=0,
+        **conversation(store.suite()),
     )
     print(f"| {' | '.join(COLUMNS)} |")
     print(f"| {' | '.join(['---', '---', *['---:'] * 4, '---'])} |")

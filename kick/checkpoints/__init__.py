@@ -7,6 +7,7 @@ from kick.checkpoints.gguf import converted
 from kick.checkpoints.loading import Loaded, attention_implementation, load, read_config, read_tokenizer
 from kick.checkpoints.quantizers import as_loaded
 from kick.checkpoints.resolution import resolve, resolve_adapter, resolve_tokenizer
+from kick.checkpoints.tokenizers import read_chat_template
 
 __all__ = [
     "Loaded",
@@ -18,6 +19,7 @@ __all__ = [
     "fingerprint",
     "fingerprint_as_loaded",
     "load",
+    "read_chat_template",
     "read_config",
     "read_tokenizer",
     "resolve",

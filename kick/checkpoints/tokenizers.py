@@ -10,8 +10,9 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from kick.checkpoints.untrusted import read_json, section
+from kick.checkpoints.untrusted import check_file, read_json, section
 from kick.errors import InputError
+from kick.files import read_text
 
 # How many times longer a text may become, over all steps together.
 _MOST_GROWTH = 64
@@ -54,6 +55,31 @@ def check_tokenizer_files(folder: Path) -> None:
         raise InputError(
             f"{path}: it pads texts to more than {_LONGEST_PADDING:,} tokens, the most that is accepted. {_WAY_OUT}"
         )
+
+
+def read_chat_template(folder: Path) -> str | None:
+    """Return the chat template of a tokenizer's folder, without its tokenizer; None: it has none.
+
+    It is in a file of its own, or in the tokenizer's config. Of several the one named "default" counts.
+
+    Raises:
+        InputError: a file is damaged.
+    """
+    path = folder / "chat_template.jinja"
+    if path.exists():
+        check_file(path)
+        return read_text(path)
+    for name in ("tokenizer_config.json", "chat_template.json"):
+        if (folder / name).exists():
+            template = read_json(folder / name, _WAY_OUT).get("chat_template")
+            if isinstance(template, list):
+                named = [entry for entry in template if isinstance(entry, dict)]
+                template = next(
+                    (entry.get("template") for entry in named if entry.get("name") == "default"), None
+                )
+            if isinstance(template, str):
+                return template
+    return None
 
 
 def _growth(step: Any) -> float:

@@ -38,6 +38,13 @@ def run(
     only: Annotated[
         str | None, typer.Option(metavar="CHECKPOINT", help="Score this checkpoint alone.")
     ] = None,
+    chat: Annotated[
+        str | None,
+        typer.Option(
+            help="Ask by the reference's chat template: auto (tasks with generated answers), on, off."
+        ),
+    ] = None,
+    system: Annotated[str | None, typer.Option(help="The system message of conversations.")] = None,
     limit: Annotated[int | None, typer.Option(help="Items per task, drawn by the suite's seed.")] = None,
     data_root: Annotated[
         Path | None, typer.Option(help="A local mirror of the data sets.", envvar="KICK_DATA_ROOT")
@@ -83,6 +90,7 @@ def run(
             raise InputError("give a suite file, or --reference MODEL --candidate MODEL --tasks TASK.")
         loaded = Suite.ad_hoc(reference, candidate, names, limit)
         names = []
+    loaded = loaded.with_chat(chat, system)
     folder = results or Path("results") / loaded.name
     summary = run_suite(
         loaded,

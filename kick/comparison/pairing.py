@@ -26,6 +26,7 @@ _TELLING: dict[str, Callable[[CellIdentity], object]] = {
     "task configuration": lambda identity: identity.plan.task_config,
     "documents": lambda identity: identity.plan.documents,
     "shots": lambda identity: identity.plan.shots,
+    "chat format": lambda identity: identity.plan.chat,
     "limit": lambda identity: identity.plan.limit,
     "seed": lambda identity: identity.plan.seed,
     "items": lambda identity: identity.plan.items,
@@ -35,7 +36,7 @@ _TELLING: dict[str, Callable[[CellIdentity], object]] = {
 }
 _KEY = ["doc_hash", "prompt_hash"]
 # What must be alike where plans differ, for the texts behind the tokens to be the same.
-_SAME_TEXTS = ("task configuration", "documents", "shots", "limit", "seed")
+_SAME_TEXTS = ("task configuration", "documents", "shots", "chat format", "limit", "seed")
 _OTHER_TOKENIZER = (
     "The tokenizers differ: items are paired by the texts of document and prompt, and each model reads its own tokens "
     "of them."

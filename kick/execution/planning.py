@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from kick.checkpoints import (
+    read_chat_template,
     read_tokenizer,
     resolve,
     resolve_tokenizer,
@@ -15,8 +16,9 @@ from kick.checkpoints import (
 from kick.engines.torch.tiers import choose_tier
 from kick.errors import InputError
 from kick.execution.checkpoint_cache import checkpoint_folder
-from kick.execution.jobs import KEPT, Job, Order, RunContext
+from kick.execution.jobs import KEPT, Job, Order, RunContext, Source
 from kick.execution.scoring import load_source
+from kick.files import digest
 from kick.store import tier_key
 from kick.suite import Suite
 from kick.suite.model_refs import parse_folder, parse_model
@@ -118,6 +120,7 @@ def plan_job(order: Order, tier: Tier, context: RunContext, reference: Job | Non
         reference: the job of the checkpoint that divergence is measured from; None: divergence is not measured.
     """
     source = context.source(order.checkpoint)
+    _check_template(source, context)
     words = tokenizer_fingerprint(source.tokenizer)
     work = context.tasks.work(
         words,
@@ -144,6 +147,24 @@ def plan_job(order: Order, tier: Tier, context: RunContext, reference: Job | Non
     }
     job = Job(source, order.batch, tier, words, wanted, identities, {})
     return _with_divergence(job, reference, context) if context.suite.divergence else job
+
+
+def _check_template(source: Source, context: RunContext) -> None:
+    """Refuse a checkpoint whose chat template is not the one that the suite's conversations are made by.
+
+    Raises:
+        InputError: as said, unless the suite says whose template counts.
+    """
+    chat = context.tasks.chat
+    if chat is None or not context.tasks.in_chat or context.suite.chat_template is not None:
+        return
+    own = read_chat_template(source.tokenizer)
+    if own != chat.template:
+        theirs = "has no chat template" if own is None else f"has the chat template {digest(own)[:12]}"
+        raise InputError(
+            f"checkpoint '{source.checkpoint.id}' {theirs}, and the reference {digest(chat.template)[:12]}: their "
+            "prompts would differ. Say whose counts with `chat_template: reference`, or name a file."
+        )
 
 
 def _with_divergence(job: Job, reference: Job | None, context: RunContext) -> Job:

@@ -15,6 +15,7 @@ import torch
 
 from kick.checkpoints import (
     fingerprint,
+    read_chat_template,
 )
 from kick.compression import read_samples
 from kick.engines.torch.memory import Memory
@@ -89,7 +90,12 @@ def run(
     reporter.say(f"{suite.name}: {len(checkpoints)} checkpoints x {len(names)} tasks into {results}")
     reporter.say("loading data")
     catalog = read_catalog([Path(folder) for folder in suite.include_path])
-    suite_tasks = SuiteTasks.load(suite, names, catalog, data_root, reference_tokenizer(suite))
+    tokenizer = reference_tokenizer(suite)
+    suite_tasks = SuiteTasks.load(suite, names, catalog, data_root, tokenizer)
+    if suite.chat == "off" and suite_tasks.tasks and read_chat_template(tokenizer) is not None:
+        reporter.say(
+            "the reference has a chat template; its prompts are raw. `chat: auto` asks by the template"
+        )
     store = Store.create(results, suite.dump())
     context = RunContext(
         suite=suite,

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 from lm_eval.api.instance import Instance
 from lm_eval.utils import handle_non_serializable
@@ -12,6 +13,7 @@ from kick.draws import draw_order
 from kick.engines.base import Request, Score
 from kick.errors import InputError
 from kick.files import digest
+from kick.harness.chat import ChatRenderer
 from kick.harness.encoding import Encoder, encode_requests
 from kick.harness.tasks import LoadedTask
 from kick.types import PlanInfo, Skipped
@@ -28,6 +30,8 @@ class RenderedTask:
     instances: tuple[Instance, ...]
     limit: int | None
     seed: int
+    chat: str | None
+    """The hash of the chat format; None: the prompts are as the task writes them."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +62,21 @@ class Plan:
         return tuple(item.doc_id for item in self.items)
 
 
-def render(loaded: LoadedTask, limit: int | None, seed: int) -> RenderedTask:
+def render(
+    loaded: LoadedTask, limit: int | None, seed: int, chat: ChatRenderer | None = None
+) -> RenderedTask:
     """Draw the items of a task and let lm-eval render them.
 
     Args:
         loaded: the task.
         limit: the number of items to draw by `seed` (None: all).
         seed: the seed of the draw, of lm-eval's few-shot sampler, and of tokens that are drawn.
+        chat: makes conversations of the prompts, for the tokenizer that it is made for.
     """
     doc_ids = draw(len(loaded.task.eval_docs), limit, seed)
-    return RenderedTask(loaded, tuple(doc_ids), tuple(build_requests(loaded, doc_ids, seed)), limit, seed)
+    instances = build_requests(loaded, doc_ids, seed, chat)
+    format_hash = chat.chat.hash if chat else None
+    return RenderedTask(loaded, tuple(doc_ids), tuple(instances), limit, seed, format_hash)
 
 
 def make_plan(rendered: RenderedTask, encoder: Encoder, *, window: int | None) -> Plan:
@@ -101,6 +110,7 @@ def make_plan(rendered: RenderedTask, encoder: Encoder, *, window: int | None) -
         limit=rendered.limit,
         seed=rendered.seed,
         items=len(items),
+        chat=rendered.chat,
     )
     skipped = tuple(
         Skipped(doc_id=position, reason=f"needs {tokens} tokens, the model's window is {window}")
@@ -116,11 +126,21 @@ def draw(total: int, limit: int | None, seed: int) -> list[int]:
     return sorted(draw_order(total, seed)[:limit])
 
 
-def build_requests(loaded: LoadedTask, doc_ids: Sequence[int], seed: int) -> list[Instance]:
+def build_requests(
+    loaded: LoadedTask, doc_ids: Sequence[int], seed: int, chat: ChatRenderer | None = None
+) -> list[Instance]:
     """Return lm-eval's requests for some documents; the few-shot sampler starts from the seed each time."""
     loaded.task.set_fewshot_seed(seed)
+    conversation: dict[str, Any] = {}
+    if chat is not None:
+        conversation = {
+            "apply_chat_template": True,
+            "chat_template": chat,
+            "system_instruction": chat.chat.system,
+            "fewshot_as_multiturn": chat.chat.fewshot_as == "turns",
+        }
     # lm-eval asks of every document whether it is among these: in a set that takes no time.
-    loaded.task.build_all_requests(samples=set(doc_ids), rank=0, world_size=1)
+    loaded.task.build_all_requests(samples=set(doc_ids), rank=0, world_size=1, **conversation)
     return list(loaded.task.instances)
 
 

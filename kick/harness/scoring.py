@@ -123,7 +123,9 @@ class TaskWork:
                     f"{self.task.name}: its answers are not texts, so there are no tokens to predict. "
                     "Leave the task out, or set divergence: false."
                 )
-            text = f"{task.config.target_delimiter}{answer}"
+            # The turn of the assistant is open: nothing comes between it and the answer.
+            delimiter = "" if self.info.chat else task.config.target_delimiter
+            text = f"{delimiter}{answer}"
         score = self.encoder.score(first.args[0], text)
         most = len(score.continuation)
         if self.window is not None:

@@ -9,6 +9,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from kick.data.corpora import Corpus, load_corpus
 from kick.engines.torch.window import context_window
+from kick.harness.chat import ChatFormat, ChatRenderer, chat_format, in_chat
 from kick.harness.checks import check_task, rendered, stop_if_unfit
 from kick.harness.encoding import Encoder
 from kick.harness.floors import floors_of, has_floors
@@ -38,6 +39,9 @@ class SuiteTasks:
     suite: Suite
     tasks: list[LoadedTask]
     corpora: list[Corpus]
+    chat: ChatFormat | None = None
+    """How the tasks of `in_chat` are asked; None: every prompt is as its task writes it."""
+
     _work: dict[tuple[str, int | None], dict[str, Work]] = field(default_factory=dict)
     _floors: dict[tuple[str, tuple[int, ...]], Floors] = field(default_factory=dict)
 
@@ -64,7 +68,13 @@ class SuiteTasks:
             suite,
             load_tasks(tasks, catalog, include=include, data_root=data_root, tokenizer=tokenizer),
             [load_corpus(name, data_root) for name in datasets if f"perplexity_{name}" in names],
+            chat_format(suite, tokenizer),
         )
+
+    @property
+    def in_chat(self) -> tuple[str, ...]:
+        """The names of the tasks that are asked as conversations."""
+        return tuple(task.info.name for task in self.tasks if self.chat and in_chat(task, self.suite))
 
     def work(
         self,
@@ -103,10 +113,11 @@ class SuiteTasks:
         if self.tasks:
             encoder = Encoder(tokenizer)
             for checked in self._checked:
-                plan = make_plan(checked.rendered, encoder, window=window)
-                loaded = checked.rendered.loaded
+                asked = self._asked(checked, tokenizer)
+                plan = make_plan(asked.rendered, encoder, window=window)
+                loaded = asked.rendered.loaded
                 floors = self._floors_of(loaded, plan)
-                planned.append(TaskWork(loaded, plan, encoder, window, checked.notes, floors))
+                planned.append(TaskWork(loaded, plan, encoder, window, asked.notes, floors))
         for corpus in self.corpora:
             settings = self.suite.perplexity
             assert settings is not None
@@ -122,6 +133,18 @@ class SuiteTasks:
                 )
             )
         return {work.task.name: work for work in planned}
+
+    def _asked(self, checked: CheckedTask, tokenizer: PreTrainedTokenizerBase) -> CheckedTask:
+        """Return a task as it is asked: as it was checked, or with its prompts as conversations."""
+        loaded = checked.rendered.loaded
+        if self.chat is None or loaded.info.name not in self.in_chat:
+            return checked
+        renderer = ChatRenderer(self.chat, tokenizer)
+        task = render(loaded, self.suite.limit, self.suite.seed, renderer)
+        notes = [self.chat.in_words()]
+        if renderer.folded:
+            notes.append("the template takes no system message: it is in front of the user's first one")
+        return CheckedTask(task, (*checked.notes, *notes))
 
     def _floors_of(self, loaded: LoadedTask, plan: Plan) -> Floors | None:
         """Return the floors over the planned items; scored once for plans of the same items."""

@@ -4,8 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from kick.types import Dtype, LoadingOptions, Recipe, Step, Tier
+from kick.types import Dtype, FewshotAs, LoadingOptions, Recipe, Step, Tier
 
+# Ask in the turns of a conversation; auto: the tasks whose answers are generated, if the reference has a chat template.
+Chat = Literal["auto", "on", "off"]
 PerplexityDataset = Literal["wikitext2", "wikitext2_words", "c4", "world"]
 
 
@@ -99,6 +101,14 @@ class SuiteKeys(Keys):
     noise_floor: bool = True
     # The scoring path; auto: the fastest that is right for the reference.
     tier: Tier | Literal["auto"] = "auto"
+    chat: Chat = "off"
+    # The system message of conversations.
+    system: str | None = None
+    fewshot_as: FewshotAs = "turns"
+    # Whose template counts: "reference", or a file. Default: each checkpoint's own, which must be the reference's.
+    chat_template: str | None = None
+    # Further variables of the template.
+    chat_variables: dict[str, bool | int | float | str] = Field(default_factory=dict)
     limit: Annotated[int, Field(ge=1)] | None = None
     seed: int = 1234
     # Folders with further lm-eval task YAML.

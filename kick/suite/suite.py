@@ -5,16 +5,16 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kick.errors import InputError, nearest
 from kick.suite.catalog import Catalog, read_catalog
-from kick.suite.keys import ENTRIES, CheckpointKeys, Perplexity, SuiteKeys
+from kick.suite.keys import ENTRIES, Chat, CheckpointKeys, Perplexity, SuiteKeys
 from kick.suite.model_refs import local_path, parse_folder, parse_model
 from kick.suite.series import points
-from kick.types import Checkpoint, LoadingOptions, Tier
+from kick.types import Checkpoint, FewshotAs, LoadingOptions, Tier
 from kick.types.methods import check_rate, validate
 from kick.yaml_files import dump_yaml, explain, read_yaml
 
@@ -35,6 +35,11 @@ class Suite(BaseModel):
     divergence: bool = False
     noise_floor: bool = True
     tier: Tier | Literal["auto"] = "auto"
+    chat: Chat = "off"
+    system: str | None = None
+    fewshot_as: FewshotAs = "turns"
+    chat_template: str | None = None
+    chat_variables: dict[str, bool | int | float | str] = Field(default_factory=dict)
     limit: int | None = None
     seed: int
     include_path: tuple[str, ...] = ()
@@ -102,6 +107,11 @@ class Suite(BaseModel):
             divergence=keys.divergence,
             noise_floor=keys.noise_floor,
             tier=keys.tier,
+            chat=keys.chat,
+            system=keys.system,
+            fewshot_as=keys.fewshot_as,
+            chat_template=_template(keys, where, folder),
+            chat_variables=keys.chat_variables,
             limit=keys.limit,
             seed=keys.seed,
             include_path=tuple(str(path) for path in include),
@@ -145,6 +155,20 @@ class Suite(BaseModel):
             raise InputError(f"--limit: {limit} items cannot be scored. Give 1 or more.")
         return self.model_copy(update={"limit": limit})
 
+    def with_chat(self, chat: str | None, system: str | None) -> "Suite":
+        """Return the suite asked in another way; None leaves the suite's own.
+
+        Raises:
+            InputError: `chat` is none of auto, on and off; or there is a system message, and no conversation.
+        """
+        if chat not in (None, *get_args(Chat)):
+            raise InputError(f"--chat: '{chat}' is unknown. Give {', '.join(get_args(Chat))}.")
+        given = {"chat": chat, "system": system}
+        changed = self.model_copy(update={key: value for key, value in given.items() if value is not None})
+        if changed.system is not None and changed.chat == "off":
+            raise InputError("--system: without a conversation there is no system message. Add --chat on.")
+        return changed
+
     def dump(self) -> str:
         """Return the suite as YAML that can be run again, its series and groups spelt out."""
         data = self.model_dump(mode="json", exclude_none=True)
@@ -183,6 +207,24 @@ def _task_names(keys: SuiteKeys, catalog: Catalog, where: str) -> tuple[str, ...
     if repeated:
         raise InputError(f"{where}: tasks: '{repeated[0]}' is listed twice.")
     return catalog.expand(keys.tasks, f"{where}: tasks")
+
+
+def _template(keys: SuiteKeys, where: str, folder: Path) -> str | None:
+    """Return whose chat template counts: the path of a file is absolute."""
+    if keys.chat == "off":
+        for key in ("system", "chat_template", "chat_variables"):
+            if getattr(keys, key):
+                raise InputError(
+                    f"{where}: {key}: it shapes conversations, and there are none. Set chat: auto or on."
+                )
+    if keys.chat_template in (None, "reference"):
+        return keys.chat_template
+    path = local_path(str(keys.chat_template), folder)
+    if not path.is_file():
+        raise InputError(
+            f"{where}: chat_template: {path} is not a file. Name a Jinja file, or write `reference`."
+        )
+    return str(path)
 
 
 def _checkpoints(keys: SuiteKeys, where: str, folder: Path) -> tuple[Checkpoint, ...]:

@@ -36,7 +36,17 @@ from kick.types.floors import Floor, Floors, ResponseSigns
 from kick.types.loading import LoadingOptions, ModelReference
 from kick.types.measures import Cost, Declared, Description, LinearWeights, Ratio, Speed, StoredAs
 from kick.types.recipes import DENSE_RATE, Axis, Calibration, Recipe, Step, falling
-from kick.types.tasks import BatchSize, Family, PlanInfo, Skipped, TaskInfo, TaskKind, Tier, TierChoice
+from kick.types.tasks import (
+    BatchSize,
+    Family,
+    FewshotAs,
+    PlanInfo,
+    Skipped,
+    TaskInfo,
+    TaskKind,
+    Tier,
+    TierChoice,
+)
 from kick.types.verdicts import Check, CheckKind, FamilyScore, GateResult, Outcome, Verdict, worst
 
 __all__ = [
@@ -63,6 +73,7 @@ __all__ = [
     "Estimate",
     "Family",
     "FamilyScore",
+    "FewshotAs",
     "Flips",
     "Floor",
     "Floors",

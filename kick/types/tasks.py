@@ -19,6 +19,9 @@ Family = Literal[
 # A task asks a model to write text, to choose, to find one continuation likely, or to predict a running text.
 TaskKind = Literal["generation", "choice", "likelihood", "text"]
 
+# Solved examples in a conversation: turns of their own, or part of the message that asks.
+FewshotAs = Literal["turns", "message"]
+
 # How much of what requests share is computed once: see `kick.engines.torch.batching`.
 Tier = Literal["tree", "prefix", "plain"]
 
@@ -70,6 +73,8 @@ class PlanInfo(Record):
     seed: int
     # The number of items in the plan.
     items: int
+    # A hash of the chat template and of what it is given; None: the prompts are as the task writes them.
+    chat: str | None = None
 
 
 class Skipped(Record):
