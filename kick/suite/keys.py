@@ -101,6 +101,8 @@ class SuiteKeys(Keys):
     tier: Tier | Literal["auto"] = "auto"
     limit: Annotated[int, Field(ge=1)] | None = None
     seed: int = 1234
+    # The model of natural language inference that judges whether summaries follow from their articles.
+    nli: str | None = None
     # Folders with further lm-eval task YAML.
     include_path: tuple[str, ...] = ()
 

@@ -37,6 +37,7 @@ class Suite(BaseModel):
     tier: Tier | Literal["auto"] = "auto"
     limit: int | None = None
     seed: int
+    nli: str | None = None
     include_path: tuple[str, ...] = ()
 
     @classmethod
@@ -104,6 +105,7 @@ class Suite(BaseModel):
             tier=keys.tier,
             limit=keys.limit,
             seed=keys.seed,
+            nli=None if keys.nli is None else parse_folder(keys.nli, f"{where}: nli", folder=folder).text,
             include_path=tuple(str(path) for path in include),
         )
 

@@ -21,6 +21,7 @@ from kick.types.checkpoints import Checkpoint, CheckpointRecord, Dtype
 from kick.types.comparisons import (
     BitsPerByte,
     CellScore,
+    ChoiceCalibration,
     Comparison,
     Curve,
     CurvePoint,
@@ -29,6 +30,7 @@ from kick.types.comparisons import (
     Match,
     Matching,
     NoiseFloor,
+    PairedEstimates,
     Refusal,
     SuiteComparison,
 )
@@ -52,6 +54,7 @@ __all__ = [
     "CheckKind",
     "Checkpoint",
     "CheckpointRecord",
+    "ChoiceCalibration",
     "Comparison",
     "Cost",
     "Curve",
@@ -74,6 +77,7 @@ __all__ = [
     "ModelReference",
     "NoiseFloor",
     "Outcome",
+    "PairedEstimates",
     "PlanInfo",
     "Ratio",
     "Recipe",
