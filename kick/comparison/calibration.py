@@ -70,7 +70,7 @@ class _Side:
     @classmethod
     def of(cls, items: pd.DataFrame) -> "_Side":
         """Read the items of a cell."""
-        return cls(*(items[name].to_numpy(np.float64) for name in ("confidence", "confident_right")))
+        return cls(items["confidence"].to_numpy(np.float64), items["confident_right"].to_numpy(np.float64))
 
     @property
     def error(self) -> float:
@@ -107,7 +107,8 @@ class _Side:
 def _brier(pairs: Pairs, reference: pd.DataFrame, candidate: pd.DataFrame) -> PairedEstimates:
     """Return the Brier scores, 0..2. Half of one is within 0..1, as the intervals of bounded scores want it."""
     halves = PairedSample(
-        *(frame["brier"].to_numpy(np.float64) / 2 for frame in (reference, candidate)),
+        reference["brier"].to_numpy(np.float64) / 2,
+        candidate["brier"].to_numpy(np.float64) / 2,
         groups=pairs.sample.groups,
         strata=pairs.sample.strata,
         higher_is_better=False,

@@ -14,7 +14,8 @@ def factuality(pairs: Pairs) -> PairedEstimates | None:
     if ENTAILED not in pairs.reference.task.metrics or ENTAILED not in pairs.candidate.task.metrics:
         return None
     sample = PairedSample(
-        *(items[ENTAILED].to_numpy(np.float64) for items in (pairs.reference_items, pairs.candidate_items)),
+        pairs.reference_items[ENTAILED].to_numpy(np.float64),
+        pairs.candidate_items[ENTAILED].to_numpy(np.float64),
         groups=pairs.sample.groups,
         strata=pairs.sample.strata,
     )
