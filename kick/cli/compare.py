@@ -172,6 +172,16 @@ def _sentences(row: "Comparison") -> list[str]:
     parts = [f"not measurable here: {row.not_measurable}" if row.not_measurable else None, row.objection]
     if bits:
         parts.append(f"bits per byte {bits.candidate.value:.4g}, change {_interval(bits.delta, '+')}")
+    if row.calibration:
+        brier, error = row.calibration.brier, row.calibration.error
+        parts.append(f"Brier score {brier.candidate.value:.3g}, change {_interval(brier.delta, '+')}")
+        parts.append(
+            f"calibration error {error.candidate.value:.3g}, change {_interval(error.delta, '+')}; "
+            f"{row.calibration.candidate_if_calibrated:.3g} by chance"
+        )
+    if row.factuality:
+        both = row.factuality
+        parts.append(f"sentences entailed {both.candidate.value:.3g}, change {_interval(both.delta, '+')}")
     return [*filter(None, parts), *row.caveats]
 
 

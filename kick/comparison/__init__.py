@@ -4,7 +4,7 @@ A reader starts with `compare`. `compare_all` does the same for a whole folder; 
 say what is shown before everything is scored. Verdicts, and whether perplexity warned, are in `kick.gating`.
 """
 
-from kick.comparison.evidence import evidence_beyond, evidence_within, loss_interval
+from kick.comparison.evidence import evidence_beyond, evidence_within
 from kick.comparison.grid import compare_all
 from kick.comparison.paired import compare, compare_pairs, score
 from kick.comparison.pairing import Pairs, load_pairs
@@ -17,6 +17,5 @@ __all__ = [
     "evidence_beyond",
     "evidence_within",
     "load_pairs",
-    "loss_interval",
     "score",
 ]

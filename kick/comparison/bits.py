@@ -6,9 +6,9 @@ unit. So its paired difference is that of the mean losses.
 
 import math
 
+from kick.comparison.estimates import score_estimate
 from kick.comparison.pairing import Pairs
-from kick.comparison.sample import score_estimate
-from kick.types import BitsPerByte, Estimate
+from kick.types import BitsPerByte
 
 
 def bits_per_byte(pairs: Pairs) -> BitsPerByte | None:
@@ -25,9 +25,4 @@ def bits_per_byte(pairs: Pairs) -> BitsPerByte | None:
         score_estimate(side * bits, sample.groups, sample.weights, lowest=0.0)
         for side in (sample.a, sample.b)
     )
-    return BitsPerByte(reference=reference, candidate=candidate, delta=_scaled(sample.loss_difference, bits))
-
-
-def _scaled(estimate: Estimate, factor: float) -> Estimate:
-    ends = {name: factor * getattr(estimate, name) for name in ("value", "low", "high")}
-    return estimate.model_copy(update=ends)
+    return BitsPerByte(reference=reference, candidate=candidate, delta=sample.loss_difference.scaled(bits))

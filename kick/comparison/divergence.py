@@ -7,9 +7,9 @@ other, so intervals are made of the items: each counts with the mean over its to
 import numpy as np
 import pandas as pd
 
+from kick.comparison.estimates import score_estimate
 from kick.comparison.pairing import Pairs, group_codes
 from kick.comparison.records import Diverged
-from kick.comparison.sample import score_estimate
 from kick.comparison.statistics.moments import Array, Codes
 from kick.store import Store, noise_id
 from kick.types import Cell, Estimate

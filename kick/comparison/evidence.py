@@ -14,7 +14,6 @@ from kick.comparison.sample import PairedSample
 from kick.comparison.statistics.bounded import unseen_value, varies
 from kick.comparison.statistics.sequential import (
     Bets,
-    anytime_interval,
     bets_beyond,
     bets_within,
     is_shown,
@@ -22,7 +21,7 @@ from kick.comparison.statistics.sequential import (
     log_evidence_skewed,
 )
 from kick.errors import InputError
-from kick.types import Estimate, Record
+from kick.types import Record
 
 Method = Literal["bets", "bets on the full run", "t mixture over blocks"]
 
@@ -41,7 +40,8 @@ class Evidence(Record):
     """
 
     log_e: float
-    units: int  # items, groups of items or blocks of windows that were bet on
+    # Items, groups of items or blocks of windows that were bet on.
+    units: int
     method: Method
 
     @property
@@ -94,28 +94,6 @@ def evidence_beyond(
     49, 2021). The arguments are those of `evidence_within`.
     """
     return _evidence(sample, bets_beyond, 1, ratio, drop, total, largest)
-
-
-def loss_interval(sample: PairedSample, *, total: int | None = None) -> Estimate:
-    """Return the relative loss with the 95 % interval that holds at every look.
-
-    Args:
-        sample: the pairs scored so far; scores in 0..1.
-        total: items of the full run, if the interval is about that one.
-
-    Raises:
-        InputError: scores are not within 0..1, or the reference scores 0.
-    """
-    _refuse_unbounded(sample)
-    if not sample.has_ratio:
-        raise InputError("the reference scores 0: there is nothing that can be lost.")
-    sign = 1 if sample.higher_is_better else -1
-    value = sign * (1 - sample.moments.mean_b / sample.moments.mean_a)
-    finite = total if sample.groups is None else None
-    low, high = anytime_interval(
-        sample.a, sample.b, groups=sample.groups, total=finite, higher_is_better=sample.higher_is_better
-    )
-    return Estimate(value=value, low=low, high=high, n=sample.n, method="bets, at every look")
 
 
 def _evidence(

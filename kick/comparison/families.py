@@ -7,8 +7,6 @@ from functools import cached_property
 
 import numpy as np
 
-from kick.comparison.floors import signs_object, without_match
-from kick.comparison.matching import match
 from kick.comparison.pairing import Pairs
 from kick.comparison.records import FamilyComparison
 from kick.comparison.statistics.combined import Spread, combine
@@ -23,14 +21,16 @@ class TaskMoments:
     """The means of one task, reference against candidate, when its items are no longer at hand."""
 
     task: str
-    reference: str  # checkpoint id
-    candidate: str  # checkpoint id
+    # The checkpoint ids.
+    reference: str
+    candidate: str
     higher_is_better: bool
     moments: Moments
     spread: Spread
-    floor: float | None = None  # the score of the best answerer without knowledge; None: not measured
-    measurable: bool = True  # whether the reference is shown to be above it
-    objection: str | None = None  # signs that the candidate's answers are none
+    # The score of the best answerer without knowledge; None: not measured.
+    floor: float | None = None
+    # True if the reference is shown to be above it.
+    measurable: bool = True
 
     @classmethod
     def of(cls, pairs: "Pairs | TaskMoments") -> "TaskMoments":
@@ -49,7 +49,6 @@ class TaskMoments:
             Spread.of(sample.a, sample.b, units, item, sample.strata is not None),
             sample.floor,
             sample.measurable,
-            signs_object(pairs.reference, pairs.candidate),
         )
 
 
@@ -144,7 +143,7 @@ class TaskMean:
         return upper_tail(cumulants.deviate(-bound if below else bound), cumulants.df)
 
 
-def compare_family(name: str, tasks: Sequence[Pairs | TaskMoments], margin: float) -> FamilyComparison:
+def compare_family(name: str, tasks: Sequence[Pairs | TaskMoments]) -> FamilyComparison:
     """Compare a candidate with the reference over several tasks at once.
 
     Tasks on which the reference is not shown to be above its floor are left out and listed, unless there are no others.
@@ -152,7 +151,6 @@ def compare_family(name: str, tasks: Sequence[Pairs | TaskMoments], margin: floa
     Args:
         name: the name of the family.
         tasks: the pairs or the means of each task; scores on which higher is better and that share a unit.
-        margin: relative, for `matching`.
 
     Raises:
         InputError: a task is measured by perplexity, or lower is better on it.
@@ -169,8 +167,6 @@ def compare_family(name: str, tasks: Sequence[Pairs | TaskMoments], margin: floa
     mean = TaskMean(counted)
     m = mean.moments
     above = mean.recovery_above_floor() if measurable else None
-    objections = [f"{part.task}, {part.objection}" for part in counted if part.objection]
-    matching = without_match(match(mean, margin), "; ".join(objections) or None)
 
     def estimate(value: float, low: float, high: float, method: str = "pseudo-item") -> Estimate:
         return Estimate(
@@ -198,5 +194,4 @@ def compare_family(name: str, tasks: Sequence[Pairs | TaskMoments], margin: floa
         ratio=estimate(m.mean_b / m.mean_a, *mean.ratio_interval()) if m.mean_a > 0 else None,
         recovery_above_floor=estimate(*above, "pseudo-item, floor taken off") if above else None,
         p_value=min(1.0, 2 * min(mean.evidence_above(delta=0.0), mean.evidence_below(delta=0.0))),
-        matching=matching if measurable else None,
     )

@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from kick.comparison.estimates import score_estimate
 from kick.comparison.pairing import Pairs
-from kick.comparison.sample import PairedSample, score_estimate
+from kick.comparison.sample import PairedSample
 from kick.comparison.statistics.moments import Array, critical_value
 from kick.types import Estimate, Flips
 

@@ -16,7 +16,8 @@ from kick.comparison.statistics.multiplicity import adjust
 from kick.errors import InputError, nearest
 
 _BANDS = 4
-_CHANGES = ("lost", "worse", "gained", "better", "other wrong")  # in the order in which they are listed
+# In the order in which they are listed.
+_CHANGES = ("lost", "worse", "gained", "better", "other wrong")
 
 
 def changed_items(pairs: Pairs, most: int | None = None) -> pd.DataFrame:

@@ -4,7 +4,8 @@ from typing import Protocol
 
 from kick.types import Match, Matching
 
-LEVEL = 0.05  # one-sided
+# One-sided.
+LEVEL = 0.05
 
 
 class Contrast(Protocol):

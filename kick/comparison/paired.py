@@ -12,20 +12,25 @@ from scipy.optimize import brentq
 
 from kick.comparison import flips
 from kick.comparison.bits import bits_per_byte
+from kick.comparison.calibration import calibration
+from kick.comparison.estimates import score_estimate
+from kick.comparison.factuality import factuality
 from kick.comparison.floors import not_measurable, signs_object, without_match
 from kick.comparison.matching import Contrast, match
 from kick.comparison.pairing import Pairs, group_codes, load_pairs, scores, stratum_codes
-from kick.comparison.sample import FEWEST_BLOCKS, PairedSample, score_estimate
+from kick.comparison.sample import FEWEST_BLOCKS, PairedSample
 from kick.comparison.statistics.bootstrap import deal
 from kick.comparison.statistics.moments import Array, critical_value
 from kick.store import Store, noise_id
 from kick.types import Cell, Comparison, Estimate, NoiseFloor
 
-MARGIN = 0.05  # relative, as in LLM-KICK (arXiv 2310.01382)
+# Relative, as in LLM-KICK (arXiv 2310.01382).
+MARGIN = 0.05
 PERMUTATIONS = 9_999
 SEED = 1234
-_MAX_SIGNS = 2_000  # units whose signs are flipped at a time
-_BATCH = 1_000  # sign patterns drawn at a time
+# The most units whose signs are flipped one by one, and the sign patterns that are drawn at a time.
+_MAX_SIGNS = 2_000
+_BATCH = 1_000
 _FEW_HITS = 50
 # The number of changes up to which all sign patterns are counted: below it a saddlepoint can be a third too small.
 _EXACT_SIGNS = 16
@@ -103,6 +108,8 @@ def compare_pairs(pairs: Pairs, *, noise_floor: NoiseFloor | None = None, resamp
         not_measurable=reason,
         objection=objection,
         bits_per_byte=bits_per_byte(pairs),
+        calibration=calibration(pairs),
+        factuality=factuality(pairs),
         delta_bootstrap=sample.bootstrap("delta", resamples, SEED) if resamples else None,
         ratio_bootstrap=sample.bootstrap("ratio", resamples, SEED) if resamples else None,
         p_value=p_value,

@@ -61,9 +61,12 @@ class Pairs:
     candidate_items: pd.DataFrame
     metric: str
     sample: PairedSample
-    unpaired: int  # items that only one of the two has
-    caveats: tuple[str, ...]  # differences that do not forbid the comparison
-    floor: Floor | None = None  # the best answerer without knowledge; None: not measured
+    # The number of items that only one of the two has.
+    unpaired: int
+    # Differences that do not forbid the comparison.
+    caveats: tuple[str, ...]
+    # The best answerer without knowledge; None: not measured.
+    floor: Floor | None = None
 
     @property
     def task(self) -> str:

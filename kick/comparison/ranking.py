@@ -19,10 +19,14 @@ class Standing(Record):
 
     # The weighted mean of the recoveries above the floor; n: items of the tasks that count.
     kept: Estimate
-    best: int  # 1 + candidates that are shown to keep more
-    worst: int  # candidates that are not shown to keep less, itself included
-    of: int  # candidates ranked
-    tied: tuple[str, ...]  # the candidates that cannot be told from this one
+    # 1 + the number of candidates that are shown to keep more.
+    best: int
+    # The number of candidates that are not shown to keep less, itself included.
+    worst: int
+    # The number of ranked candidates.
+    of: int
+    # The candidates that cannot be told from this one.
+    tied: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,10 @@ READOUTS: Mapping[str, Mapping[str, str]] = {
     },
     "PopQA": {"open answer": "kick_popqa", "one of four, by likelihood": "kick_popqa_likelihood"},
 }
+# Task -> the items that it leaves out of those that the other ways ask.
+LEFT_OUT: Mapping[str, str] = {
+    "kick_mmlu_text": "without the items that refer to their options",
+}
 FLAG = "gold_in_question"
 FORMAT_FAILURE = "format_failure"
 
@@ -34,16 +38,17 @@ FORMAT_FAILURE = "format_failure"
 class Readout(Record):
     """One checkpoint on items that are read in one way."""
 
-    subject: str  # what is read
+    # The name of the knowledge that is read, and the way.
+    subject: str
     way: str
     task: str
     checkpoint: str
     score: Estimate
-    named: Estimate | None = (
-        None  # on the items whose question names their answer; None: none does, or not flagged
-    )
-    others: Estimate | None = None  # on the items whose question does not; None as `named`
-    format_failures: Estimate | None = None  # share of answers that are not in the format asked for
+    # On the items whose question names their answer, and on the others; None: no question does, or it is not flagged.
+    named: Estimate | None = None
+    others: Estimate | None = None
+    # The share of answers that are not in the requested format.
+    format_failures: Estimate | None = None
 
 
 def read_readouts(store: Store, checkpoints: Sequence[str]) -> tuple[Readout, ...]:
@@ -64,7 +69,8 @@ def read_readouts(store: Store, checkpoints: Sequence[str]) -> tuple[Readout, ..
 def _of_subject(subject: str, cells: Mapping[str, Cell], store: Store) -> list[Readout]:
     items: dict[str, pd.DataFrame] = {}
     for way, cell in cells.items():
-        with suppress(InputError):  # the report names it among its problems
+        # The report names a damaged cell among its problems.
+        with suppress(InputError):
             items[way] = store.items(cell)
     named = {
         int(document)

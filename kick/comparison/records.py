@@ -1,6 +1,6 @@
 """The records that the parts of the comparison return, beside the `Comparison` itself."""
 
-from kick.types import Axis, Divergence, Estimate, Matching, Record
+from kick.types import Axis, Divergence, Estimate, Record
 
 
 class FamilyComparison(Record):
@@ -8,18 +8,25 @@ class FamilyComparison(Record):
 
     name: str
     tasks: tuple[str, ...]
-    left_out: tuple[str, ...] = ()  # tasks on which the reference is not shown to be above its floor
-    measurable: bool = True  # false: it is not shown to be on any of the tasks
-    reference: str  # checkpoint id
-    candidate: str  # checkpoint id
-    n: int  # items of all tasks that count
+    # Tasks on which the reference is not shown to be above its floor.
+    left_out: tuple[str, ...] = ()
+    # False: the reference is not shown to be above the floor of any of the tasks.
+    measurable: bool = True
+    # The checkpoint ids.
+    reference: str
+    candidate: str
+    # The number of items of all tasks that count.
+    n: int
     reference_score: Estimate
     candidate_score: Estimate
+    # Candidate - reference.
     delta: Estimate
+    # Candidate / reference; None: the reference is 0.
     ratio: Estimate | None
-    recovery_above_floor: Estimate | None = None  # of the means; None: a floor was not measured
+    # By the means of scores and floors; None: a floor was not measured.
+    recovery_above_floor: Estimate | None = None
+    # The two-sided p-value of "no difference".
     p_value: float
-    matching: Matching | None
 
     @property
     def kept(self) -> Estimate | None:
@@ -34,10 +41,13 @@ class ReplicateComparison(Record):
 
     task: str
     metric: str
-    reference: str  # checkpoint id
+    # The checkpoint ids.
+    reference: str
     candidates: tuple[str, ...]
-    delta: Estimate  # mean of candidate - reference; items and replicates are random; n: items
-    spread: float  # standard deviation of the candidates' deltas
+    # The mean of candidate - reference over n items; items and replicates are random.
+    delta: Estimate
+    # The standard deviation of the candidates' deltas.
+    spread: float
 
 
 class CategoryLoss(Record):
@@ -45,21 +55,30 @@ class CategoryLoss(Record):
 
     category: str
     n: int
-    delta: Estimate  # candidate - reference
-    knowledge_loss: Estimate | None  # None for graded metrics, or if the reference got nothing right
+    # Candidate - reference.
+    delta: Estimate
+    # None: the metric is graded, or the reference got nothing right.
+    knowledge_loss: Estimate | None
     p_value: float
-    p_fdr: float  # adjusted over the categories (Benjamini and Hochberg)
+    # `p_value` adjusted over the categories (Benjamini and Hochberg).
+    p_fdr: float
 
 
 class Diverged(Record):
     """The distance of a candidate's next-token distributions from the reference's on a task, in nats per token."""
 
-    kl: Estimate  # KL(reference || candidate); n: items, each of which counts with the mean over its tokens
-    reverse_kl: Estimate  # KL(candidate || reference)
-    delta_p: Estimate  # change in the probability of the right token, -1..1
-    same_top: Estimate  # share of the tokens for which both find the same token most probable, 0..1
-    tokens: Divergence  # over all tokens, whatever item they belong to
-    noise_kl: Estimate | None = None  # `kl` of the reference in batches of another size; None: not measured
+    # KL(reference || candidate) over n items, each of which counts with the mean over its tokens.
+    kl: Estimate
+    # KL(candidate || reference).
+    reverse_kl: Estimate
+    # The change in the probability of the right token, -1..1.
+    delta_p: Estimate
+    # The share of the tokens for which both find the same token most probable, 0..1.
+    same_top: Estimate
+    # Over all tokens, whatever item they belong to.
+    tokens: Divergence
+    # `kl` and `same_top` of the reference in batches of another size; None: not measured.
+    noise_kl: Estimate | None = None
     noise_same_top: Estimate | None = None
 
 
@@ -69,10 +88,12 @@ class Crossing(Record):
     series: str
     axis: Axis
     task: str
-    loss: float  # 0.05: five per cent of the reference's score
-    rate: float | None  # of the measured ratios
-    earliest: float | None  # of the ends of their 95 % intervals that lost more
-    latest: float | None  # of the ends that lost less
+    # 0.05: five per cent of the reference's score.
+    loss: float
+    # By the measured ratios, then by the ends of their 95 % intervals that lost more, and by those that lost less.
+    rate: float | None
+    earliest: float | None
+    latest: float | None
     last: float
 
 
@@ -83,10 +104,13 @@ class Power(Record):
     candidate: str
     metric: str
     n: int
-    discordance: float | None  # share of items whose correctness changed; None for graded metrics
-    margin: float  # relative
-    items_to_match: (
-        int | None
-    )  # to show matching, were there no loss at all; None: the items give no variance
-    items_to_decide: int | None  # to decide either way, were the difference as measured
-    detectable_loss: float  # absolute, in units of the metric (perplexity: relative)
+    # The share of items whose correctness changed; None: the metric is graded.
+    discordance: float | None
+    # Relative.
+    margin: float
+    # Items that show matching, if there is no loss at all; None: the items give no variance.
+    items_to_match: int | None
+    # Items that decide either way, if the difference is as measured.
+    items_to_decide: int | None
+    # Absolute, in units of the metric; relative for a perplexity.
+    detectable_loss: float

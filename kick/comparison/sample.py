@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
+from kick.comparison.estimates import exp_or_infinite, score_estimate, units_in_words
 from kick.comparison.statistics import binary
 from kick.comparison.statistics.bootstrap import bca_interval
 from kick.comparison.statistics.bounded import signed_evidence, unseen_value, varies
@@ -156,11 +157,13 @@ class PairedSample:
             return self._not_finite()
         m = self.moments
         if self.perplexity:
-            value = _exp(m.mean_b - m.mean_a)
+            value = exp_or_infinite(m.mean_b - m.mean_a)
             if self.too_few:
                 return self._estimate(value, 0.0, math.inf, f"{TOO_FEW}{self._suffix}")
             low, high = self._difference_interval()
-            return self._estimate(value, _exp(low), _exp(high), f"pseudo-window, of log{self._suffix}")
+            return self._estimate(
+                value, exp_or_infinite(low), exp_or_infinite(high), f"pseudo-window, of log{self._suffix}"
+            )
         if not self.has_ratio:
             return None
         value = m.mean_b / m.mean_a
@@ -362,70 +365,13 @@ class PairedSample:
 
     @property
     def _suffix(self) -> str:
-        return _units(self.groups, self.strata)
+        return units_in_words(self.groups, self.strata)
 
     def _estimate(self, value: float, low: float, high: float, method: str) -> Estimate:
         return Estimate(value=value, low=low, high=high, n=self.n, method=method)
 
     def _not_finite(self) -> Estimate:
         return self._estimate(math.inf, math.inf, math.inf, "not finite: the model gives no probability")
-
-
-def score_estimate(
-    values: Array,
-    groups: Codes | None = None,
-    weights: Array | None = None,
-    strata: Codes | None = None,
-    *,
-    perplexity: bool = False,
-    lowest: float | None = None,
-) -> Estimate:
-    """Return the mean of `values` with its 95 % interval; of a perplexity exp(mean).
-
-    Right-or-wrong items: Wilson; if dependent, at the number of independent items that they are worth
-    (Franco, Little, Louis and Slud, J. Survey Statistics and Methodology 7, 2019). Others: Student's t.
-
-    Args:
-        values: (n,) scores.
-        groups: (n,) codes of dependent items, or None.
-        weights: (n,) what an item counts; one when left out.
-        strata: (n,) codes of fixed categories, or None.
-        perplexity: whether the values are log-likelihoods of windows.
-        lowest: the least value that a mean can have; that of scores in 0..1 is known.
-    """
-    n = len(values)
-    suffix = _units(groups, strata)
-
-    def estimate(value: float, low: float, high: float, method: str) -> Estimate:
-        return Estimate(value=value, low=low, high=high, n=n, method=method + suffix)
-
-    if not np.isfinite(values).all():
-        return estimate(math.inf, math.inf, math.inf, "not finite: the model gives no probability")
-    if not perplexity and lowest is None and np.all((values == 0) | (values == 1)):
-        worth, df = effective_n(values, groups, strata)
-        share = float(values.mean())
-        return estimate(share, *binary.wilson(share, worth, critical_value(df)), "Wilson")
-    m = paired_moments(values, values, weights, groups, strata)
-    half = critical_value(m.df) * math.sqrt(m.var_a) if m.df else math.inf
-    low, high = m.mean_a - half, m.mean_a + half
-    if perplexity:
-        return estimate(_exp(m.mean_a), _exp(low), _exp(high), "t of log")
-    if lowest is None and values.min() >= 0 and values.max() <= 1:
-        low, high = max(low, 0.0), min(high, 1.0)
-    elif lowest is not None:
-        low = max(low, lowest)
-    return estimate(m.mean_a, low, high, "t")
-
-
-def _units(groups: Codes | None, strata: Codes | None) -> str:
-    """Return what the method of an interval says about the units that it respects."""
-    if groups is not None:
-        return f", {int(groups.max()) + 1} groups"
-    return "" if strata is None else f", {len(np.unique(strata))} strata"
-
-
-def _exp(value: float) -> float:
-    return math.exp(value) if value < 700 else math.inf
 
 
 # Statistics of sums (..., 3) of reference, candidate and weight.

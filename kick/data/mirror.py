@@ -207,10 +207,10 @@ def _download(origin: HubSplit, where: str, folder: Path) -> tuple[tuple[str, ..
         )
     if not names or not all((folder / name).is_file() for name in names):
         raise InputError(f"{where}: its files were not found on the hub.")
-    found = hub.verify_repo_checksums(
+    report = hub.verify_repo_checksums(
         repository, repo_type="dataset", revision=origin.commit, local_dir=folder
     )
-    return names, {mismatch["path"]: mismatch["expected"] for mismatch in found.mismatches}
+    return names, {mismatch["path"]: mismatch["expected"] for mismatch in report.mismatches}
 
 
 def split_files(names: Sequence[str], config: str, split: str) -> tuple[str, ...]:

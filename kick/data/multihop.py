@@ -1,13 +1,16 @@
 """Multi-hop questions with the paragraphs that they need, and nothing else; and their single hops."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
 
 from kick.data.datasets import Splits, dataset, tables
 from kick.errors import InputError
+
+Row = dict[str, Any]
 
 _HOP = re.compile(r"#(\d+)")
 # "located in the country" and "member of sports team" cannot follow "What is the".
@@ -32,19 +35,19 @@ def supporting(
         InputError: as `kick.data.datasets.load`; or no item has its supporting paragraphs.
     """
     columns = ("id", "question", "answer", "type", "supporting_facts", "context")
-    result = {}
-    for split, table in tables(path, splits, name, commit, columns, data_root).items():
-        documents = [document for row in table.to_pylist() if (document := _supported(row))]
+
+    def convert(rows: Sequence[Row]) -> list[Row]:
+        documents = [document for row in rows if (document := _supported(row))]
         if not documents:
             raise InputError(
-                f"{path} ({split}): no item has its supporting paragraphs. "
-                "Use the data set and commit that the task names."
+                f"{path}: no item has its supporting paragraphs. Use the data set and commit that the task names."
             )
-        result[split] = dataset(pa.Table.from_pylist(documents))
-    return result
+        return documents
+
+    return _converted(tables(path, splits, name, commit, columns, data_root), convert)
 
 
-def _supported(row: Mapping[str, Any]) -> dict[str, Any] | None:
+def _supported(row: Mapping[str, Any]) -> Row | None:
     needed = set(row["supporting_facts"]["title"])
     paragraphs = zip(row["context"]["title"], row["context"]["sentences"], strict=True)
     kept = [(title, sentences) for title, sentences in paragraphs if title in needed]
@@ -70,14 +73,14 @@ def musique_supporting(
         InputError: as `kick.data.datasets.load`.
     """
     columns = ("id", "question", "answer", "answer_aliases", "paragraphs")
-    result = {}
-    for split, table in tables(path, splits, name, commit, columns, data_root).items():
-        documents = [
+
+    def convert(rows: Sequence[Row]) -> list[Row]:
+        return [
             {**row, "paragraphs": [each for each in row["paragraphs"] if each["is_supporting"]]}
-            for row in table.to_pylist()
+            for row in rows
         ]
-        result[split] = dataset(pa.Table.from_pylist(documents))
-    return result
+
+    return _converted(tables(path, splits, name, commit, columns, data_root), convert)
 
 
 def musique_hops(
@@ -99,17 +102,24 @@ def musique_hops(
         InputError: as `kick.data.datasets.load`.
     """
     columns = ("id", "question_decomposition", "paragraphs")
-    result = {}
-    for split, table in tables(path, splits, name, commit, columns, data_root).items():
-        documents: dict[tuple[str, str], dict[str, Any]] = {}
-        for row in table.to_pylist():
-            for document in _hops(row):
-                documents.setdefault((document["question"], document["answers"][0]), document)
-        result[split] = dataset(pa.Table.from_pylist(list(documents.values())))
-    return result
+
+    def convert(rows: Sequence[Row]) -> list[Row]:
+        documents: dict[tuple[str, str], Row] = {}
+        for document in chain.from_iterable(map(_hops, rows)):
+            documents.setdefault((document["question"], document["answers"][0]), document)
+        return list(documents.values())
+
+    return _converted(tables(path, splits, name, commit, columns, data_root), convert)
 
 
-def _hops(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _converted(splits: Mapping[str, pa.Table], convert: Callable[[Sequence[Row]], list[Row]]) -> Splits:
+    """Return data sets of the documents that are made from the rows of each split."""
+    return {
+        split: dataset(pa.Table.from_pylist(convert(table.to_pylist()))) for split, table in splits.items()
+    }
+
+
+def _hops(row: Mapping[str, Any]) -> list[Row]:
     answers: list[str] = []
     hops = []
     paragraphs = {paragraph["idx"]: paragraph for paragraph in row["paragraphs"]}
@@ -136,9 +146,9 @@ def hop_question(question: str, answers: Sequence[str]) -> str:
     )
     subject, arrow, relation = (part.strip() for part in filled.partition(">>"))
     if not arrow:
-        asked = filled.strip()
+        text = filled.strip()
     elif _PREPOSITION.search(relation):
-        asked = f"{subject}: {relation}"
+        text = f"{subject}: {relation}"
     else:
-        asked = f"What is the {relation} of {subject}"
-    return f"{asked[0].upper()}{asked[1:].rstrip('?').rstrip()}?" if asked else asked
+        text = f"What is the {relation} of {subject}"
+    return f"{text[0].upper()}{text[1:].rstrip('?').rstrip()}?" if text else text

@@ -158,7 +158,7 @@ def _family_question(policy: Policy, family: Family, members: Sequence[Pairs]) -
     score = family_score(family, members)
     # A reference that knows none of the tasks passes nothing; what the candidate does on them is still shown.
     counted = known(members) if score else members
-    means = score or compare_family(family, counted, policy.margin)
+    means = score or compare_family(family, counted)
     worthless = _worthless(policy, rule, means.reference_score, None)
     if score is None and policy.above_chance:
         worthless = "the reference is not shown to know anything of its tasks"

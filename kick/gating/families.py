@@ -7,7 +7,6 @@ reference knows something; what a candidate keeps is the ratio of the two means.
 from collections.abc import Sequence
 
 from kick.comparison.families import compare_family
-from kick.comparison.paired import MARGIN
 from kick.comparison.pairing import Pairs
 from kick.types import Check, Family, FamilyScore, Outcome, TaskInfo
 from kick.types.verdicts import worst
@@ -54,7 +53,7 @@ def family_score(family: Family, members: Sequence[Pairs]) -> FamilyScore | None
     if not counted or not all(pairs.sample.finite for pairs in counted):
         return None
     names = tuple(pairs.task for pairs in counted)
-    source = counted[0].sample if len(counted) == 1 else compare_family(family, counted, MARGIN)
+    source = counted[0].sample if len(counted) == 1 else compare_family(family, counted)
     if source.ratio is None:
         return None
     return FamilyScore(

@@ -22,9 +22,12 @@ from kick.engines.base import Completion, Engine, LogLikelihood, Progress, Reque
 from kick.engines.torch import batches
 from kick.errors import InputError
 from kick.harness.encoding import Encoder
+from kick.harness.entailment import ENTAILED
+from kick.harness.floors import passage
 from kick.harness.plan import Plan, PlannedItem
 from kick.harness.tasks import LoadedTask
 from kick.harness.work import RightAnswers
+from kick.metrics.calibration import calibration_columns
 from kick.store import Journal
 from kick.types import BatchSize, Floors, PlanInfo, Skipped, TaskInfo, Tier
 
@@ -152,8 +155,21 @@ class TaskWork:
             "response": completions[0].text if completions else "",
             "cut": any(completion.cut for completion in completions),
             "choice_logprobs": values,
+            **self._calibration(doc, target, values),
             **metrics,
         }
+
+    def _calibration(
+        self, doc: Mapping[str, Any], target: object, values: Sequence[float]
+    ) -> dict[str, float]:
+        """Return the columns of a choice whose gold one is known, from the log-likelihood of each; else none."""
+        if self.task.kind != "choice":
+            return {}
+        choices = list(self.loaded.task.doc_to_choice(doc))
+        gold = choices.index(target) if isinstance(target, str) and target in choices else target
+        if not isinstance(gold, int) or not 0 <= gold < len(choices) or len(values) != len(choices):
+            return {}
+        return calibration_columns(values, gold)
 
     def _metrics(self, item: "_AnsweredItem") -> dict[str, float]:
         """Return the value of every metric by every filter."""
@@ -164,6 +180,9 @@ class TaskWork:
             values = self.loaded.task.process_results(instances[0].doc, results)
             suffix = f",{name}" if place else ""
             metrics |= {f"{metric}{suffix}": value for metric, value in values.items()}
+        if self.loaded.entailment is not None:
+            article, summary = passage(instances[0].doc), _as_text(item.responses[0])
+            metrics[ENTAILED] = self.loaded.entailment.share_entailed(article, summary)
         missing = [metric for metric in self.task.metrics if metric not in metrics]
         if missing:
             raise InputError(
@@ -202,6 +221,10 @@ def _answered(items: Sequence[PlannedItem], responses: Sequence[Response]) -> It
             instance.filtered_resps = {}
             instances.append(instance)
         yield _AnsweredItem(item.doc_id, tuple(instances), tuple(own))
+
+
+def _as_text(response: Response) -> str:
+    return response.text if isinstance(response, Completion) else ""
 
 
 def _as_lm_eval(response: Response) -> tuple[float, bool] | str:

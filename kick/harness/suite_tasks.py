@@ -7,11 +7,13 @@ from pathlib import Path
 
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
+from kick.checkpoints import resolve
 from kick.data.corpora import Corpus, load_corpus
 from kick.engines.torch.window import context_window
 from kick.harness.chat import ChatFormat, ChatRenderer, chat_format, in_chat
 from kick.harness.checks import check_task, rendered, stop_if_unfit
 from kick.harness.encoding import Encoder
+from kick.harness.entailment import EntailmentModel, with_entailment
 from kick.harness.floors import floors_of, has_floors
 from kick.harness.perplexity import plan_windows
 from kick.harness.plan import Plan, RenderedTask, make_plan, render
@@ -21,6 +23,7 @@ from kick.harness.word_perplexity import plan_pages
 from kick.harness.work import Work
 from kick.suite import Suite
 from kick.suite.catalog import Catalog
+from kick.suite.model_refs import parse_folder
 from kick.types import Floors
 
 
@@ -59,14 +62,18 @@ class SuiteTasks:
             tokenizer: the folder of the reference's tokenizer.
 
         Raises:
-            InputError: data are missing.
+            InputError: data are missing, or the model that the suite names under `nli` is not one.
         """
         tasks = [name for name in names if name in suite.tasks]
         include = [Path(path) for path in suite.include_path]
         datasets = suite.perplexity.datasets if suite.perplexity else ()
+        loaded = load_tasks(tasks, catalog, include=include, data_root=data_root, tokenizer=tokenizer)
+        if suite.nli is not None:
+            model = EntailmentModel.read(resolve(parse_folder(suite.nli, "nli")))
+            loaded = [with_entailment(task, model) for task in loaded]
         return cls(
             suite,
-            load_tasks(tasks, catalog, include=include, data_root=data_root, tokenizer=tokenizer),
+            loaded,
             [load_corpus(name, data_root) for name in datasets if f"perplexity_{name}" in names],
             chat_format(suite, tokenizer),
         )

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
@@ -15,6 +15,9 @@ from lm_eval.utils import env as templates
 from kick.files import digest
 from kick.suite.catalog import Catalog, CatalogTask, FunctionName, packaged_tasks
 from kick.types import TaskInfo
+
+if TYPE_CHECKING:
+    from kick.harness.entailment import EntailmentModel
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,9 @@ class LoadedTask:
     task: ConfigurableTask
     config_hash: str
     """A hash of prompts, targets, choices, generation settings, metrics, and the functions that are named."""
+
+    entailment: "EntailmentModel | None" = None
+    """The model that judges whether summaries follow from their articles; None: that is not measured."""
 
 
 def load_tasks(

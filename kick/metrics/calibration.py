@@ -1,18 +1,12 @@
-"""Calibration of multiple choice: is the probability that a model gives to its choice the share of times it is right?
+"""Calibration of multiple choice, item by item: the probabilities that a model gives to the choices.
 
-The probabilities of an item are the softmax over the log-likelihoods of its choices. Brier score: Brier (1950), in the
-form with a sum over the choices. Expected calibration error with bins of equal mass: Nixon et al. (2019).
+The probabilities of an item are the softmax over the log-likelihoods of its choices, not divided by their lengths.
+Brier score: Brier (Monthly Weather Review 78, 1950), in the form with a sum over the choices. The calibration error of
+many items is in `kick.comparison.calibration`.
 """
 
 import math
 from collections.abc import Sequence
-
-import numpy as np
-
-from kick.types import Estimate
-
-BINS = 10
-RESAMPLES = 2000
 
 
 def probabilities(log_likelihoods: Sequence[float]) -> list[float]:
@@ -30,61 +24,17 @@ def brier(log_likelihoods: Sequence[float], gold: int) -> float:
     return sum((value - (at == gold)) ** 2 for at, value in enumerate(probabilities(log_likelihoods)))
 
 
-def calibration_error(confidences: Sequence[float], right: Sequence[bool], bins: int = BINS) -> float:
-    """Return the expected calibration error in 0..1: the mean gap of confidence and accuracy over bins of equal mass.
+def calibration_columns(log_likelihoods: Sequence[float], gold: int) -> dict[str, float]:
+    """Return what is stored of an item: the columns `brier`, `confidence` and `confident_right`.
 
-    Args:
-        confidences: the probability of the choice that was taken, per item, in 0..1.
-        right: whether that choice is the gold one, per item.
-        bins: the number of bins; fewer if there are fewer items.
-
-    Raises:
-        ValueError: there are no items, or the two differ in length.
+    `confidence` is the probability of the most probable choice, 0..1, the first one of equals; `confident_right` is
+    1.0 if that choice is the gold one. On tasks that take a choice by its length-normalised likelihood it may differ
+    from their score.
     """
-    if not confidences or len(confidences) != len(right):
-        raise ValueError(
-            f"{len(confidences)} confidences and {len(right)} outcomes: give one of each per item"
-        )
-    return _error(np.asarray(confidences, dtype=float), np.asarray(right, dtype=float), bins)
-
-
-def calibration_estimate(
-    items: Sequence[tuple[Sequence[float], int]], *, bins: int = BINS, seed: int = 1234
-) -> Estimate:
-    """Return the expected calibration error of a task with a 95 % interval by percentile bootstrap over the items.
-
-    Args:
-        items: the log-likelihoods of the choices and the index of the gold one, per item.
-        bins: the number of bins.
-        seed: the seed of the resamples.
-
-    Raises:
-        ValueError: there are no items.
-    """
-    spread = [probabilities(values) for values, _ in items]
-    taken = [max(range(len(each)), key=each.__getitem__) for each in spread]
-    confidence = np.array([each[choice] for each, choice in zip(spread, taken, strict=True)])
-    right = np.array([choice == gold for choice, (_, gold) in zip(taken, items, strict=True)], dtype=float)
-    value = calibration_error(confidence.tolist(), right.astype(bool).tolist(), bins)
-    draw = np.random.default_rng(seed)
-    resampled = [
-        _error(confidence[chosen], right[chosen], bins)
-        for chosen in draw.integers(0, len(items), (RESAMPLES, len(items)))
-    ]
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    # Binning biases the resamples upwards, so the interval is shifted to the estimate.
-    shift = value - float(np.mean(resampled))
-    return Estimate(
-        value=value,
-        low=max(0.0, min(value, float(low) + shift)),
-        high=max(value, float(high) + shift),
-        n=len(items),
-        method="percentile bootstrap over items, bias taken off",
-    )
-
-
-def _error(confidence: np.ndarray, right: np.ndarray, bins: int) -> float:
-    order = np.argsort(confidence, kind="stable")
-    parts = np.array_split(order, min(bins, len(order)))
-    gaps = [len(part) * abs(float(confidence[part].mean() - right[part].mean())) for part in parts]
-    return sum(gaps) / len(order)
+    spread = probabilities(log_likelihoods)
+    confidence = max(spread)
+    return {
+        "brier": brier(log_likelihoods, gold),
+        "confidence": confidence,
+        "confident_right": float(spread.index(confidence) == gold),
+    }

@@ -220,10 +220,10 @@ def _find(given: Sequence[Word], wanted: Sequence[tuple[str, ...]]) -> list[_Hit
 
 def _repeated_question(given: Sequence[Word], question: str) -> list[tuple[int, int]]:
     """Return the ranges of the answer that give the question back, whole."""
-    asked = tuple(word.form for word in words(question))
-    if len(asked) < _QUESTION:
+    forms = tuple(word.form for word in words(question))
+    if len(forms) < _QUESTION:
         return []
-    return [(hit.start, hit.stop) for hit in _find(given, [asked])]
+    return [(hit.start, hit.stop) for hit in _find(given, [forms])]
 
 
 def _is_pronoun(given: Sequence[Word], hit: _Hit) -> bool:

@@ -5,7 +5,8 @@ words scores as much as half a summary. Facts are compared instead: those of a s
 there?) and those of the reference with the summary (is it told?).
 
 Limits: names are spans of capitalised words, so a text without capitals has numbers and negations alone, and a relation
-between two right names is not checked. Whether a sentence follows from the article is not measured.
+between two right names is not checked. Whether a sentence follows from the article is left to a model
+(`kick.harness.entailment`).
 """
 
 import re
@@ -59,11 +60,11 @@ def sentences(text: str) -> list[str]:
 @lru_cache(maxsize=2**12)
 def facts(text: str) -> Facts:
     """Return the facts of *text*."""
-    found = [_of_sentence(words(sentence)) for sentence in sentences(text)]
+    parts = [_of_sentence(words(sentence)) for sentence in sentences(text)]
     return Facts(
-        names=frozenset().union(*(each.names for each in found)),
-        numbers=frozenset().union(*(each.numbers for each in found)),
-        negated=frozenset().union(*(each.negated for each in found)),
+        names=frozenset().union(*(each.names for each in parts)),
+        numbers=frozenset().union(*(each.numbers for each in parts)),
+        negated=frozenset().union(*(each.negated for each in parts)),
     )
 
 

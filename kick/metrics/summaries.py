@@ -1,7 +1,7 @@
 """Scores of summaries: ROUGE, computed locally by rouge-score, and the content that `kick.metrics.facts` reads.
 
-Functions over strings, then lm-eval's adapters. Whether a summary follows from its article, as a model of natural
-language inference would judge it, is not measured.
+Functions over strings, then lm-eval's adapters. Whether a summary follows from its article is judged by a model that
+the user names (`kick.harness.entailment`).
 """
 
 import re

@@ -154,12 +154,12 @@ def _latin(char: str) -> str:
 def _forms(piece: str) -> list[str]:
     """Split a piece at what is neither letter, mark nor digit; keep the signs and points of numbers and names."""
     signs = {at for match in _SIGNED.finditer(piece) for at in range(*match.span(1))}
-    kept = "".join(
+    cleaned = "".join(
         char if char in "-." or at in signs or unicodedata.category(char)[0] in "LMN" else " "
         for at, char in enumerate(piece)
     )
     forms = []
-    for part in kept.split():
+    for part in cleaned.split():
         sign = "-" if re.match(r"-\d", part) else ""
         halves = [half for half in part.split("-") if half]
         for position, half in enumerate(halves):
@@ -208,15 +208,15 @@ def _titles(given: Sequence[Word]) -> list[Word]:
 
 
 def _without_articles(given: Sequence[Word]) -> list[Word]:
-    kept: list[Word] = []
+    rest: list[Word] = []
     before = ""
     for word in given:
         if word.form in ARTICLES:
             before += word.before
         else:
-            kept.append(_with_before(word, before))
+            rest.append(_with_before(word, before))
             before = ""
-    return kept or list(given)
+    return rest or list(given)
 
 
 def _with_before(word: Word, before: str) -> Word:

@@ -21,6 +21,7 @@ from kick.reports.figures.gallery import CAPTIONS, SIZES, curve_caption
 from kick.reports.findings import Findings
 from kick.reports.glossary import REPORT
 from kick.reports.tables import (
+    calibration,
     changes,
     checkpoints,
     cost,
@@ -118,6 +119,12 @@ def read_in_several_ways(findings: Findings) -> Section:
     return Section("readouts", readouts.TITLE, readouts.NOTE, tables, "Readouts")
 
 
+def calibrated(findings: Findings) -> Section:
+    """Return how far the probabilities of choices can be trusted."""
+    table = calibration.calibration(findings)
+    return Section("calibration", table.title, calibration.NOTE, (table,), "Calibration")
+
+
 def diverged(findings: Findings) -> Section:
     """Return how far distributions are from the reference's."""
     tables = tuple(divergence.divergences(findings))
@@ -181,6 +188,7 @@ SECTIONS: tuple[Callable[[Findings], Section], ...] = (
     measured,
     side_by_side,
     read_in_several_ways,
+    calibrated,
     diverged,
     item_by_item,
     by_category,

@@ -19,7 +19,8 @@ def tidy(findings: Findings) -> pd.DataFrame:
 
     `floor` is the score of the best answerer without knowledge, and `recovery_above_floor` is (candidate - floor) /
     (reference - floor); it is empty where `not_measurable` says why. `empty`, `repetitive` and `most_common` are shares
-    of the answers; `objection` says if they forbid to call a score kept.
+    of the answers; `objection` says if they forbid to call a score kept. `brier`, `calibration_error` and `entailed`
+    are those of a candidate, with the paired difference from the reference under `..._delta`.
 
     Scores, deltas and losses are in the units of the metric (a share is 0..1, not percent). `recovery` is
     candidate / reference, and so is `perplexity_ratio`, which takes its place if less is better. Columns
@@ -73,6 +74,7 @@ def _numbers(task: TaskInfo, entry: Entry) -> dict[str, Any]:
         **_signs(entry),
         **_estimate("perplexity_ratio", None if task.higher_is_better else ratio),
         **_estimate("bits_per_byte_delta", bits.delta if bits else None),
+        **_beside(entry),
         **_estimate("delta", compared.delta if compared else None),
         "verdict": entry.outcome,
         **_estimate("loss", entry.check.loss if entry.check else None),
@@ -88,6 +90,22 @@ def _numbers(task: TaskInfo, entry: Entry) -> dict[str, Any]:
         "skipped": len(entry.cell.skipped) if entry.cell else None,
         "problem": entry.problem,
     }
+
+
+def _beside(entry: Entry) -> dict[str, Any]:
+    """Return what is measured beside the score: calibration of choices, factuality of summaries."""
+    compared = entry.comparison
+    calibration = compared.calibration if compared else None
+    both = {
+        "brier": calibration.brier if calibration else None,
+        "calibration_error": calibration.error if calibration else None,
+        "entailed": compared.factuality if compared else None,
+    }
+    columns: dict[str, Any] = {}
+    for name, pair in both.items():
+        columns |= _estimate(name, pair.candidate if pair else None)
+        columns |= _estimate(f"{name}_delta", pair.delta if pair else None)
+    return columns
 
 
 def _signs(entry: Entry) -> dict[str, Any]:

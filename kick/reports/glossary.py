@@ -47,6 +47,12 @@ REPORT = (
         "different tokenizers can be compared.",
     ),
     Term(
+        "Calibration",
+        "whether a model that gives its choice 70 % is right in 70 % of such items. Brier score: the squared distance "
+        "of its probabilities from the right answer, 0 to 2. Calibration error: the mean gap between probability and "
+        "accuracy, in ten bins of equally many items. Lower is better for both.",
+    ),
+    Term(
         "Flip",
         "an item whose correctness changed. Two checkpoints can score the same while many items flip.",
     ),

@@ -111,6 +111,8 @@ class SuiteKeys(Keys):
     chat_variables: dict[str, bool | int | float | str] = Field(default_factory=dict)
     limit: Annotated[int, Field(ge=1)] | None = None
     seed: int = 1234
+    # The model of natural language inference that judges whether summaries follow from their articles.
+    nli: str | None = None
     # Folders with further lm-eval task YAML.
     include_path: tuple[str, ...] = ()
 

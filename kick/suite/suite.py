@@ -42,6 +42,7 @@ class Suite(BaseModel):
     chat_variables: dict[str, bool | int | float | str] = Field(default_factory=dict)
     limit: int | None = None
     seed: int
+    nli: str | None = None
     include_path: tuple[str, ...] = ()
 
     @classmethod
@@ -114,6 +115,7 @@ class Suite(BaseModel):
             chat_variables=keys.chat_variables,
             limit=keys.limit,
             seed=keys.seed,
+            nli=None if keys.nli is None else parse_folder(keys.nli, f"{where}: nli", folder=folder).text,
             include_path=tuple(str(path) for path in include),
         )
 

@@ -21,6 +21,7 @@ from kick.types.checkpoints import Checkpoint, CheckpointRecord, Dtype
 from kick.types.comparisons import (
     BitsPerByte,
     CellScore,
+    ChoiceCalibration,
     Comparison,
     Curve,
     CurvePoint,
@@ -29,6 +30,7 @@ from kick.types.comparisons import (
     Match,
     Matching,
     NoiseFloor,
+    PairedEstimates,
     Refusal,
     SuiteComparison,
 )
@@ -62,6 +64,7 @@ __all__ = [
     "CheckKind",
     "Checkpoint",
     "CheckpointRecord",
+    "ChoiceCalibration",
     "Comparison",
     "Cost",
     "Curve",
@@ -85,6 +88,7 @@ __all__ = [
     "ModelReference",
     "NoiseFloor",
     "Outcome",
+    "PairedEstimates",
     "PlanInfo",
     "Ratio",
     "Recipe",

@@ -22,6 +22,20 @@ class Estimate(Record):
     # How the interval was made.
     method: str
 
+    def scaled(self, factor: float) -> "Estimate":
+        """Return the same in another unit, of which `factor`, above 0, make one of this."""
+        ends = {name: factor * getattr(self, name) for name in ("value", "low", "high")}
+        return self.model_copy(update=ends)
+
+
+class PairedEstimates(Record):
+    """One number of both checkpoints on the same items."""
+
+    reference: Estimate
+    candidate: Estimate
+    # Candidate - reference, with its paired interval.
+    delta: Estimate
+
 
 class CellScore(Record):
     """The score of one checkpoint on one task, by the metric that represents the task."""
@@ -86,13 +100,20 @@ class NoiseFloor(Record):
     bound: float
 
 
-class BitsPerByte(Record):
+class BitsPerByte(PairedEstimates):
     """The bits that a text costs per UTF-8 byte of it: a loss that does not depend on how a tokenizer cuts the text."""
 
-    reference: Estimate
-    candidate: Estimate
-    # Candidate - reference, with its paired interval.
-    delta: Estimate
+
+class ChoiceCalibration(Record):
+    """The calibration of the probabilities that both checkpoints give to the choices of a task; lower is better."""
+
+    # The mean Brier score, 0..2.
+    brier: PairedEstimates
+    # The expected calibration error of the most probable choice, 0..1. Chance makes it larger than it is.
+    error: PairedEstimates
+    # What it would be on average on as many items if the checkpoint were calibrated.
+    reference_if_calibrated: float
+    candidate_if_calibrated: float
 
 
 class Comparison(Record):
@@ -130,6 +151,10 @@ class Comparison(Record):
     objection: str | None = None
     # None: the task is not a text.
     bits_per_byte: BitsPerByte | None = None
+    # None: the task has no choices, or a cell does not hold their calibration.
+    calibration: ChoiceCalibration | None = None
+    # The share of a summary's sentences that its article entails; None: another task, or it was not measured.
+    factuality: PairedEstimates | None = None
     # The same by BCa bootstrap; None: not requested.
     delta_bootstrap: Estimate | None = None
     ratio_bootstrap: Estimate | None = None

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from kick.comparison.evidence import evidence_beyond, evidence_within, loss_interval
+from kick.comparison.evidence import evidence_beyond, evidence_within
 from kick.comparison.sample import PairedSample
 from kick.errors import InputError
 
@@ -79,13 +79,6 @@ def test_a_perplexity_without_bound_is_beyond_everything() -> None:
     broken = PairedSample(sample.a, b, weights=sample.weights, perplexity=True, higher_is_better=False)
     assert evidence_beyond(broken, ratio=0.05).log_e == math.inf
     assert evidence_within(broken, ratio=0.05).log_e == 0
-
-
-def test_the_interval_of_the_loss_holds_it() -> None:
-    interval = loss_interval(binary(300, 20, 5))
-    assert interval.value == pytest.approx(15 / 200)
-    assert interval.low < interval.value < interval.high
-    assert loss_interval(binary(300, 20, 5), total=300).high == pytest.approx(15 / 200, abs=1e-4)
 
 
 def test_scores_without_bounds_are_refused() -> None:

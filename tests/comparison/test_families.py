@@ -16,7 +16,7 @@ TASKS = ["kick_freebaseqa", "kick_hotpotqa", "kick_mmlu", "perplexity_wikitext2"
 def test_the_mean_of_tasks_adds_their_variances(tmp_path: Path) -> None:
     store = make_results(tmp_path, items=200, tasks=TASKS, damage={"dense": 0, "rtn-4": 0.1})
     parts = [load_pairs(store, "dense", "rtn-4", task) for task in TASKS[:3]]
-    family = compare_family("recall", parts, margin=0.05)
+    family = compare_family("recall", parts)
     deltas = [part.sample.moments.mean_b - part.sample.moments.mean_a for part in parts]
     assert family.delta.value == pytest.approx(np.mean(deltas))
     assert family.n == 600
@@ -25,8 +25,7 @@ def test_the_mean_of_tasks_adds_their_variances(tmp_path: Path) -> None:
     half = (family.delta.high - family.delta.low) / 2
     assert 1.96 * np.sqrt(sum(variances)) / 3 < half < 1.2 * 1.96 * np.sqrt(sum(variances)) / 3
     assert family.p_value < 0.001
-    assert family.matching is not None
-    assert family.matching.outcome == "not matching"
+    assert family.delta.high < 0
 
 
 def test_a_family_of_one_task_agrees_with_the_task(tmp_path: Path) -> None:
@@ -34,7 +33,7 @@ def test_a_family_of_one_task_agrees_with_the_task(tmp_path: Path) -> None:
         tmp_path, items=1000, tasks=["kick_cnn_dailymail"], damage={"dense": 0, "rtn-4": 0.1}
     )
     pairs = load_pairs(store, "dense", "rtn-4", "kick_cnn_dailymail")
-    family = compare_family("one", [pairs], margin=0.05)
+    family = compare_family("one", [pairs])
     width = pairs.sample.delta.high - pairs.sample.delta.low
     assert family.delta.low == pytest.approx(pairs.sample.delta.low, abs=0.03 * width)
     assert family.delta.high == pytest.approx(pairs.sample.delta.high, abs=0.03 * width)
@@ -49,12 +48,11 @@ def same(n: int, right: int) -> TaskMoments:
 
 
 def test_tasks_on_which_nothing_flipped_are_worth_their_items_and_no_more() -> None:
-    family = compare_family("same", [same(100, 60)] * 3, margin=0.05)
+    family = compare_family("same", [same(100, 60)] * 3)
     # All of the unseen loss may be in one task: Clopper and Pearson's bound for 0 of 100, a third of it.
     assert family.delta.high == pytest.approx((1 - 0.025 ** (1 / 100)) / 3, rel=0.03)
-    few = compare_family("few", [same(10, 10)], margin=0.05)
-    assert few.matching is not None
-    assert few.matching.outcome == "cannot tell"
+    few = compare_family("few", [same(10, 10)])
+    assert few.delta.low < -0.05
 
 
 def test_the_means_of_uneven_tasks_are_covered_where_the_loss_is_in_the_smallest() -> None:
@@ -81,4 +79,4 @@ def test_perplexity_is_not_averaged_with_scores(tmp_path: Path) -> None:
     store = make_results(tmp_path, items=20, tasks=TASKS, damage={"dense": 0, "rtn-4": 0.1})
     parts = [load_pairs(store, "dense", "rtn-4", task) for task in TASKS]
     with pytest.raises(InputError, match="lower is better on perplexity_wikitext2"):
-        compare_family("all", parts, margin=0.05)
+        compare_family("all", parts)

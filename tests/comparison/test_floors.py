@@ -137,13 +137,13 @@ def test_a_family_takes_the_floors_off_and_leaves_out_what_is_not_measurable(tmp
     written(store, guessed, {"dense": shares(42), "small": shares(42)}, 0.2)
     written(store, known, {"dense": shares(160), "small": shares(100)}, 0.1)
     pairs = [load_pairs(store, "dense", "small", task) for task in ("facts", "guessed", "known")]
-    family = compare_family("factoid_qa", pairs, 0.05)
+    family = compare_family("factoid_qa", pairs)
     assert family.tasks == ("facts", "known")
     assert family.left_out == ("guessed",)
     assert family.recovery_above_floor is not None
     assert family.recovery_above_floor.value == pytest.approx((0.45 - 0.15) / (0.7 - 0.15))
-    alone = compare_family("factoid_qa", pairs[1:2], 0.05)
-    assert (alone.tasks, alone.measurable, alone.kept, alone.matching) == (("guessed",), False, None, None)
+    alone = compare_family("factoid_qa", pairs[1:2])
+    assert (alone.tasks, alone.measurable, alone.kept) == (("guessed",), False, None)
 
 
 def test_two_destroyed_candidates_share_their_rank_whatever_they_score(tmp_path: Path) -> None:

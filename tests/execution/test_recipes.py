@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import kick.world
 from kick.checkpoints import fingerprint
 from kick.comparison import compare_all
 from kick.compression import make, read_made
@@ -42,6 +43,24 @@ def test_a_series_on_a_point_of_a_series_applies_both_steps(bed: Bed) -> None:
     shutil.rmtree(bed.folder / "cache")
     bed.keys["series"][1]["bits"] = [4, 3]
     assert bed.run().scored == 1
+
+
+def test_the_chain_of_the_demo_model_has_the_zeros_of_both_steps(bed: Bed) -> None:
+    """The case in which the first step was dropped: 23.4 % zeros, those of rounding the dense model."""
+    model = str(Path(kick.world.__file__).parent / "models" / "kick-tiny-4m")
+    bed.keys.update(checkpoints=[{"id": "dense", "model": model}], tasks=["kick_world_factoid_head"], limit=2)
+    bed.keys["series"] = [
+        {"from": "dense", "method": "magnitude", "sparsity": [0.5]},
+        {"from": "magnitude-0.5", "method": "rtn", "bits": [4]},
+        {"from": "dense", "method": "rtn", "bits": [4], "name": "alone"},
+    ]
+    store = bed.run().store
+    sparsities = {}
+    for checkpoint in ("rtn-4", "alone-4"):
+        description = _record(store, checkpoint).description
+        assert description is not None
+        sparsities[checkpoint] = round(100 * description.sparsity, 1)
+    assert sparsities == {"rtn-4": 51.8, "alone-4": 23.4}
 
 
 def test_a_made_checkpoint_that_lacks_a_step_is_refused(

@@ -99,7 +99,17 @@ def test_every_item_equals_plain_lm_eval(
 def test_items_have_the_columns_of_the_store(
     ours: dict[str, pd.DataFrame], tasks: dict[str, LoadedTask], name: str
 ) -> None:
-    assert [*ours[name].columns] == [*ITEM_COLUMNS, *tasks[name].info.metrics]
+    calibration = ["brier", "confidence", "confident_right"] if name == "kick_mmlu" else []
+    assert [*ours[name].columns] == [*ITEM_COLUMNS, *calibration, *tasks[name].info.metrics]
+
+
+def test_choices_have_the_probability_of_the_most_probable_one(ours: dict[str, pd.DataFrame]) -> None:
+    for item in ours["kick_mmlu"].to_dict("records"):
+        spread = torch.softmax(torch.tensor(item["choice_logprobs"], dtype=torch.float64), 0)
+        gold = torch.tensor([float(letter == item["target"]) for letter in "ABCD"], dtype=torch.float64)
+        assert item["confidence"] == pytest.approx(float(spread.max()), abs=1e-12)
+        assert item["confident_right"] == item["acc"]
+        assert item["brier"] == pytest.approx(float(((spread - gold) ** 2).sum()), abs=1e-12)
 
 
 def test_items_carry_the_group_that_makes_them_dependent(ours: dict[str, pd.DataFrame]) -> None:

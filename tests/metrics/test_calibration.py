@@ -1,11 +1,12 @@
 import math
-import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import brier_score_loss
 
-from kick.metrics.calibration import brier, calibration_error, calibration_estimate, probabilities
+from kick.metrics.calibration import brier, calibration_columns, probabilities
 
 logs = st.lists(st.floats(-50, 0), min_size=2, max_size=10)
 
@@ -21,26 +22,20 @@ def test_numbers_that_are_none_get_no_probability() -> None:
     assert probabilities([math.nan, math.nan]) == [0.5, 0.5]
 
 
-def test_the_error_is_the_gap_between_confidence_and_accuracy() -> None:
-    assert calibration_error([0.9] * 10, [True] * 9 + [False], bins=1) == pytest.approx(0.0)
-    assert calibration_error([1.0] * 10, [True] * 5 + [False] * 5, bins=1) == pytest.approx(0.5)
+def test_an_item_holds_the_probability_of_its_most_probable_choice_and_whether_that_is_right() -> None:
+    values = [math.log(0.2), math.log(0.7), math.log(0.1)]
+    right, wrong = calibration_columns(values, 1), calibration_columns(values, 2)
+    assert right == pytest.approx({"brier": 0.14, "confidence": 0.7, "confident_right": 1.0})
+    assert wrong == pytest.approx({"brier": 1.34, "confidence": 0.7, "confident_right": 0.0})
 
 
-def test_without_items_there_is_no_error() -> None:
-    with pytest.raises(ValueError, match="0 confidences and 0 outcomes"):
-        calibration_error([], [])
-
-
-def test_a_calibrated_model_has_a_small_error_and_an_interval_that_holds_it() -> None:
-    draw = random.Random(3)
-    items = []
-    for _ in range(2000):
-        sure = draw.uniform(0.5, 1.0)
-        items.append(([math.log(sure), math.log(1 - sure + 1e-9)], int(draw.random() > sure)))
-    estimate = calibration_estimate(items)
-    assert estimate.value < 0.05
-    assert estimate.low <= estimate.value <= estimate.high
-    assert calibration_estimate([(values, 1 - gold) for values, gold in items]).low > 0.3
+def test_the_mean_brier_score_is_that_of_scikit_learn() -> None:
+    values = np.random.default_rng(5).normal(size=(200, 4)) * 3
+    gold = np.random.default_rng(6).integers(0, 4, 200)
+    own = [brier(row, int(at)) for row, at in zip(values.tolist(), gold, strict=True)]
+    spread = np.exp(values) / np.exp(values).sum(axis=1, keepdims=True)
+    theirs = brier_score_loss(gold, spread, labels=[0, 1, 2, 3], scale_by_half=False)
+    assert np.mean(own) == pytest.approx(theirs, abs=1e-12)
 
 
 @given(logs, st.data())

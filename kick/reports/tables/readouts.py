@@ -1,7 +1,7 @@
 """The readouts of the same knowledge side by side: was a format lost, or the knowledge that it asks for?"""
 
 from kick import text
-from kick.comparison.readouts import READOUTS, Readout
+from kick.comparison.readouts import LEFT_OUT, READOUTS, Readout
 from kick.reports.blocks import NOTHING, Field, Table, name, number, plain
 from kick.reports.findings import Findings
 from kick.reports.tables.scores import above_floor, objection, relative, verdict
@@ -9,10 +9,11 @@ from kick.types import TaskInfo
 
 TITLE = "The same knowledge, read in several ways"
 NOTE = (
-    "The same items, read in several ways. A checkpoint that falls in one and not in the others has lost a format; one "
-    "that falls in all of them has lost the knowledge. Scores can be compared down a column and with the chance line, "
-    "not across columns. Named: items whose question holds their answer, which an echo of the question gets right; the "
-    "first line of a field includes them, and the lines below give both kinds apart."
+    "The same items, read in several ways; a column says if some are left out. A checkpoint that falls in one and not "
+    "in the others has lost a format; one that falls in all of them has lost the knowledge. Scores can be compared "
+    "down a column and with the chance line, not across columns. Named: items whose question holds their answer, "
+    "which an echo of the question gets right; the first line of a field includes them, and the lines below give both "
+    "kinds apart."
 )
 
 
@@ -36,7 +37,10 @@ def _table(
 ) -> Table:
     header = (
         plain("checkpoint"),
-        *(number(way, f"{task.name}: {task.metric}, %") for way, task in tasks.items()),
+        *(
+            number(way, f"{task.name}: {task.metric}, %", *filter(None, [LEFT_OUT.get(task.name)]))
+            for way, task in tasks.items()
+        ),
     )
     rows = [
         (

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from kick import text
+from kick.comparison.factuality import ENTAILED
 from kick.gating import in_words, mark
 from kick.reports.blocks import NOTHING, Field, Table, column, name, number, plain
 from kick.reports.findings import Entry, Findings, Group
@@ -67,6 +68,8 @@ def _task_header(findings: Findings, task: TaskInfo, columns: Sequence[str]) -> 
         facts.append(f"floor {_level(task, floor.score)} ({floor.answerer})")
     elif task.metric and task.higher_is_better:
         facts.append("floor not measured")
+    if task.family == "summarization" and task.metric and ENTAILED not in task.metrics:
+        facts.append("factuality not measured")
     return name(task.name, ", ".join(fact for fact in facts if fact))
 
 
@@ -98,7 +101,8 @@ def _score_field(findings: Findings, task: TaskInfo, checkpoint: str, columns: S
         lines.append(f"n = {entry.score.n}")
     if checkpoint != findings.reference:
         lines += [relative(entry, task), *above_floor(entry), *verdict(entry)]
-    lines += [line for line in (entry.no_knowledge, objection(entry), bits_per_byte(entry)) if line]
+    notes = (entry.no_knowledge, objection(entry), bits_per_byte(entry), factuality(entry))
+    lines += [line for line in notes if line]
     return number(*lines, outcome=entry.outcome)
 
 
@@ -163,3 +167,11 @@ def bits_per_byte(entry: Entry) -> str | None:
         )
     own = entry.cell.scores.get("bits_per_byte") if entry.cell else None
     return None if own is None else f"bits per byte {own:.3f}"
+
+
+def factuality(entry: Entry) -> str | None:
+    """Return the share of a summary's sentences that follow from the article, with the paired change in points."""
+    both = entry.comparison.factuality if entry.comparison else None
+    if both is None:
+        return None
+    return f"entailed {text.percent(both.candidate)}, {text.points(both.delta)}"

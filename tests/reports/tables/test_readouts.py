@@ -18,6 +18,14 @@ def test_the_readouts_of_the_same_knowledge_stand_side_by_side_with_the_chance_l
     assert "FreebaseQA, read in 2 ways" in (tmp_path / "out" / "report.tex").read_text()
 
 
+def test_a_readout_of_a_part_of_the_items_says_so(tmp_path: Path) -> None:
+    text = LETTER.model_copy(update={"name": "kick_mmlu_text"})
+    write(results(tmp_path / "r", LETTER, text), tmp_path / "out", ["md"])
+    page = (tmp_path / "out" / "report.md").read_text()
+    header = next(line for line in page.splitlines() if "option text, by likelihood" in line)
+    assert header.count("without the items that refer to their options") == 1
+
+
 def test_a_report_without_several_readouts_has_no_such_section(tmp_path: Path) -> None:
     write(results(tmp_path / "r", OPEN), tmp_path / "out", ["md"])
     assert "read in several ways" not in (tmp_path / "out" / "report.md").read_text()
