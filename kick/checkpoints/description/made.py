@@ -15,7 +15,11 @@ NAME = "kick.json"
 
 @dataclass(frozen=True)
 class Making:
-    """The making of a folder, as its kick.json states it."""
+    """The making of a folder, as its kick.json states it.
+
+    This is all that a measurement needs, and it is read from a kick.json of another version too; what loads or
+    continues a made checkpoint reads the whole file, strictly (`kick.compression.Made`).
+    """
 
     folder: Path
     recipe: Recipe
