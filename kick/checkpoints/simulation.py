@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from kick.checkpoints.checks import quant_method, quantization_config
-from kick.checkpoints.description.made import read_stated
+from kick.checkpoints.description.made import stated_steps
 from kick.checkpoints.gguf import FLOATS as GGUF_FLOATS
 from kick.checkpoints.gguf import read_converted
 from kick.checkpoints.untrusted import section
@@ -25,10 +25,9 @@ def simulated(folder: Path, config: dict[str, Any], device: str) -> tuple[str, .
         differences.append(
             "activations: not quantized, which llama.cpp does for its products with quantized weights"
         )
-    recipe = section(read_stated(folder), "recipe")
-    steps = [*recipe.get("before", ()), recipe]
+    steps = stated_steps(folder)
     method = quant_method(config)
-    bits = [step["bits"] for step in steps if step.get("bits") is not None]
+    bits = [step["bits"] for step in steps if isinstance(step.get("bits"), int | float)]
     if bits and method is None:
         differences.append(f"weights: {bits[-1]}-bit values in a wider dtype")
     if any(step.get("rank") is not None for step in steps):

@@ -93,6 +93,7 @@ CONFIGS: dict[str, tuple[dict[str, object], str]] = {
     ),
     "a quantization that is a text": ({"quantization_config": "gptq"}, "quantization_config is 'gptq'"),
     "labels without end": ({"num_labels": 10**12}, "num_labels is"),
+    "a million labels": ({"num_labels": 10**6}, "num_labels is"),
 }
 
 
@@ -233,6 +234,37 @@ def test_a_gguf_header_cannot_describe_a_larger_model_than_its_tensors(
     file.write_bytes(data[:at] + struct.pack("<I", value) + data[at + 4 :])
     with bounded(key), pytest.raises(InputError, match=rf"llama\.{key} = {value:,}, and its tensors allow"):
         converted(file, "float32", tmp_path / "cache")
+
+
+@pytest.mark.parametrize("key", ["block_count", "embedding_length"])
+def test_a_gguf_header_without_the_size_of_its_model_is_refused(key: str, gguf: Path, tmp_path: Path) -> None:
+    name = f"llama.{key}".encode()
+    file = tmp_path / "hostile.gguf"
+    file.write_bytes(gguf.read_bytes().replace(name, name[:-1] + b"X"))
+    with bounded(key), pytest.raises(InputError, match=rf"its header does not state llama\.{key}"):
+        converted(file, "float32", tmp_path / "cache")
+
+
+def test_a_gguf_file_whose_tokens_are_not_all_of_a_kind_is_refused(gguf: Path, tmp_path: Path) -> None:
+    data, name = gguf.read_bytes(), b"tokenizer.ggml.token_type"
+    # The key, the type of the field (an array) and that of its elements; the count of elements follows.
+    at = data.index(name) + len(name) + 8
+    (count,) = struct.unpack_from("<Q", data, at)
+    file = tmp_path / "hostile.gguf"
+    file.write_bytes(
+        data[:at]
+        + struct.pack("<Q", count - 8)
+        + data[at + 8 : at + 8 + 4 * (count - 8)]
+        + data[at + 8 + 4 * count :]
+    )
+    with pytest.raises(InputError, match="tokens|damaged|truncated"):
+        converted(file, "float32", tmp_path / "cache")
+
+
+@pytest.mark.parametrize("before", [5, "x", {"method": "rtn"}, [5, None], None])
+def test_steps_that_are_no_list_of_steps_are_not_read(before: object, folder: Path) -> None:
+    (folder / "kick.json").write_text(json.dumps({"recipe": {"method": "rtn", "bits": 4, "before": before}}))
+    attempt("before", lambda: inspect(folder), lambda: load_it(folder))
 
 
 @pytest.mark.parametrize(

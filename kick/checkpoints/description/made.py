@@ -44,6 +44,21 @@ def read_stated(folder: Path) -> dict[str, Any]:
     return read_json(path, "Make the folder again.") if path.exists() else {}
 
 
+def stated_steps(folder: Path) -> list[dict[str, Any]]:
+    """Return the steps that a folder's kick.json tells, in order, the keys of each as they are; empty if it tells none.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    recipe = read_stated(folder).get("recipe")
+    if not isinstance(recipe, dict):
+        return []
+    before = recipe.get("before")
+    return [
+        step for step in [*(before if isinstance(before, list) else []), recipe] if isinstance(step, dict)
+    ]
+
+
 def read_making(model: Path) -> Making | None:
     """Return what the kick.json of a folder says; None if there is none, or none about a recipe of this kick.
 
