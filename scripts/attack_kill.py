@@ -479,6 +479,8 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         scratch = options.scratch or Path(temporary)
+        points = "every call" if options.points is None else f"at most {options.points} calls, spread evenly"
+        print(f"per command: {points}, and {options.random} kills at random times (seed {options.seed})\n")
         print(HEAD, flush=True)
         rows = attack(scratch, tuple(options.case), options.points, options.random, options.seed)
     sys.exit(1 if any(row.faults for row in rows) else 0)

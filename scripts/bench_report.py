@@ -179,6 +179,7 @@ def cell(task: TaskInfo, checkpoint: Checkpoint, count: int) -> Cell:
         ),
         dtype="bfloat16",
         device="cpu",
+        attention="sdpa",
         tier="fast",
         versions={"kick": "0", "lm_eval": "0", "torch": "0"},
     )

@@ -154,6 +154,7 @@ def write_scores(
         plan=planned,
         dtype="bfloat16",
         device="cpu",
+        attention="sdpa",
         tier="fast",
         versions={"kick": "0.1.0", "lm_eval": "0.4.13", "torch": "2.13.0", "transformers": "5.17.0"},
     ).model_copy(update=identity)

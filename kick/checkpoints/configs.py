@@ -31,8 +31,8 @@ _LARGEST = {
     ),
     **dict.fromkeys(("hidden_size", "n_embd", "d_model", "intermediate_size", "n_inner", "ffn_dim"), _MOST),
     **dict.fromkeys(("vocab_size", "head_dim", "max_position_embeddings", "n_positions", "n_ctx"), _MOST),
-    # transformers makes a name for each label.
-    "num_labels": 10**6,
+    # transformers makes a name for each label, and checks each one several times.
+    "num_labels": 2**15,
     **dict.fromkeys(("word_embed_proj_dim", "moe_intermediate_size", "state_size"), _MOST),
 }
 # Keys that state how many layers there are, in the dialects of the architectures.

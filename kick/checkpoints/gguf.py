@@ -166,6 +166,12 @@ def _check_sizes(file: Path, header: Gguf) -> None:
         "attention.value_length": largest,
         "context_length": _LONGEST_CONTEXT,
     }
+    for name in ("block_count", "embedding_length"):
+        # Without it transformers takes the size of its default model.
+        if f"{header.architecture}.{name}" not in header.fields:
+            raise InputError(
+                f"{file} is damaged: its header does not state {header.architecture}.{name}. Copy the file again."
+            )
     for name, most in limits.items():
         if not 0 <= stated.get(name, 0) <= most:
             raise InputError(
@@ -188,7 +194,7 @@ def _convert(file: Path, sha256: str, dtype: Dtype, out: Path) -> None:
     config.save_pretrained(out)
     model.generation_config.save_pretrained(out)
     save_torch_state_dict(_without_second_copies(model), out)
-    (out / VOCABULARY).write_text(json.dumps(_vocabulary(reader)), encoding="utf-8")
+    (out / VOCABULARY).write_text(json.dumps(_vocabulary(file, reader)), encoding="utf-8")
     kinds: Counter[str] = Counter()
     for tensor in reader.tensors:
         kinds[tensor.tensor_type.name] += int(tensor.n_elements)
@@ -248,9 +254,13 @@ def _check_whole(file: Path, reader: "GGUFReader", model: "PreTrainedModel") -> 
         )
 
 
-def _vocabulary(reader: "GGUFReader") -> list[str | None]:
+def _vocabulary(file: Path, reader: "GGUFReader") -> list[str | None]:
     tokens = _field(reader, "tokenizer.ggml.tokens") or []
     kinds = _field(reader, "tokenizer.ggml.token_type") or [_NORMAL] * len(tokens)
+    if len(tokens) != len(kinds):
+        raise InputError(
+            f"{file} is damaged: it holds {len(tokens):,} tokens, and the types of {len(kinds):,}. Copy it again."
+        )
     return [token if kind == _NORMAL else None for token, kind in zip(tokens, kinds, strict=True)]
 
 

@@ -13,15 +13,13 @@ from kick.checkpoints.checks import (
     check_sparse_files,
     check_values,
     quant_method,
-    quantization_config,
 )
 from kick.checkpoints.configs import check_layers, check_size
-from kick.checkpoints.description.made import read_stated
 from kick.checkpoints.folder import StoredTensor, config_json, stored_tensors
-from kick.checkpoints.gguf import FLOATS as GGUF_FLOATS
 from kick.checkpoints.gguf import check_tokenizer, read_converted
 from kick.checkpoints.kv_cache import round_cache, rounding_phrase
 from kick.checkpoints.loaders import build_and_fill, find_loader
+from kick.checkpoints.model_checks import check_keys, check_tying, check_vocabulary, run_once
 from kick.checkpoints.quantizers import (
     QUANTIZERS,
     LinearMemory,
@@ -30,8 +28,9 @@ from kick.checkpoints.quantizers import (
     linears_in_memory,
     release,
 )
+from kick.checkpoints.simulation import simulated
 from kick.checkpoints.tokenizers import check_tokenizer_files
-from kick.checkpoints.untrusted import check_files, read_json, refusing, section
+from kick.checkpoints.untrusted import check_files, read_json, refusing
 from kick.errors import InputError, nearest
 from kick.types import LoadingOptions
 
@@ -45,7 +44,6 @@ _FLOAT_DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 GENERATION = "generation_config.json"
 # A text that a tokenizer must take without an error.
 _PROBE = "The answer of 1984 is: yes, it was."
-_SPECIAL = ("bos", "eos", "pad", "unk")
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def load(
             float16.
         device: cpu or cuda.
         trust_remote_code: run the Python files that the folder brings.
-        tokenizer_folder: where the tokenizer lies, if not with the model.
+        tokenizer_folder: the folder of the tokenizer, if it is not that of the model.
 
     Raises:
         InputError: files are missing or damaged; the quantizer is unknown; keys are missing, unexpected or of
@@ -111,9 +109,8 @@ def load(
     if loader is None:
         check_layers(folder, config, tensors)
     _check_device(device)
-    _check_ways(
-        folder, config, quantizer, loader
-    )  # importing a loader may make its model known to transformers
+    # Importing a loader may make its model known to transformers.
+    _check_ways(folder, config, quantizer, loader)
     check_code(folder, config, trust_remote_code)
     check_quantizer(folder, config, device)
     check_sparse_files(folder, tensors)
@@ -130,7 +127,7 @@ def load(
         model = _load_model(folder, dtype, device, trust_remote_code, quantizer)
     if quantizer is not None:
         check_rows(model, quantizer, device)
-    _check_tying(folder, model)
+    check_tying(folder, model)
     loading = []
     if loader is not None:
         loading.append(f"built by the loader {loader} ({find_loader(loader)[1]})")
@@ -142,13 +139,13 @@ def load(
         loading.append(
             f"adapter merged into the weights, in {dtype}" if dense else "adapter beside the weights"
         )
-    _check_vocabulary(folder, model, tokenizer)
+    check_vocabulary(folder, model, tokenizer)
     model.eval()
     model.requires_grad_(False)
     remarks = simulated(folder, config, device)
     memory, linears = bytes_in_memory(model), linears_in_memory(model)
     attention = model.config._attn_implementation or "eager"
-    _run_once(folder, model)
+    run_once(folder, model)
     if options.kv_bits is not None:
         round_cache(model, options.kv_bits)
         remarks += (f"KV cache: {rounding_phrase(options.kv_bits)}",)
@@ -218,37 +215,6 @@ def attention_implementation(config: "PretrainedConfig") -> str:
     return "sdpa" if getattr(model_class, "_supports_sdpa", False) else "eager"
 
 
-def simulated(folder: Path, config: dict[str, Any], device: str) -> tuple[str, ...]:
-    """Return what differs between the scored model and the deployed one, one phrase per difference."""
-    differences = []
-    gguf = read_converted(folder)
-    if gguf and (kinds := [kind for kind in gguf.kinds if kind not in GGUF_FLOATS]):
-        differences.append(f"weights: dequantized from {', '.join(sorted(kinds))}")
-        differences.append(
-            "activations: not quantized, which llama.cpp does for its products with quantized weights"
-        )
-    recipe = section(read_stated(folder), "recipe")
-    steps = [*recipe.get("before", ()), recipe]
-    method = quant_method(config)
-    bits = [step["bits"] for step in steps if step.get("bits") is not None]
-    if bits and method is None:
-        differences.append(f"weights: {bits[-1]}-bit values in a wider dtype")
-    if any(step.get("rank") is not None for step in steps):
-        differences.append("weights: low-rank factors multiplied out")
-    declared = quantization_config(config) or {}
-    if method == "compressed-tensors":
-        differences.append("weights: dequantized")
-        groups = section(declared, "config_groups").values()
-        if any(isinstance(group, dict) and group.get("input_activations") for group in groups):
-            differences.append("activations: quantized and dequantized in floating point")
-        if declared.get("kv_cache_scheme"):
-            differences.append("KV cache: quantized and dequantized in floating point")
-    elif method in ("fp8", "mxfp8", "mxfp4") and device == "cpu":
-        differences.append("weights: dequantized")
-        differences.append("activations: not quantized")
-    return tuple(differences)
-
-
 def _check_ways(folder: Path, config: dict[str, Any], quantizer: str | None, loader: str | None) -> None:
     if quantizer is not None:
         release(quantizer)
@@ -313,7 +279,7 @@ def _build_model(
             model, info = build_and_fill(loader, config, tensors, config.dtype)
         except InputError as error:
             raise InputError(f"{folder}: {error}") from error
-    _check_keys(folder, info)
+    check_keys(folder, info)
     return model.to(device)
 
 
@@ -342,62 +308,5 @@ def _load_model(
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    _check_keys(folder, info)
+    check_keys(folder, info)
     return model
-
-
-def _run_once(folder: Path, model: "PreTrainedModel") -> None:
-    """Refuse a model whose first forward fails; packed weights are unpacked in it."""
-    import torch
-
-    with refusing(f"{folder} is loaded, but its first forward fails"), torch.no_grad():
-        model(input_ids=torch.arange(4, device=model.device)[None])
-
-
-def _check_keys(folder: Path, info: dict[str, Any]) -> None:
-    """Refuse a model that is not exactly what the folder stores; `info` is transformers' loading info."""
-    mismatched = [f"{name} {list(stored)} for {list(own)}" for name, stored, own in info["mismatched_keys"]]
-    for problem, names in (
-        ("of another shape than config.json makes the model", mismatched),
-        ("missing, and would be random", info["missing_keys"]),
-        ("unknown to the model, and would be ignored", info["unexpected_keys"]),
-        ("not loaded", info["error_msgs"]),
-    ):
-        if names:
-            listed = sorted(str(name) for name in names)
-            excerpt = ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
-            raise InputError(
-                f"{folder}: tensors are {problem}: {excerpt}. Restore the config.json that belongs to the "
-                "weights, or export the checkpoint again."
-            )
-
-
-def _check_tying(folder: Path, model: "PreTrainedModel") -> None:
-    """Refuse a separate head if the config ties it: one loader would use it, the next would not."""
-    head = model.get_output_embeddings()
-    tied = getattr(model.config.get_text_config(), "tie_word_embeddings", False)
-    if tied and head is not None and head.weight is not model.get_input_embeddings().weight:
-        raise InputError(
-            f"{folder}: config.json ties the head to the embeddings, but a head with other values is stored. "
-            "Set tie_word_embeddings to false if the head is meant, or remove it from the weights."
-        )
-
-
-def _check_vocabulary(folder: Path, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Refuse a model without an embedding row for each token that a text or padding can produce.
-
-    Added special tokens beyond the rows are accepted unless they are BOS, EOS, PAD or UNK: Gemma 3's text
-    models ship with an image token that has no row.
-    """
-    rows = model.get_input_embeddings().weight.shape[0]
-    specials = {getattr(tokenizer, f"{name}_token") for name in _SPECIAL}
-    added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special} - specials
-    outside = {
-        token: index for token, index in tokenizer.get_vocab().items() if index >= rows and token not in added
-    }
-    if outside:
-        token, index = max(outside.items(), key=lambda item: item[1])
-        raise InputError(
-            f"{folder}: the tokenizer has more tokens ({index + 1}, the last is {token!r}) than the model "
-            f"has embedding rows ({rows}). Use the tokenizer of the model, or resize its embeddings."
-        )

@@ -30,6 +30,7 @@ _TELLING: dict[str, Callable[[CellIdentity], object]] = {
     "limit": lambda identity: identity.plan.limit,
     "seed": lambda identity: identity.plan.seed,
     "items": lambda identity: identity.plan.items,
+    "attention": lambda identity: identity.attention,
     "versions": lambda identity: ", ".join(
         f"{name} {value}" for name, value in sorted(identity.versions.items())
     ),
@@ -329,6 +330,11 @@ def _caveats(reference: Cell, candidate: Cell, unpaired: int) -> tuple[str, ...]
             notes.append(_OTHER_PAGES)
     elif one.tokenizer != two.tokenizer:
         notes.append("The tokenizer files differ, though every request is tokenised alike.")
+    if one.attention != two.attention:
+        # An architecture may have only one of the two, so this forbids no comparison.
+        notes.append(
+            f"Attention is computed in other ways, which round differently: {one.attention} | {two.attention}."
+        )
     others = sorted(
         f"{name} {one.versions.get(name)} | {two.versions.get(name)}"
         for name in one.versions.keys() | two.versions.keys()

@@ -149,6 +149,11 @@ class Source:
         dtype = self.checkpoint.dtype
         return dtype if dtype != "auto" else str(self.config.dtype).removeprefix("torch.")
 
+    @property
+    def attention(self) -> str:
+        """The attention implementation that the model is loaded with."""
+        return str(self.config._attn_implementation)
+
 
 @dataclass(frozen=True)
 class Order:

@@ -169,6 +169,7 @@ def _cell(one: _Scored, checkpoint: str, fingerprint: str, tokenizer: str) -> Ce
         plan=_plan(one.file, task, items, tokenizer),
         dtype=str(config.get("model_dtype") or "not recorded").removeprefix("torch."),
         device=str(config.get("device") or "not recorded").split(":")[0],
+        attention="not recorded",
         tier=f"lm-eval {config.get('model')}",
         versions={
             "lm_eval": _version(settings),

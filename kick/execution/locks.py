@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from kick.errors import InputError
+from kick.store.locking import take
 
 
 class FolderLock:
@@ -64,7 +65,7 @@ class FolderLock:
 
     def _lock(self, operation: int) -> bool:
         try:
-            fcntl.flock(self._descriptor, operation)
+            take(self._descriptor, self.path, operation)
         except BlockingIOError:
             return False
         except OSError as error:

@@ -50,7 +50,7 @@ def find_tier(context: RunContext) -> Tier:
     if context.suite.tier != "auto":
         return context.suite.tier
     source = context.source(context.suite.checkpoint(context.suite.reference))
-    key = tier_key(source.fingerprint, source.dtype, context.device, _versions())
+    key = tier_key(source.fingerprint, source.dtype, context.device, source.attention, _versions())
     choice = _stored_tier(key, context)
     if choice is None:
         with checkpoint_folder(source, context) as folder:
@@ -140,6 +140,7 @@ def plan_job(order: Order, tier: Tier, context: RunContext, reference: Job | Non
             plan=cell.info,
             dtype=source.dtype,
             device=context.device,
+            attention=source.attention,
             tier=f"{tier}/{order.batch.tokens}x{order.batch.rows}",
             versions=_versions(),
         )

@@ -156,9 +156,13 @@ def _earlier_record(context: RunContext, checkpoint: str) -> CheckpointRecord | 
 
 
 def load_source(source: Source, folder: Path, context: RunContext) -> Loaded:
-    """Load the checkpoint of a source from its folder, as its loading options say."""
+    """Load the checkpoint of a source from its folder, as its loading options say.
+
+    Raises:
+        InputError: it cannot be loaded, or not with the attention implementation that the keys of its cells name.
+    """
     context.reporter.say(f"loading {source.checkpoint.id}")
-    return load(
+    loaded = load(
         folder,
         source.options,
         dtype=source.dtype,
@@ -166,3 +170,9 @@ def load_source(source: Source, folder: Path, context: RunContext) -> Loaded:
         trust_remote_code=source.checkpoint.trust_remote_code,
         tokenizer_folder=source.tokenizer,
     )
+    if loaded.attention != source.attention:
+        raise InputError(
+            f"{folder} was loaded with the attention implementation '{loaded.attention}', and its cells are planned "
+            f"for '{source.attention}'. Give a model whose architecture transformers attends to by sdpa or eager."
+        )
+    return loaded

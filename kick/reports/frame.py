@@ -148,6 +148,7 @@ def _origin(record: CheckpointRecord | None, entry: Entry) -> dict[str, Any]:
         "key": cell.key if cell else None,
         "dtype": cell.identity.dtype if cell else None,
         "tier": cell.identity.tier if cell else None,
+        "attention": cell.identity.attention if cell else None,
         "seconds": cell.seconds if cell else None,
         "finished": cell.finished if cell else None,
     }

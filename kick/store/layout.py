@@ -9,6 +9,7 @@ from kick.types import CellIdentity
 SUITE = "suite.yaml"
 BROKEN = "broken"
 MANIFEST = "manifest.json"
+SIGNATURE = "manifest.json.minisig"
 REPORT = "report"
 FOLDER_LOCK = ".folder.lock"
 
@@ -26,6 +27,6 @@ def cell_key(identity: CellIdentity) -> str:
     return digest(identity.model_dump(mode="json", exclude=None if identity.divergence else {"divergence"}))
 
 
-def tier_key(fingerprint: str, dtype: str, device: str, versions: dict[str, str]) -> str:
+def tier_key(fingerprint: str, dtype: str, device: str, attention: str, versions: dict[str, str]) -> str:
     """Return the key of the tier that is chosen for a reference as it is loaded: 16 hex digits of a SHA-256."""
-    return digest(fingerprint, dtype, device, versions)
+    return digest(fingerprint, dtype, device, attention, versions)

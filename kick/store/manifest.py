@@ -8,35 +8,16 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from pydantic import Field
-
 from kick.errors import InputError
 from kick.files import file_sha256, is_temporary
 from kick.store.layout import BROKEN, MANIFEST
 from kick.store.records import read_record, write_record
 from kick.store.store import Store
-from kick.types import Record
+from kick.store.verification import inspect
+from kick.types import ListedFile, Manifest
 
 # Top-level names that are not results: locks, what was moved aside, and the manifest itself.
 _LEFT_OUT = ("locks", BROKEN, MANIFEST)
-
-
-class ListedFile(Record):
-    """A file of a results folder."""
-
-    sha256: str
-    bytes: int
-
-
-class Manifest(Record):
-    """The files of a results folder at one time."""
-
-    # The version of kick that wrote the manifest.
-    kick: str
-    # ISO 8601, UTC.
-    written: str
-    # Path relative to the results folder, with "/" -> file.
-    files: dict[str, ListedFile] = Field(default_factory=dict)
 
 
 def write_manifest(store: Store) -> Manifest:
@@ -45,7 +26,7 @@ def write_manifest(store: Store) -> Manifest:
     Raises:
         InputError: something in the folder is broken, or missing.
     """
-    problems = store.verify()
+    problems = [one for one in inspect(store) if one.is_problem and one.path != MANIFEST]
     if problems:
         raise InputError(f"{store.root}: no manifest is written of results that are not whole: {problems[0]}")
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -54,16 +35,21 @@ def write_manifest(store: Store) -> Manifest:
     return manifest
 
 
-def check_manifest(store: Store) -> list[str]:
-    """Return how a results folder differs from its `manifest.json`, one sentence per file.
+def read_manifest(store: Store) -> Manifest:
+    """Return the manifest of a results folder.
 
     Raises:
-        InputError: there is no manifest, or it is not the one that was written.
+        InputError: there is none, or it is not the one that was written.
     """
     path = store.root / MANIFEST
     if not path.is_file():
         raise InputError(f"{path} is missing. `kick verify --manifest write` makes it.")
-    listed, actual = read_record(path, Manifest).files, _files(store.root)
+    return read_record(path, Manifest)
+
+
+def differences(store: Store, manifest: Manifest) -> list[str]:
+    """Return how a results folder differs from a manifest, one sentence per file."""
+    listed, actual = manifest.files, _files(store.root)
     problems = []
     for name in sorted(listed.keys() | actual.keys()):
         if name not in actual:

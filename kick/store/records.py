@@ -52,7 +52,15 @@ def read_record(path: Path, kind: type[R]) -> R:
         InputError: the file is missing, is not the one that was written, does not fit the record, or holds a name that
             would lead out of the results folder.
     """
-    data = read_bytes(path)
+    return parse_record(read_bytes(path), kind, path)
+
+
+def parse_record(data: bytes, kind: type[R], path: Path) -> R:
+    """Return the record in the bytes of a file; `path` is named in the error.
+
+    Raises:
+        InputError: as `read_record`.
+    """
     seal = _JSON_SEAL.match(data)
     if seal is None:
         # If the file is not even a record, that says more than the missing checksum.

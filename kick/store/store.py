@@ -12,7 +12,7 @@ each file against its checksum, each name in it against the grammar of `kick.ide
     DIR/tiers/<key>.json                             a TierChoice: how the suite's checkpoints are scored
     DIR/locks/                                       held while a checkpoint is scored
     DIR/broken/<time>/                               what `kick verify --repair` moved aside
-    DIR/manifest.json                                what `kick verify --manifest write` listed
+    DIR/manifest.json, manifest.json.minisig         what `kick verify --manifest write` listed; `--sign` signed it
 """
 
 import shutil
@@ -313,10 +313,10 @@ class Store:
         """Return what is broken, one sentence each: files that are not what was written.
 
         Args:
-            checkpoint: only the suite, and the record and cells of this checkpoint; None: every file but the states of
-                a reference, which are large, in no score, and checked before they are used.
+            checkpoint: only the suite, and the record and cells of this checkpoint; None: every file but the manifest
+                and the states of a reference, which are large, in no score, and checked before they are used.
         """
-        findings = inspect(Store(self.root), checkpoint, states=False)
+        findings = inspect(Store(self.root), checkpoint, every_file=False)
         return [str(finding) for finding in findings if finding.kind == "broken"]
 
     def verify(self) -> list[str]:

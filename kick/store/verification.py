@@ -12,9 +12,9 @@ from kick.errors import InputError
 from kick.files import abandoned, file_sha256, is_temporary, parse_json, read_bytes
 from kick.identifiers import is_identifier
 from kick.store.journal import read_journal
-from kick.store.layout import BROKEN, FOLDER_LOCK, JOURNAL_NAME, MANIFEST, REPORT, SUITE
+from kick.store.layout import BROKEN, FOLDER_LOCK, JOURNAL_NAME, MANIFEST, REPORT, SIGNATURE, SUITE
 from kick.store.records import read_record, read_suite
-from kick.types import CheckpointRecord, Record, TierChoice
+from kick.types import CheckpointRecord, Manifest, Record, TierChoice
 
 if TYPE_CHECKING:
     from kick.store.store import Store
@@ -29,7 +29,7 @@ class Finding(Record):
     # leftover: a temporary file of a process that is gone; the next run removes it.
     kind: Literal["broken", "missing", "unknown", "leftover"]
     problem: str
-    # The next run's answer if the path is moved aside.
+    # How it comes back if the path is moved aside.
     next_run: str = ""
 
     @property
@@ -54,20 +54,21 @@ class _StatesHeader(BaseModel):
 _HEADER_SEAL = re.compile(rb'(?s)(?P<fields>.*),"sha256":"(?P<sha256>[0-9a-f]{64})"\}')
 
 
-def inspect(store: "Store", checkpoint: str | None = None, *, states: bool = True) -> list[Finding]:
+def inspect(store: "Store", checkpoint: str | None = None, *, every_file: bool = True) -> list[Finding]:
     """Check every file of a results folder.
 
     Args:
         store: the folder; it is read from the disk, whatever the store has in memory.
         checkpoint: check only the suite, and the record and the cells of this checkpoint.
-        states: read the states of references to the end; they are large.
+        every_file: also check what no number is made of: the content of a reference's states, which is large, and the
+            manifest.
     """
-    return list(_Inspection(store, states).of(checkpoint))
+    return list(_Inspection(store, every_file).of(checkpoint))
 
 
 class _Inspection:
-    def __init__(self, store: "Store", states: bool) -> None:
-        self.store, self.root, self.states = store, store.root, states
+    def __init__(self, store: "Store", every_file: bool) -> None:
+        self.store, self.root, self.every_file = store, store.root, every_file
 
     def of(self, checkpoint: str | None) -> Iterator[Finding]:
         yield from self._suite()
@@ -78,6 +79,8 @@ class _Inspection:
             yield from self._tiers()
             yield from self._journals()
             yield from self._states()
+            if self.every_file:
+                yield from self._manifest()
             yield from self._others()
 
     def _broken(self, path: Path, problem: object, next_run: str) -> Finding:
@@ -175,10 +178,18 @@ class _Inspection:
             for path, expected in ((values, sums.values_sha256), (head, sums.head_sha256)):
                 if not path.is_file():
                     yield self._broken(header, f"{path} is missing.", again)
-                elif self.states and file_sha256(path) != expected:
+                elif self.every_file and file_sha256(path) != expected:
                     yield self._broken(
                         path, f"{path} is not the file that was written: its SHA-256 differs.", again
                     )
+
+    def _manifest(self) -> Iterator[Finding]:
+        path = self.root / MANIFEST
+        if path.exists():
+            try:
+                read_record(path, Manifest)
+            except InputError as error:
+                yield self._broken(path, error, "`kick verify --manifest write` makes it again")
 
     def _others(self) -> Iterator[Finding]:
         """Find what is not of kick: names that nothing reads, links, and temporary files of runs that are gone."""
@@ -206,7 +217,7 @@ class _Inspection:
             elif parts[0] in known:
                 if len(parts) > 2 or (len(parts) == 2 and not path.name.endswith(known[parts[0]])):
                     yield self._unknown(path)
-            elif path.name not in (SUITE, MANIFEST, FOLDER_LOCK) or len(parts) > 1:
+            elif path.name not in (SUITE, MANIFEST, SIGNATURE, FOLDER_LOCK) or len(parts) > 1:
                 yield self._unknown(path)
 
     def _unknown(self, path: Path) -> Finding:

@@ -10,6 +10,7 @@ policy turns comparisons into a verdict. Each of these words is a record, and th
     cells         one checkpoint on one task, as stored
     comparisons   what is said about two cells
     verdicts      what is decided
+    manifests     who vouches for the files
 
 Records hold values and what follows from them directly; the work is done in the modules that the records pass
 between. All are immutable, and those that are stored (`Cell`, `CheckpointRecord`) read back as they were written.
@@ -36,6 +37,7 @@ from kick.types.comparisons import (
 )
 from kick.types.floors import Floor, Floors, ResponseSigns
 from kick.types.loading import LoadingOptions, ModelReference
+from kick.types.manifests import ListedFile, Manifest, Origin
 from kick.types.measures import Cost, Declared, Description, LinearWeights, Ratio, Speed, StoredAs
 from kick.types.recipes import DENSE_RATE, Axis, Calibration, Recipe, Step, falling
 from kick.types.tasks import (
@@ -82,11 +84,14 @@ __all__ = [
     "Floors",
     "GateResult",
     "LinearWeights",
+    "ListedFile",
     "LoadingOptions",
+    "Manifest",
     "Match",
     "Matching",
     "ModelReference",
     "NoiseFloor",
+    "Origin",
     "Outcome",
     "PairedEstimates",
     "PlanInfo",

@@ -17,6 +17,8 @@ class CellIdentity(Record):
     dtype: str
     # The kind of device: "cpu" or "cuda".
     device: str
+    # The attention implementation: "sdpa", "eager", or what another engine calls its own.
+    attention: str
     # The scoring path.
     tier: str
     # Package -> version.

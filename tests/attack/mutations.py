@@ -66,6 +66,14 @@ CONFIG_KEYS = (
 )
 
 
+def is_torn_journal(before: bytes, after: bytes) -> bool:
+    """Return whether a journal holds whole lines of before, and a last one without its end: what a kill leaves.
+
+    By rule this is no damage. The torn line is scored again, and nothing is said.
+    """
+    return before.startswith(after[: after.rfind(b"\n") + 1])
+
+
 def damage_bytes(data: bytes, draw: random.Random, first: int | None = None) -> bytes:
     """Flip, cut, repeat or overwrite bytes, within the first `first` of them."""
     end = min(first or len(data), len(data))

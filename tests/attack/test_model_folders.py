@@ -2,14 +2,10 @@
 
 import json
 import os
-import random
-import resource
 import shutil
-import signal
 import struct
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,144 +15,61 @@ from kick.checkpoints import (
     describe,
     fingerprint,
     load,
-    read_config,
     read_tokenizer,
-    tokenizer_fingerprint,
 )
 from kick.checkpoints.description.inspection import inspect
 from kick.errors import InputError
 from kick.types import LoadingOptions
-from tests.attack.mutations import CONFIG_KEYS, damage_bytes, damage_json
+from tests.attack.fuzz import MUTATIONS, READERS, Count, bounded, fuzz, fuzz_gguf, load_it, make_model
 from tests.checkpoints.edits import edit_json, shard
+from tests.checkpoints.gguf_files import write_gguf
 
-SHORT, LONG = 60, 1_000
-LONGEST = 30  # seconds that one folder may take
-MOST_MEMORY = 2**30  # bytes that the process may grow by
-
-
-class HangError(BaseException):
-    """Not an Exception, so that nothing on the way takes it for a failure of a library."""
+SHORT = 60
 
 
-@contextmanager
-def bounded(case: object) -> Iterator[None]:
-    """Fails where a block takes too long, or more memory than it should."""
-
-    def stop(*_: object) -> None:
-        raise HangError(f"{case} takes more than {LONGEST} seconds")
-
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    old = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(LONGEST)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, old)
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
-    assert grown < MOST_MEMORY, f"{case}: grew by {grown:,} bytes"
-
-
-def attempt(case: object, *readers: Callable[[], object]) -> bool:
-    """Whether all readers take the files; anything but an InputError of one line fails."""
-    accepted, lengths = True, [1]
-    with bounded(case):
-        for reader in readers:
-            try:
-                reader()
-            except InputError as error:
-                accepted = False
-                lengths.append(len(str(error)))
-            except Exception as error:
-                raise AssertionError(f"{case}: {type(error).__name__}: {error}") from error
-    assert 0 < min(lengths) <= max(lengths) < 2_500
-    return accepted
+def attempt(case: str, *readers: Callable[[], object]) -> None:
+    """Fail if a reader answers with anything but a result or an `InputError`."""
+    count = Count(case)
+    count.attempt(case, readers)
+    assert count.faults == []
 
 
 @pytest.fixture(scope="module")
 def model(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with everything that kick reads of one."""
-    from kick.compression import make
-    from kick.types import Recipe
-
-    out = tmp_path_factory.mktemp("made") / "model"
-    make(Recipe(method="magnitude", sparsity=0.5), tiny_llama, out)
-    return out
+    return make_model(tmp_path_factory.mktemp("made") / "model", tiny_llama)
 
 
 @pytest.fixture(scope="module")
 def gguf(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("gguf")
-    from tests.checkpoints.gguf_files import write_gguf
-
     return write_gguf(model, tmp_path_factory.mktemp("gguf") / "model.gguf")
 
 
-def load_it(folder: Path) -> object:
-    return load(folder, dtype="float32", device="cpu")
-
-
-def mutate(kind: str, data: bytes, draw: random.Random) -> bytes:
-    if kind == "model.safetensors":
-        length = 8 + struct.unpack_from("<Q", data)[0]
-        if draw.random() < 0.5:
-            return damage_bytes(data, draw, first=length)
-        header = damage_json(data[8:length].decode(), draw, ("__metadata__", "more"))
-        return struct.pack("<Q", len(header)) + header + data[length:]
-    return damage_json(data.decode(), draw, CONFIG_KEYS if kind == "config.json" else ())
-
-
-READERS: dict[str, tuple[Callable[[Path], object], ...]] = {
-    "model.safetensors": (inspect, load_it),
-    "config.json": (inspect, fingerprint, read_config, load_it),
-    "generation_config.json": (fingerprint, load_it),
-    "tokenizer.json": (
-        tokenizer_fingerprint,
-        lambda folder: read_tokenizer(folder)("The answer is in 1984."),
-    ),
-    "tokenizer_config.json": (tokenizer_fingerprint, lambda folder: read_tokenizer(folder)("The answer.")),
-    "kick.json": (inspect, load_it),
-}
-
-
-def fuzz(kind: str, model: Path, scratch: Path, count: int) -> None:
-    folder = Path(shutil.copytree(model, scratch / "model"))
-    original = (folder / kind).read_bytes()
-    accepted = 0
-    for seed in range(count):
-        (folder / kind).write_bytes(mutate(kind, original, random.Random(f"{kind} {seed}")))
-        readers = [lambda reader=reader: reader(folder) for reader in READERS[kind]]
-        accepted += attempt(f"{kind}, seed {seed}", *readers)
+def check(count: Count) -> None:
+    assert count.faults == []
     # Otherwise the mutations do not get past the first check.
-    assert 0 < accepted < count or kind == "model.safetensors"
-
-
-def fuzz_gguf(gguf: Path, scratch: Path, count: int) -> None:
-    data, file = gguf.read_bytes(), scratch / "model.gguf"
-    for seed in range(count):
-        draw = random.Random(f"gguf {seed}")
-        file.write_bytes(damage_bytes(data, draw, first=draw.choice((64, 1_000, 12_000, len(data)))))
-        attempt(f"gguf, seed {seed}", lambda: inspect(file))
+    assert count.refused > 0
+    assert count.accepted > 0 or count.kind == "model.safetensors"
 
 
 @pytest.mark.parametrize("kind", READERS)
 def test_damaged_files_are_refused_in_words(kind: str, model: Path, tmp_path: Path) -> None:
-    fuzz(kind, model, tmp_path, SHORT if kind != "model.safetensors" else 2 * SHORT)
+    check(fuzz(kind, model, tmp_path, SHORT if kind != "model.safetensors" else 2 * SHORT))
 
 
 def test_damaged_gguf_files_are_refused_in_words(gguf: Path, tmp_path: Path) -> None:
-    fuzz_gguf(gguf, tmp_path, SHORT)
+    check(fuzz_gguf(gguf, tmp_path, SHORT))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", READERS)
 def test_a_thousand_damaged_files_are_refused_in_words(kind: str, model: Path, tmp_path: Path) -> None:
-    fuzz(kind, model, tmp_path, LONG)
+    check(fuzz(kind, model, tmp_path, MUTATIONS))
 
 
 @pytest.mark.slow
 def test_a_thousand_damaged_gguf_files_are_refused_in_words(gguf: Path, tmp_path: Path) -> None:
-    fuzz_gguf(gguf, tmp_path, LONG)
+    check(fuzz_gguf(gguf, tmp_path, MUTATIONS))
 
 
 # --- what was found by hand ---
@@ -180,6 +93,7 @@ CONFIGS: dict[str, tuple[dict[str, object], str]] = {
     ),
     "a quantization that is a text": ({"quantization_config": "gptq"}, "quantization_config is 'gptq'"),
     "labels without end": ({"num_labels": 10**12}, "num_labels is"),
+    "a million labels": ({"num_labels": 10**6}, "num_labels is"),
 }
 
 
@@ -320,6 +234,37 @@ def test_a_gguf_header_cannot_describe_a_larger_model_than_its_tensors(
     file.write_bytes(data[:at] + struct.pack("<I", value) + data[at + 4 :])
     with bounded(key), pytest.raises(InputError, match=rf"llama\.{key} = {value:,}, and its tensors allow"):
         converted(file, "float32", tmp_path / "cache")
+
+
+@pytest.mark.parametrize("key", ["block_count", "embedding_length"])
+def test_a_gguf_header_without_the_size_of_its_model_is_refused(key: str, gguf: Path, tmp_path: Path) -> None:
+    name = f"llama.{key}".encode()
+    file = tmp_path / "hostile.gguf"
+    file.write_bytes(gguf.read_bytes().replace(name, name[:-1] + b"X"))
+    with bounded(key), pytest.raises(InputError, match=rf"its header does not state llama\.{key}"):
+        converted(file, "float32", tmp_path / "cache")
+
+
+def test_a_gguf_file_whose_tokens_are_not_all_of_a_kind_is_refused(gguf: Path, tmp_path: Path) -> None:
+    data, name = gguf.read_bytes(), b"tokenizer.ggml.token_type"
+    # The key, the type of the field (an array) and that of its elements; the count of elements follows.
+    at = data.index(name) + len(name) + 8
+    (count,) = struct.unpack_from("<Q", data, at)
+    file = tmp_path / "hostile.gguf"
+    file.write_bytes(
+        data[:at]
+        + struct.pack("<Q", count - 8)
+        + data[at + 8 : at + 8 + 4 * (count - 8)]
+        + data[at + 8 + 4 * count :]
+    )
+    with pytest.raises(InputError, match="tokens|damaged|truncated"):
+        converted(file, "float32", tmp_path / "cache")
+
+
+@pytest.mark.parametrize("before", [5, "x", {"method": "rtn"}, [5, None], None])
+def test_steps_that_are_no_list_of_steps_are_not_read(before: object, folder: Path) -> None:
+    (folder / "kick.json").write_text(json.dumps({"recipe": {"method": "rtn", "bits": 4, "before": before}}))
+    attempt("before", lambda: inspect(folder), lambda: load_it(folder))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 
 from kick.cli import main
 from kick.store.records import seal_json, write_suite
+from tests.attack.mutations import is_torn_journal
 from tests.store.folders import make_whole, tree
 
 COMMANDS = (
@@ -92,15 +93,10 @@ def _damage(whole: Path, folder: Path, seed: int, commands: Any, monkeypatch: py
         # The same answer as from the whole folder, or none: never another number.
         if code != 2 and command[0] in ("compare", "gate"):
             assert (code, printed) == _run(command, whole, folder / "out", monkeypatch), (seed, name)
-    if after != before and not _is_torn_journal(name, before, after):
+    torn = name.startswith("journal/") and is_torn_journal(before, after)
+    if after != before and not torn:
         assert _run(COMMANDS[0], results, folder, monkeypatch)[0] == 1, (seed, name)
     shutil.rmtree(folder)
-
-
-def _is_torn_journal(name: str, before: bytes, after: bytes) -> bool:
-    """Whole lines, and a last one without its end: what a killed run leaves."""
-    whole = after[: after.rfind(b"\n") + 1]
-    return name.startswith("journal/") and before.startswith(whole)
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -7,7 +7,6 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from kick.checkpoints import attention_implementation, load, read_config, read_tokenizer
-from kick.checkpoints.loading import simulated
 from kick.errors import InputError
 from kick.types import LoadingOptions
 from tests.checkpoints.broken import REFUSALS, bring_code, enlarge_tokenizer, remove_weights, write
@@ -183,35 +182,6 @@ def test_code_of_a_checkpoint_runs_only_when_trusted(folder: Path) -> None:
 def test_an_image_token_without_an_embedding_row_is_let_pass(folder: Path) -> None:
     enlarge_tokenizer(0, additional_special_tokens=["<image>"])(folder)
     assert len(load(folder, dtype="auto", device="cpu").tokenizer) == 385
-
-
-QUANTIZED_ACTIVATIONS = {"group_0": {"targets": ["Linear"], "input_activations": {"num_bits": 8}}}
-
-
-@pytest.mark.parametrize(
-    ("declared", "device", "expected"),
-    [
-        ({"quant_method": "compressed-tensors"}, "cpu", ["weights: dequantized"]),
-        (
-            {
-                "quant_method": "compressed-tensors",
-                "config_groups": QUANTIZED_ACTIVATIONS,
-                "kv_cache_scheme": {"num_bits": 8},
-            },
-            "cuda",
-            ["weights: dequantized", "activations: quantized and deq", "KV cache: quantized and dequantized"],
-        ),
-        ({"quant_method": "fp8"}, "cpu", ["weights: dequantized", "activations: not quantized"]),
-        ({"quant_method": "fp8"}, "cuda", []),
-        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "cpu", []),
-    ],
-)
-def test_what_the_loader_simulates_is_told(
-    declared: dict[str, object], device: str, expected: list[str], tmp_path: Path
-) -> None:
-    phrases = simulated(tmp_path, {"quantization_config": declared}, device)
-    assert len(phrases) == len(expected)
-    assert all(phrase.startswith(start) for phrase, start in zip(phrases, expected, strict=True))
 
 
 @pytest.mark.parametrize(

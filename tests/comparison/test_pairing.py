@@ -187,6 +187,11 @@ def test_other_versions_are_a_caveat_and_no_refusal(tmp_path: Path) -> None:
     assert any("torch 2.13.0 | 2.12" in caveat for caveat in comparison.caveats)
 
 
+def test_another_attention_implementation_is_a_caveat_and_no_refusal(tmp_path: Path) -> None:
+    comparison = compare(one_side_as(tmp_path, attention="eager"), "dense", "small", "facts")
+    assert any("which round differently: sdpa | eager" in caveat for caveat in comparison.caveats)
+
+
 def test_tokenizer_files_that_encode_alike_are_a_caveat_and_no_refusal(tmp_path: Path) -> None:
     comparison = compare(one_side_as(tmp_path, tokenizer="resaved"), "dense", "small", "facts")
     assert any("tokenizer files differ" in caveat for caveat in comparison.caveats)

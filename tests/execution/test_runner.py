@@ -133,6 +133,8 @@ def test_a_candidate_that_its_reference_s_tier_does_not_fit_is_refused_and_the_o
     assert store.cell("recurrent", "kick_mmlu") is None
     bed.keys.update(tier="plain")
     assert bed.run(tasks=["kick_mmlu"]).scored == 3
+    attention = {cell.checkpoint: cell.identity.attention for cell in store.cells()}
+    assert attention == {"dense": "sdpa", "magnitude-0.5": "sdpa", "recurrent": "eager"}
 
 
 def test_divergence_from_the_reference_is_measured_on_every_task_and_text(bed: Bed) -> None:

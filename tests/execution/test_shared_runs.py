@@ -93,3 +93,14 @@ def test_a_damaged_record_is_moved_aside_and_measured_again(
     said = capsys.readouterr().err
     assert "It is moved to magnitude-0.5.json.damaged" in said
     assert "The self-test is taken again" in said
+
+
+def test_a_cache_whose_disk_grants_a_lock_twice_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fcntl.flock", lambda *_: None)
+    with (
+        FolderLock(tmp_path / "made") as lock,
+        pytest.raises(InputError, match="grants a lock that somebody"),
+    ):
+        lock.exclude(lambda: None)

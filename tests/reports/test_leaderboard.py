@@ -19,8 +19,11 @@ from kick.reports.leaderboard.board import gather
 from kick.reports.leaderboard.records import OVERALL, Board, BoardEntry
 from kick.reports.leaderboard.site import MANIFEST
 from kick.store import Store
+from kick.store.manifest import write_manifest
+from kick.store.signatures import read_public_key, sign_manifest
 from kick.types import TaskInfo
 from tests.results import binary_task, checkpoint_record, make_results, write_scores
+from tests.store.signing import make_keys
 
 TASKS = ("kick_freebaseqa", "kick_hotpotqa", "kick_mmlu", "perplexity_wikitext2")
 RTN = {"dense": 0.0, "rtn-8": 0.0, "rtn-4": 0.1, "rtn-3": 0.6}
@@ -257,6 +260,34 @@ def test_every_entry_has_a_page_a_badge_json_and_csv(site: Path, board: Board) -
         expected |= {f"checkpoints/{entry.page}.{kind}" for kind in ("html", "json", "csv")}
         expected.add(f"badges/{entry.page}.svg")
     assert {str(path.relative_to(site)) for path in site.rglob("*") if path.is_file()} == expected
+
+
+def test_who_vouches_for_the_files_of_a_folder_is_shown(tmp_path: Path) -> None:
+    unknown, checksummed = results(tmp_path / "one", RTN), results(tmp_path / "two", MAGNITUDE)
+    write_manifest(checksummed)
+    board = write([unknown, checksummed], tmp_path / "site")
+    index = json.loads((tmp_path / "site" / "index.json").read_text())
+    assert index["origins"] == {
+        "one": {"kind": "unknown", "note": "no manifest"},
+        "two": {"kind": "checksummed", "note": "not signed"},
+    }
+    page = tmp_path / "site" / "checkpoints" / f"{standing_of(board, 'magnitude-0.1').page}.html"
+    assert "Its files: checksummed (not signed)." in page.read_text()
+
+
+def test_a_folder_that_a_trusted_key_signed_is_shown_as_signed(tmp_path: Path) -> None:
+    mine, other = make_keys(tmp_path, "mine"), make_keys(tmp_path, "other")
+    ours, theirs = results(tmp_path / "one", RTN), results(tmp_path / "two", MAGNITUDE)
+    sign_manifest(ours, mine.secret)
+    sign_manifest(theirs, other.secret)
+    key = read_public_key(str(mine.public))
+    write([ours, theirs], tmp_path / "site", [key])
+    index = json.loads((tmp_path / "site" / "index.json").read_text())
+    assert index["origins"] == {
+        "one": {"kind": "signed", "note": f"by {key.id}"},
+        "two": {"kind": "checksummed", "note": "not signed by a key that was given"},
+    }
+    assert f"by {key.id}" in (tmp_path / "site" / "index.html").read_text()
 
 
 def test_pages_nest_and_lead_nowhere_but_into_the_site(site: Path) -> None:

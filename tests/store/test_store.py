@@ -22,6 +22,7 @@ IDENTITY = CellIdentity(
     plan=PLAN,
     dtype="float32",
     device="cpu",
+    attention="sdpa",
     tier="x",
     versions={},
 )
@@ -84,6 +85,7 @@ def test_a_cell_reads_back_as_it_was_written(tmp_path: Path) -> None:
         {"plan": PLAN.model_copy(update={"hash": "other"})},
         {"dtype": "bfloat16"},
         {"device": "cuda"},
+        {"attention": "eager"},
         {"tier": "other"},
         {"versions": {"torch": "0"}},
     ],
@@ -171,6 +173,17 @@ def test_a_disk_without_locks_is_said_and_not_assumed(
         store.lock("dense").__enter__()
     with pytest.raises(InputError, match="cannot be locked"):
         _store(tmp_path)
+
+
+def test_a_disk_that_grants_a_lock_twice_is_said_and_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = _store(tmp_path)
+    monkeypatch.setattr("fcntl.flock", lambda *_: None)
+    with pytest.raises(
+        InputError, match=r"dense\.lock cannot be locked: its disk grants a lock that somebody"
+    ):
+        store.lock("dense").__enter__()
 
 
 def test_two_runs_do_not_score_one_checkpoint_at_once(tmp_path: Path) -> None:

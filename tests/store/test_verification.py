@@ -9,7 +9,7 @@ import pytest
 from kick.errors import InputError
 from kick.files import temporary_path
 from kick.store import Store
-from kick.store.manifest import check_manifest, write_manifest
+from kick.store.manifest import differences, read_manifest, write_manifest
 from kick.store.records import write_suite
 from kick.store.repair import repair
 from kick.store.verification import inspect
@@ -213,17 +213,19 @@ def test_nothing_is_moved_under_a_run(store: Store) -> None:
 
 def test_a_manifest_lists_every_file_and_finds_any_change(store: Store) -> None:
     with pytest.raises(InputError, match=r"manifest\.json is missing"):
-        check_manifest(store)
+        read_manifest(store)
     manifest = write_manifest(store)
-    assert check_manifest(store) == []
+    assert differences(store, read_manifest(store)) == []
     assert manifest.files.keys() == tree(store.root).keys() - {"manifest.json", "locks/.folder.lock"}
     (store.root / "manifest.json.minisig").write_text("a signature")
-    assert check_manifest(store) == []
+    assert differences(store, read_manifest(store)) == []
     (store.root / "notes.txt").write_text("new")
     (store.root / "tiers" / f"{KEY}.json").unlink()
     states = store.states_path(KEY)
     states.write_bytes(states.read_bytes()[:-1] + b"?")
-    assert [problem.removeprefix(f"{store.root}/") for problem in check_manifest(store)] == [
+    assert [
+        problem.removeprefix(f"{store.root}/") for problem in differences(store, read_manifest(store))
+    ] == [
         "notes.txt is in the folder and not in the manifest.",
         f"states/{KEY}.bin is not the file in the manifest: its SHA-256 or size differs.",
         f"tiers/{KEY}.json is in the manifest and not in the folder.",
@@ -231,7 +233,7 @@ def test_a_manifest_lists_every_file_and_finds_any_change(store: Store) -> None:
     path = store.root / "manifest.json"
     path.write_text(path.read_text().replace("notes", "other").replace('"bytes": 6', '"bytes": 7'))
     with pytest.raises(InputError, match=r"manifest\.json is not the file that was written"):
-        check_manifest(store)
+        read_manifest(store)
 
 
 def test_no_manifest_is_written_of_a_broken_folder(store: Store) -> None:

@@ -6,7 +6,7 @@ from typing import Any, TypeGuard
 
 from kick.checkpoints.checks import quant_method, quantization_config
 from kick.checkpoints.description.gguf_file import is_gguf, read_gguf
-from kick.checkpoints.description.made import read_stated
+from kick.checkpoints.description.made import stated_steps
 from kick.checkpoints.description.recipe_file import recipe_file
 from kick.checkpoints.folder import config_json
 from kick.checkpoints.untrusted import section
@@ -40,11 +40,8 @@ def declarations(model: Path) -> tuple[Declared, ...]:
     statements = []
     if declared is not None:
         statements.append(_of_config(quant_method(config) or "unnamed", declared))
-    recipe = read_stated(model).get("recipe")
-    if isinstance(recipe, dict):
-        before = [step for step in recipe.get("before", ()) if isinstance(step, dict)]
-        statements += [_of_recipe(step, followed=True) for step in before]
-        statements.append(_of_recipe(recipe))
+    steps = stated_steps(model)
+    statements += [_of_recipe(step, followed=step is not steps[-1]) for step in steps]
     return (*statements, *recipe_file(model))
 
 

@@ -15,7 +15,11 @@ NAME = "kick.json"
 
 @dataclass(frozen=True)
 class Making:
-    """The making of a folder, as its kick.json states it."""
+    """The making of a folder, as its kick.json states it.
+
+    This is all that a measurement needs, and it is read from a kick.json of another version too; what loads or
+    continues a made checkpoint reads the whole file, strictly (`kick.compression.Made`).
+    """
 
     folder: Path
     recipe: Recipe
@@ -38,6 +42,21 @@ def read_stated(folder: Path) -> dict[str, Any]:
     """
     path = folder / NAME
     return read_json(path, "Make the folder again.") if path.exists() else {}
+
+
+def stated_steps(folder: Path) -> list[dict[str, Any]]:
+    """Return the steps that a folder's kick.json tells, in order, the keys of each as they are; empty if it tells none.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    recipe = read_stated(folder).get("recipe")
+    if not isinstance(recipe, dict):
+        return []
+    before = recipe.get("before")
+    return [
+        step for step in [*(before if isinstance(before, list) else []), recipe] if isinstance(step, dict)
+    ]
 
 
 def read_making(model: Path) -> Making | None:

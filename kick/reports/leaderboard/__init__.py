@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING
 
 from kick.errors import InputError
 from kick.store import Store
+from kick.store.signatures import PublicKey
 
 if TYPE_CHECKING:
     from kick.reports.leaderboard.records import Board
 
 
-def write(stores: Sequence[Store], out: Path) -> "Board":
+def write(stores: Sequence[Store], out: Path, keys: Sequence[PublicKey] = ()) -> "Board":
     """Write the site: `index.html`, one page and one badge per entry, JSON and CSV next to each page.
 
     Args:
         stores: The results folders. The first that scored a task sets the plan of that task for all.
         out: The folder of the site; made if missing. Pages of an earlier leaderboard there are replaced, and those of
             entries that are gone are removed; other files stay.
+        keys: The keys that are trusted: a folder whose manifest one of them signed is shown as signed.
 
     Returns:
         The board that was written.
@@ -34,7 +36,7 @@ def write(stores: Sequence[Store], out: Path) -> "Board":
     from kick.reports.leaderboard.site import Site
 
     site = Site(out)
-    board = gather(stores)
+    board = gather(stores, keys)
     if not board.entries:
         reasons = "; ".join(f"{one.who} of {one.folder}: {one.reason}" for one in board.refused[:3])
         raise InputError(

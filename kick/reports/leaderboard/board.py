@@ -32,20 +32,24 @@ from kick.reports.leaderboard.folders import UNREADABLE, why_unreadable
 from kick.reports.leaderboard.plans import BoardPlan
 from kick.reports.leaderboard.records import OVERALL, Base, Board, BoardEntry, Refused
 from kick.store import Store
+from kick.store.signatures import PublicKey, find_minisign, find_origin
 from kick.store.snapshot import Snapshot
-from kick.types import FamilyScore
+from kick.types import FamilyScore, Origin
 
 
-def gather(stores: Sequence[Store]) -> Board:
+def gather(stores: Sequence[Store], keys: Sequence[PublicKey] = ()) -> Board:
     """Read results folders into one board; what cannot be on it is refused with the reason.
 
     Args:
         stores: The folders. The first that scored a task sets its plan, and the first of equal weights is the entry.
+        keys: The keys that are trusted to sign folders.
 
     Raises:
-        InputError: No folder is given, or one twice.
+        InputError: No folder is given, or one twice; or keys are given, and minisign is not installed.
     """
-    reader = _Reader(folders.labelled(stores))
+    if keys:
+        find_minisign()
+    reader = _Reader(folders.labelled(stores), keys)
     admitted = list(reader.admitted())
     tasks = tuple(sorted((cell.task for cell in reader.plan.cells.values()), key=lambda t: not is_ranked(t)))
     families = {str(family): members for family, members in family_members(tasks).items()}
@@ -65,6 +69,7 @@ def gather(stores: Sequence[Store]) -> Board:
         families=families,
         plan_cells=reader.plan.cells,
         findings=reader.findings,
+        origins=reader.origins,
     )
 
 
@@ -76,12 +81,15 @@ class _Reader:
         findings: The findings of the folders whose reference is sound.
         plan: The plan of the board.
         names: The names of the base models by fingerprint.
+        origins: Who vouches for the files of these folders.
     """
 
-    def __init__(self, stores: Mapping[str, Store]) -> None:
+    def __init__(self, stores: Mapping[str, Store], keys: Sequence[PublicKey]) -> None:
         self.refused: dict[tuple[str, str], list[str]] = {}
         self.findings: dict[str, Findings] = {}
+        self.origins: dict[str, Origin] = {}
         self.plan = BoardPlan()
+        self._keys = keys
         self._stores: dict[str, Snapshot] = {}
         for folder, store in stores.items():
             try:
@@ -95,6 +103,7 @@ class _Reader:
         if problem := damage(snapshot, findings.reference):
             self.refused[folder, f"its reference {problem}"] = []
             return
+        self.origins[folder] = find_origin(store, self._keys)
         for cell in cells(findings, findings.reference):
             self.plan.adopt(cell)
         self._stores[folder], self.findings[folder] = snapshot, findings

@@ -33,7 +33,7 @@ from kick.reports.leaderboard.records import OVERALL, Board, BoardEntry
 from kick.reports.tables import provenance
 from kick.reports.tables.checkpoints import checkpoints
 from kick.reports.tables.scores import curve_data
-from kick.types import Comparison, Estimate, Record
+from kick.types import Comparison, Estimate, Origin, Record
 
 _BITS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 32)
 _BYTES = tuple(int(step * 10**power) for power in range(6, 13) for step in (1, 2, 5))
@@ -148,12 +148,16 @@ def _page(board: Board, entry: BoardEntry, group: Group, figure: bytes | None, b
         "badge": data_uri(badge_svg),
         "families": tables.families(board, entry),
         "pictures": pictures,
-        "sections": list(applicable(_sections(entry, alone, findings, group), pictures)),
+        "sections": list(
+            applicable(_sections(entry, alone, findings, group, board.origins[entry.folder]), pictures)
+        ),
     }
     return render("checkpoint.html", (), content)
 
 
-def _sections(entry: BoardEntry, alone: Findings, findings: Findings, group: Group) -> tuple[Section, ...]:
+def _sections(
+    entry: BoardEntry, alone: Findings, findings: Findings, group: Group, files: Origin
+) -> tuple[Section, ...]:
     """Return the sections of the page of an entry, below its rank."""
     results, weights = tables.results(entry, alone), checkpoints(alone)
     tasks: list[Block] = [results]
@@ -164,6 +168,7 @@ def _sections(entry: BoardEntry, alone: Findings, findings: Findings, group: Gro
     software = text.one_line(provenance.versions(alone.cells()), 600)
     origin = (
         f"Results folder: {text.one_line(entry.folder, 200)}, suite {text.one_line(entry.suite, 200)}. "
+        f"Its files: {files}. "
         f"Software: {software}."
     )
     return (
@@ -211,6 +216,7 @@ def _index_json(board: Board) -> str:
         "entries": [_plain(entry, "comparisons", "verdict") for entry in board.entries],
         "refused": [_plain(one) for one in board.refused],
         "bases": [_plain(base) for base in board.bases],
+        "origins": {folder: _plain(origin) for folder, origin in board.origins.items()},
         "families": board.families,
         "tasks": [{"task": _plain(task), "plan": _plan(board, task.name)} for task in board.tasks],
     }
@@ -244,6 +250,7 @@ def _index_row(board: Board, entry: BoardEntry) -> dict[str, Any]:
         "base": entry.base,
         "suite": entry.suite,
         "folder": entry.folder,
+        "files": board.origins[entry.folder].kind,
         "made_by": entry.made_by,
         "method": entry.method,
         "bits": entry.bits,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from kick.comparison.ranking import Standing
 from kick.reports.findings import Findings
-from kick.types import Cell, CheckpointRecord, Comparison, Outcome, Record, TaskInfo, Verdict
+from kick.types import Cell, CheckpointRecord, Comparison, Origin, Outcome, Record, TaskInfo, Verdict
 
 OVERALL = "overall"
 NOT_STATED = "not stated"
@@ -101,6 +101,7 @@ class Board:
         families: The ranked tasks of each family.
         plan_cells: The cell whose plan is the board's, by task.
         findings: The findings of each folder.
+        origins: Who vouches for the files of each folder.
     """
 
     entries: tuple[BoardEntry, ...]
@@ -110,6 +111,7 @@ class Board:
     families: dict[str, tuple[str, ...]]
     plan_cells: dict[str, Cell]
     findings: dict[str, Findings]
+    origins: dict[str, Origin]
 
     @property
     def ranked(self) -> list[BoardEntry]:

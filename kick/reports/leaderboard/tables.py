@@ -143,6 +143,7 @@ def bases(board: Board) -> Table:
     header = (
         plain("base model"),
         plain("results folder"),
+        plain("its files"),
         number("entries"),
         number("stored weights"),
         *(number(task.name, metric(task)) for task in board.tasks),
@@ -156,6 +157,7 @@ def bases(board: Board) -> Table:
             (
                 name(base.name),
                 plain(base.folder),
+                plain(board.origins[base.folder].kind, f"({board.origins[base.folder].note})"),
                 number(str(base.entries), sort=base.entries),
                 number(text.bytes_(measured.bytes_on_disk), sort=measured.bytes_on_disk)
                 if measured
@@ -168,7 +170,8 @@ def bases(board: Board) -> Table:
         )
     note = (
         "A task on which a base model is not shown to be above its floor, or above chance where no floor was measured, "
-        "does not count for what is made from it."
+        "does not count for what is made from it. Files of a results folder are signed if a key that the keeper of the "
+        "board trusts signed the list of them, checksummed if they are those of such a list, and unknown otherwise."
     )
     return Table("bases", "Base models: what 100 % means", header, tuple(rows), note, sortable=True)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from kick import text
 from kick.reports.blocks import NOTHING, Field, Table, name, number, plain
 from kick.reports.findings import Findings
-from kick.types import Cell
+from kick.types import Cell, CellIdentity
 
 _GROUPS = re.compile(r", \d+ groups$")
 
@@ -75,7 +75,7 @@ def tasks(findings: Findings) -> Table:
                 number(_each(plan.seed for plan in plans)),
                 name(_each(plan.hash[:16] for plan in plans)),
                 name(_each(plan.documents[:16] for plan in plans)),
-                plain(_each(f"{cell.identity.tier} on {cell.identity.device}" for cell in cells)),
+                plain(_each(_scoring(cell.identity) for cell in cells)),
                 _seconds(cells),
             )
         )
@@ -113,6 +113,11 @@ def interval_methods(findings: Findings) -> list[str]:
             if compared and compared.test:
                 methods.setdefault("p", {})[compared.test] = None
     return [f"{label}: {'; '.join(names)}" for label, names in methods.items()]
+
+
+def _scoring(identity: CellIdentity) -> str:
+    """Return how items were scored: `tree/8192x16, sdpa on cpu`."""
+    return f"{identity.tier}, {identity.attention} on {identity.device}"
 
 
 def _seconds(cells: Sequence[Cell]) -> Field:
