@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from kick.types import Dtype, LoadingOptions, Recipe, Step, Tier
+from kick.types import Dtype, EngineArgument, LoadingOptions, Recipe, Step, Tier
 
 PerplexityDataset = Literal["wikitext2", "wikitext2_words", "c4", "world"]
 
@@ -69,6 +69,12 @@ class CheckpointKeys(Keys, LoadingOptions):
     series: str | None = None
     # With `base`: how kick makes the checkpoint, as a results folder keeps the points of a series.
     recipe: Recipe | None = None
+    # What computes; default: the suite's engine.
+    engine: str | None = None
+    # The arguments of the engine.
+    engine_args: dict[str, EngineArgument] | None = None
+    # The checkpoint whose weights the model holds in another format, such as the GGUF file of a reference.
+    weights_of: str | None = None
 
 
 class Perplexity(Keys):
@@ -99,6 +105,8 @@ class SuiteKeys(Keys):
     noise_floor: bool = True
     # The scoring path; auto: the fastest that is right for the reference.
     tier: Tier | Literal["auto"] = "auto"
+    # What computes, for every checkpoint that names no engine of its own.
+    engine: str | None = None
     limit: Annotated[int, Field(ge=1)] | None = None
     seed: int = 1234
     # Folders with further lm-eval task YAML.
