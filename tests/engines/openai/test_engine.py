@@ -217,7 +217,7 @@ def free_port() -> int:
 
 def start(model: Path, port: int) -> "subprocess.Popen[bytes]":
     server = subprocess.Popen([sys.executable, "-m", "tests.engines.openai.servers", str(model), str(port)])
-    for _ in range(600):
+    while server.poll() is None:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=1)
         except OSError:
