@@ -3,7 +3,7 @@
 from kick.checkpoints.changes import changes_on_loading, fingerprint_as_loaded
 from kick.checkpoints.description.weights import describe
 from kick.checkpoints.fingerprints import fingerprint, tokenizer_fingerprint
-from kick.checkpoints.gguf import converted
+from kick.checkpoints.gguf import check_same_weights, config_of_gguf, config_of_window, converted
 from kick.checkpoints.loading import Loaded, attention_implementation, load, read_config, read_tokenizer
 from kick.checkpoints.quantizers import as_loaded
 from kick.checkpoints.resolution import resolve, resolve_adapter, resolve_tokenizer
@@ -14,6 +14,9 @@ __all__ = [
     "as_loaded",
     "attention_implementation",
     "changes_on_loading",
+    "check_same_weights",
+    "config_of_gguf",
+    "config_of_window",
     "converted",
     "describe",
     "fingerprint",

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from kick.checkpoints.description.made import read_stated
 from kick.checkpoints.loading import Loaded
@@ -18,6 +18,19 @@ from kick.types.measures import Cost, Speed
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+class _MeasuredEngine(Protocol):
+    """A loaded engine, as far as its cost is concerned (`kick.engines.base.LoadedEngine`)."""
+
+    @property
+    def memory(self) -> int: ...
+
+    @property
+    def measure_speed(self) -> Callable[[], Speed | None]: ...
+
+
+E = TypeVar("E", bound=_MeasuredEngine)
 
 PROMPT_TOKENS = 128
 NEW_TOKENS = 16
@@ -57,6 +70,34 @@ def measure_cost(
         device=device,
         made_seconds=_made_seconds(folder),
         speed=speed,
+    )
+    return loaded, cost
+
+
+def measure_engine_cost(
+    load: Callable[[], E], folder: Path, device: str, known: Cost | None = None
+) -> tuple[E, Cost]:
+    """Load a checkpoint into an engine other than torch and measure what loading and running it takes.
+
+    Args:
+        load: the function that loads it.
+        folder: as for `measure_cost`.
+        device: as for `measure_cost`.
+        known: as for `measure_cost`.
+    """
+    if known is not None and known.device == device:
+        return load(), known
+    is_reset = _forget_peak(device)
+    started = time.perf_counter()
+    loaded = load()
+    seconds = time.perf_counter() - started
+    cost = Cost(
+        load_seconds=round(seconds, 3),
+        footprint=loaded.memory,
+        speed=loaded.measure_speed() if loaded.memory >= SMALLEST else None,
+        peak_memory=_peak(device) if is_reset else None,
+        device=device,
+        made_seconds=_made_seconds(folder),
     )
     return loaded, cost
 

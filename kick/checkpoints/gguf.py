@@ -8,9 +8,10 @@ import json
 import re
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from filelock import FileLock
 from pydantic import ValidationError
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 from kick.checkpoints.description.gguf_file import Gguf, read_gguf
 from kick.checkpoints.description.made import read_stated
 from kick.checkpoints.fingerprints import fingerprint
+from kick.checkpoints.folder import read_tensor, stored_tensors
 from kick.checkpoints.untrusted import refusing
 from kick.errors import InputError
 from kick.files import digest, file_sha256, sync
@@ -26,7 +28,7 @@ from kick.types import Dtype, Record
 if TYPE_CHECKING:
     from gguf import GGUFReader
     from torch import Tensor
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 # In a converted folder: the tokens of the file by id, null if the file names none.
 VOCABULARY = "vocabulary.json"
@@ -99,13 +101,80 @@ def read_converted(folder: Path) -> Converted | None:
         return None
 
 
+def config_of_gguf(file: Path) -> "PretrainedConfig":
+    """Return a config that states the window of a GGUF file, for an engine that runs the file itself.
+
+    Raises:
+        InputError: the file is damaged, or the package `gguf` is not installed.
+    """
+    header = read_gguf(file)
+    window = header.fields.get(f"{header.architecture}.context_length")
+    return config_of_window(window if type(window) is int else None)
+
+
+def config_of_window(window: int | None) -> "PretrainedConfig":
+    """Return a config that states a window alone, in tokens; None: no limit."""
+    from transformers import PretrainedConfig
+
+    return PretrainedConfig(**({} if window is None else {"max_position_embeddings": window}))
+
+
+def check_same_weights(file: Path, folder: Path, dtype: str, cache: Path) -> None:
+    """Refuse a GGUF file that does not hold the weights of a folder, tensor by tensor.
+
+    Args:
+        file: a GGUF file of floating-point tensors.
+        folder: a folder with safetensors.
+        dtype: the dtype in which both are compared: that of the folder's model.
+        cache: the cache of kick, where the file is converted.
+
+    Raises:
+        InputError: the file is quantized, a tensor is missing in one of the two, or values differ.
+    """
+    import torch
+
+    if file.is_dir():
+        raise InputError(
+            f"weights_of: {file} is a folder. To score a checkpoint on another engine, give `base` in place of `model`."
+        )
+    packed = sorted({tensor.type for tensor in read_gguf(file).tensors} - {*FLOATS})
+    if packed:
+        raise InputError(
+            f"weights_of: {file} is quantized ({', '.join(packed)}), so its weights are not those of {folder}. Give a "
+            "GGUF file in F32, F16 or BF16."
+        )
+    ours = {tensor.name: tensor for tensor in stored_tensors(converted(file, cast(Dtype, dtype), cache))}
+    theirs = {tensor.name: tensor for tensor in stored_tensors(folder)}
+    unlike = sorted(ours.keys() ^ theirs.keys())
+    kind = getattr(torch, dtype)
+    if not unlike:
+        unlike = [
+            name
+            for name, tensor in ours.items()
+            if not torch.equal(read_tensor(tensor).to(kind), read_tensor(theirs[name]).to(kind))
+        ]
+    if unlike:
+        raise InputError(
+            f"weights_of: the weights of {file} are not those of {folder}: {len(unlike)} tensors differ, the first is "
+            f"{unlike[0]}. Convert the folder itself, without quantization."
+        )
+
+
 def check_tokenizer(folder: Path, tokenizer: "PreTrainedTokenizerBase") -> None:
     """Refuse a tokenizer whose tokens are not those that the GGUF file of a converted folder names.
 
     Raises:
         InputError: as said.
     """
-    stored: list[str | None] = json.loads((folder / VOCABULARY).read_text(encoding="utf-8"))
+    check_vocabulary(json.loads((folder / VOCABULARY).read_text(encoding="utf-8")), tokenizer)
+
+
+def check_vocabulary(stored: Sequence[str | None], tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Refuse a tokenizer whose tokens are not those that a GGUF file names, by id; None: the file names none.
+
+    Raises:
+        InputError: as said.
+    """
     own: dict[int, str] = {index: token for token, index in tokenizer.get_vocab().items()}
     other = [index for index, token in enumerate(stored) if token is not None and own.get(index) != token]
     if other:

@@ -23,6 +23,10 @@ def resolve(model: ModelReference, *, trust_remote_code: bool = False) -> Path:
         InputError: no such file or folder, several GGUF files to choose from, no such repository or revision, or no
             network.
     """
+    if model.server is not None:
+        raise InputError(
+            f"{model.server} is the address of a server, which an engine asks; here the model's files are needed."
+        )
     if model.path is not None:
         path = _existing(model.path)
         return _gguf_alone(path) or path if path.is_dir() else path

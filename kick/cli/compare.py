@@ -205,6 +205,8 @@ def _columns(row: "Comparison", verdict: "Verdict | None", *, verbose: bool) -> 
         if flips
         else "",
     }
+    if row.engine_floor:
+        columns["engine alone (95 %)"] = _interval(row.engine_floor.delta, "+")
     if verbose:
         columns |= {
             "bootstrap": _bounds(row.delta_bootstrap),

@@ -29,6 +29,12 @@ def run(
         list[str] | None,
         typer.Option(help="Without a file: a compressed model, as --reference; may be repeated."),
     ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="Without a file: what computes: torch, llama-cpp, openai, or a package's own engine."
+        ),
+    ] = None,
     tasks: Annotated[
         list[str] | None, typer.Option(help="Tasks to score (names, or a comma-separated list).")
     ] = None,
@@ -82,13 +88,15 @@ def run(
     if suite is not None:
         if reference or candidate:
             raise InputError("give either a suite file, or --reference and --candidate, not both.")
+        if engine:
+            raise InputError("--engine: a suite file names its engines itself, by the key `engine`.")
         loaded = Suite.read(suite)
         if limit is not None:
             loaded = loaded.with_limit(limit)
     else:
         if not reference or not candidate or not names:
             raise InputError("give a suite file, or --reference MODEL --candidate MODEL --tasks TASK.")
-        loaded = Suite.ad_hoc(reference, candidate, names, limit)
+        loaded = Suite.ad_hoc(reference, candidate, names, limit, engine)
         names = []
     loaded = loaded.with_chat(chat, system)
     folder = results or Path("results") / loaded.name
@@ -122,6 +130,8 @@ def run(
         print(json.dumps(document))
     else:
         _print_scores(scores)
+        if summary.unmeasured:
+            print(f"{summary.unmeasured} cells cannot be measured on their engine; `kick report` says why.")
         print(
             f"{summary.scored} cells scored, {summary.reused} there already. The report: kick report {folder}"
         )

@@ -22,7 +22,7 @@ from kick.comparison.sample import FEWEST_BLOCKS, PairedSample
 from kick.comparison.statistics.bootstrap import deal
 from kick.comparison.statistics.moments import Array, critical_value
 from kick.store import Store, noise_id
-from kick.types import Cell, Comparison, Estimate, NoiseFloor
+from kick.types import Cell, Comparison, EngineFloor, Estimate, NoiseFloor
 
 # Relative, as in LLM-KICK (arXiv 2310.01382).
 MARGIN = 0.05
@@ -88,6 +88,7 @@ def compare_pairs(pairs: Pairs, *, noise_floor: NoiseFloor | None = None, resamp
     reason = not_measurable(sample, pairs.floor, pairs.reference.task)
     objection = None if itself else signs_object(pairs.reference, pairs.candidate)
     above = sample.recovery_above_floor
+    engine = engine_floor(pairs)
     return Comparison(
         task=pairs.task,
         family=pairs.reference.task.family,
@@ -120,7 +121,34 @@ def compare_pairs(pairs: Pairs, *, noise_floor: NoiseFloor | None = None, resamp
         kappa=flips.kappa(sample),
         matching=without_match(match(sample, MARGIN), reason or objection),
         noise_floor=noise_floor,
-        caveats=(*pairs.caveats, *caveats(sample)),
+        engine_floor=engine,
+        caveats=(*pairs.caveats, *caveats(sample), *([engine_sentence(engine)] if engine else [])),
+    )
+
+
+def engine_floor(pairs: Pairs) -> EngineFloor | None:
+    """Return what the engine alone changes on the task of these pairs; None if both were scored on one engine."""
+    again = pairs.engine_floor
+    if again is None:
+        return None
+    one, two = (cell.identity for cell in (again.reference, again.candidate))
+    return EngineFloor(
+        checkpoint=again.candidate.checkpoint,
+        reference_engine=one.engine.text if one.engine else one.engine_release,
+        candidate_engine=two.engine.text if two.engine else two.engine_release,
+        delta=again.sample.delta,
+        flips=flips.count_flips(again),
+    )
+
+
+def engine_sentence(floor: EngineFloor) -> str:
+    """Return what the engine alone changes, in words."""
+    delta, changed = floor.delta, floor.flips
+    flipped = f", and {changed.lost + changed.gained} of {delta.n} items flip" if changed else ""
+    return (
+        f"Scored on different engines ({floor.reference_engine} | {floor.candidate_engine}). The engine alone changes "
+        f"the score by {delta.value:+.3g} [{delta.low:+.3g}, {delta.high:+.3g}], n = {delta.n}{flipped} "
+        f"({floor.checkpoint})."
     )
 
 

@@ -1,11 +1,12 @@
 """Two cells become pairs of answers to the same items, or are refused with what differs between them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from kick.comparison.engines import floor_checkpoint
 from kick.comparison.floors import floor_of
 from kick.comparison.sample import PairedSample
 from kick.comparison.statistics.moments import Array, Codes
@@ -19,7 +20,10 @@ _DECISIVE: dict[str, Callable[[CellIdentity], object]] = {
     "dtype": lambda identity: identity.dtype,
     "device": lambda identity: identity.device,
     "scoring tier": lambda identity: identity.tier,
+    "engine": lambda identity: identity.engine_name,
 }
+# These belong to the engine, and are of no meaning on another one.
+_OF_THE_ENGINE = ("dtype", "device", "scoring tier", "engine")
 # These say why the plans differ, or are worth knowing.
 _TELLING: dict[str, Callable[[CellIdentity], object]] = {
     "tokenizer": lambda identity: identity.tokenizer,
@@ -68,6 +72,8 @@ class Pairs:
     caveats: tuple[str, ...]
     # The best answerer without knowledge; None: not measured.
     floor: Floor | None = None
+    # The reference against itself on the candidate's engine, if that is another.
+    engine_floor: "Pairs | None" = None
 
     @property
     def task(self) -> str:
@@ -99,8 +105,15 @@ def load_pairs(
     """
     cells = [_current_cell(store, checkpoint, task) for checkpoint in (reference, candidate)]
     _refuse_stale(store, reference, candidate)
-    refuse_unlike(cells[0], cells[1], any_tier=any_tier)
-    return pair(cells[0], store.items(cells[0]), cells[1], store.items(cells[1]), metric)
+    again = floor_checkpoint(store, cells[0], cells[1])
+    refuse_unlike(cells[0], cells[1], any_tier=any_tier, any_engine=again is not None)
+    pairs = pair(cells[0], store.items(cells[0]), cells[1], store.items(cells[1]), metric)
+    if again is None:
+        return pairs
+    itself = _current_cell(store, again, task)
+    return replace(
+        pairs, engine_floor=pair(cells[0], store.items(cells[0]), itself, store.items(itself), metric)
+    )
 
 
 def pair(
@@ -161,7 +174,12 @@ def pair(
 
 
 def refuse_unlike(
-    reference: Cell, candidate: Cell, *, any_tier: bool = False, any_tokenizer: bool = True
+    reference: Cell,
+    candidate: Cell,
+    *,
+    any_tier: bool = False,
+    any_tokenizer: bool = True,
+    any_engine: bool = False,
 ) -> None:
     """Refuse cells that were not scored on the same requests in the same way.
 
@@ -169,13 +187,15 @@ def refuse_unlike(
         reference: a cell.
         candidate: another cell of the same task.
         any_tier: let the scoring tiers differ.
+        any_engine: let the engines differ, and what belongs to them.
         any_tokenizer: take plans of different tokenizers for alike if the texts behind them are (`same_texts`).
 
     Raises:
         InputError: lists every field that differs, with both values.
     """
     one, two = reference.identity, candidate.identity
-    decisive = [name for name in _DECISIVE if not (any_tier and name == "scoring tier")]
+    left_out = [*(["scoring tier"] if any_tier else []), *(_OF_THE_ENGINE if any_engine else [])]
+    decisive = [name for name in _DECISIVE if name not in left_out]
     if any_tokenizer and one.plan.hash != two.plan.hash and same_texts(reference, candidate):
         decisive.remove("plan hash")
     if all(_DECISIVE[name](one) == _DECISIVE[name](two) for name in decisive):
@@ -286,6 +306,8 @@ def _current_cell(store: Store, checkpoint: str, task: str) -> Cell:
         known = [record.checkpoint.id for record in store.checkpoints()]
         hint = nearest(checkpoint, known) if known else ""
         raise InputError(f"'{checkpoint}' was not scored in {store.root}. {hint}".rstrip())
+    if task in record.not_measured:
+        raise InputError(f"task '{task}' of '{checkpoint}' is not measurable: {record.not_measured[task]}.")
     state = "was not finished" if task in record.cells else "is missing"
     hint = "" if task in record.cells else f" {nearest(task, list(record.cells))}" if record.cells else ""
     raise InputError(
@@ -342,6 +364,8 @@ def _caveats(reference: Cell, candidate: Cell, unpaired: int) -> tuple[str, ...]
     )
     if others:
         notes.append(f"Scored under other versions: {', '.join(others)}.")
+    if one.engine and two.engine and one.engine_name == two.engine_name and one.engine != two.engine:
+        notes.append(f"The engine had other settings: {one.engine.text} | {two.engine.text}.")
     if unpaired:
         notes.append(f"Left out, because only one of the two has them: items, {unpaired}.")
     return tuple(notes)

@@ -6,16 +6,24 @@ and scores the responses.
 
 import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
 
+from kick.errors import InputError, explain
 from kick.store import Journal
+from kick.types import BatchSize, EngineArgument
+from kick.types.measures import Speed
 
-Capability = Literal["score", "generate", "divergence"]
+# `states`: the engine keeps what the divergence of candidates from its model is measured by.
+Capability = Literal["score", "generate", "divergence", "states"]
+Format = Literal["folder", "gguf", "server"]
 Progress = Callable[[int], None]
 Values = NDArray[np.float32]
 
@@ -199,6 +207,104 @@ class Engine(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class EnginePlan:
+    """The facts about an engine that are known before it loads a checkpoint: they are part of a cell's key."""
+
+    version: str
+    """The version of the library that computes, or what a server says about itself."""
+
+    settings: Mapping[str, str]
+    """The settings that may change the numbers, defaults included."""
+
+    batching: str
+    """How requests are batched; the noise floor of a reference is measured by another one."""
+
+    capabilities: frozenset[Capability]
+    """The kinds of requests that the engine may answer; a server is asked only when it is used."""
+
+    dtype: str | None = None
+    """The dtype that the engine computes in; None: that of the checkpoint."""
+
+    window: int | None = None
+    """The number of tokens that fit; None: as the checkpoint's config states."""
+
+    model: str | None = None
+    """What identifies the model of a server; None: its files do."""
+
+
+@dataclass(frozen=True)
+class EngineOrder:
+    """A checkpoint that an engine is to score, as a suite names it."""
+
+    arguments: Mapping[str, EngineArgument]
+    batch: BatchSize
+    device: str
+    server: str | None = None
+    """The address of the server that runs the model."""
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """The files of a checkpoint that an engine loads."""
+
+    model: Path
+    """A folder with safetensors, or a GGUF file; for a server the folder of the tokenizer."""
+
+    tokenizer: Path
+    """The folder of its tokenizer."""
+
+    dtype: str
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True)
+class LoadedEngine:
+    """An engine that has loaded a checkpoint, with what a reader of its numbers should know."""
+
+    engine: Engine
+
+    memory: int
+    """The bytes of its weights; 0: not known."""
+
+    loading: tuple[str, ...] = ()
+    """The changes to the stored weights on loading, one phrase each."""
+
+    simulated: tuple[str, ...] = ()
+    """The differences from the model as it would be deployed, one phrase each."""
+
+    refusals: Mapping[Capability, str] = field(default_factory=dict)
+    """Why the engine does not have a capability for this model."""
+
+    measure_speed: Callable[[], Speed | None] = lambda: None
+    """Measures the speed of generation."""
+
+
+class EngineKind(Protocol):
+    """An engine that a suite can name: what an entry point of the group `kick.engines` gives.
+
+    Making one must not import the library that computes: `plan` refuses in words if it is not installed.
+    """
+
+    @property
+    def formats(self) -> frozenset[Format]:
+        """The formats of models that it runs."""
+
+    def plan(self, order: EngineOrder) -> EnginePlan:
+        """Check the arguments of a checkpoint, and return what its cells' keys need.
+
+        Raises:
+            InputError: the engine's library is not installed, or an argument is unknown or not valid.
+        """
+
+    def load(self, files: ModelFiles, order: EngineOrder) -> LoadedEngine:
+        """Load a checkpoint.
+
+        Raises:
+            InputError: the model cannot be loaded, or its tokenizer does not fit it.
+        """
+
+
 class Batch(Protocol):
     """Requests that are answered together."""
 
@@ -262,3 +368,32 @@ def as_entry(response: Response) -> list[Any]:
 def as_response(request: Request, entry: Sequence[Any]) -> Response:
     """Return the response that an entry of a journal holds for a request."""
     return LogLikelihood(*entry) if isinstance(request, Score) else Completion(*entry)
+
+
+A = TypeVar("A", bound=BaseModel)
+
+
+def read_arguments(engine: str, given: Mapping[str, EngineArgument], kind: type[A]) -> A:
+    """Return the arguments of an engine as a record; the texts of a command line are taken for numbers.
+
+    Raises:
+        InputError: one is unknown, or not valid.
+    """
+    try:
+        return kind.model_validate(dict(given))
+    except ValidationError as error:
+        raise InputError(f"engine_args of {engine}: {explain(error, kind, {})}") from None
+
+
+def require(engine: str, package: str, module: str) -> str:
+    """Return the version of the package that an engine computes with.
+
+    Raises:
+        InputError: it is not installed; names the extra that brings it.
+    """
+    if find_spec(module) is None:
+        raise InputError(
+            f"the engine {engine} needs the package '{package}', which is not installed: "
+            f"pip install 'llm-kick[{engine}]'."
+        )
+    return version(package)

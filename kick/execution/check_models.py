@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from kick.engines.torch import TorchEngine
+from kick.engines.base import Engine
 from kick.execution.jobs import Job, RunContext
-from kick.execution.scoring import load_and_describe
+from kick.execution.scoring import load_engine
 
 # A model takes this many times the bytes of its weights, with what a forward needs.
 _ROOM = 1.3
@@ -24,7 +24,7 @@ class Models:
 
     def __init__(self, jobs: Mapping[str, Job], context: RunContext) -> None:
         self.jobs, self.context = jobs, context
-        self._engines: dict[str, TorchEngine] = {}
+        self._engines: dict[str, Engine] = {}
         # Whether all models fit together; None until the first one is loaded.
         self.fit: bool | None = None
         self.loads = 0
@@ -33,7 +33,7 @@ class Models:
         """Return the checkpoint ids, those that are loaded first."""
         return sorted(self.jobs, key=lambda checkpoint: checkpoint not in self._engines)
 
-    def engine(self, checkpoint: str) -> TorchEngine:
+    def engine(self, checkpoint: str) -> Engine:
         """Return the engine of a checkpoint; the others are let go if they do not fit beside it.
 
         Raises:
@@ -46,7 +46,7 @@ class Models:
         job = self.jobs[checkpoint]
         record = self.context.store.checkpoint(checkpoint)
         assert record is not None
-        loaded = load_and_describe(job, record, self.context)
+        loaded = load_engine(job, record, self.context)
         self.loads += 1
         if self.fit is None:
             others = (len(self.jobs) - 1) * loaded.memory * _ROOM
@@ -55,7 +55,7 @@ class Models:
                 self.context.reporter.say(
                     "the models do not fit the memory together: they are loaded in turns"
                 )
-        self._engines[checkpoint] = TorchEngine.tested(loaded, job.batch, job.tier, self.context.memory)
+        self._engines[checkpoint] = loaded.engine
         return self._engines[checkpoint]
 
     def _let_go(self) -> None:

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kick.checkpoints import (
+    check_same_weights,
+    config_of_gguf,
+    config_of_window,
     converted,
     fingerprint_as_loaded,
     read_config,
@@ -14,10 +17,13 @@ from kick.checkpoints import (
     resolve_tokenizer,
 )
 from kick.compression import Samples, step_keys
+from kick.engines.base import EngineKind, EngineOrder, EnginePlan
+from kick.engines.registry import find_engine
 from kick.engines.torch.memory import Memory
 from kick.engines.torch.states import are_whole
 from kick.errors import InputError
 from kick.execution.provenance import read_steps
+from kick.files import digest
 from kick.harness.suite_tasks import SuiteTasks
 from kick.harness.work import Work
 from kick.progress import Reporter
@@ -29,6 +35,7 @@ from kick.types import (
     Calibration,
     CellIdentity,
     Checkpoint,
+    EngineIdentity,
     LoadingOptions,
     Recipe,
     Step,
@@ -82,10 +89,12 @@ class RunContext:
 
     def _source(self, checkpoint: Checkpoint) -> "Source":
         model = parse_model(checkpoint.model, "model", revision=checkpoint.revision)
+        if model.server is not None:
+            return self._served(checkpoint, model.server)
         origin = resolve(model, trust_remote_code=checkpoint.trust_remote_code)
         words = parse_folder(checkpoint.tokenizer, "tokenizer") if checkpoint.tokenizer else None
         tokenizer = resolve_tokenizer(words, origin)
-        folder = origin if origin.is_dir() else converted(origin, checkpoint.dtype, self.cache)
+        folder, config = self._files(checkpoint, origin)
         weights = self.fingerprint(origin)
         steps = read_steps(origin, weights, self.reporter.say)
         keys: tuple[str, ...] = ()
@@ -110,8 +119,113 @@ class RunContext:
             options=options,
             made=made,
             stated=None if made else steps.stated,
-            config=read_config(folder, trust_remote_code=checkpoint.trust_remote_code),
+            config=config,
+            same_weights_as=self._compared_weights(checkpoint, origin),
         )
+
+    def _files(self, checkpoint: Checkpoint, origin: Path) -> "tuple[Path, PretrainedConfig]":
+        """Return the folder or GGUF file that the engine of a checkpoint loads, and its config."""
+        if checkpoint.engine is not None:
+            formats = find_engine(checkpoint.engine).formats
+            if ("folder" if origin.is_dir() else "gguf") not in formats:
+                raise InputError(
+                    f"the engine {checkpoint.engine} runs {_FORMATS_IN_WORDS[min(formats)]}, and {origin} is "
+                    f"{'a folder' if origin.is_dir() else 'a GGUF file'}. Give another model, or another `engine`."
+                )
+            if not origin.is_dir():
+                return origin, config_of_gguf(origin)
+        folder = origin if origin.is_dir() else converted(origin, checkpoint.dtype, self.cache)
+        return folder, read_config(folder, trust_remote_code=checkpoint.trust_remote_code)
+
+    def _served(self, checkpoint: Checkpoint, server: str) -> "Source":
+        """Return what is known about a model that a server runs: its tokenizer, and what the server says."""
+        if checkpoint.engine is None or "server" not in find_engine(checkpoint.engine).formats:
+            raise InputError(
+                f"{server} is the address of a server, which the engine openai asks. Set `engine: openai`."
+            )
+        if checkpoint.tokenizer is None:
+            raise InputError(
+                f"{server} is the address of a server, and requests are made of token ids. Set `tokenizer` to the "
+                "folder or hub id of the tokenizer of the model that it runs."
+            )
+        tokenizer = resolve_tokenizer(parse_folder(checkpoint.tokenizer, "tokenizer"), Path())
+        engine = plan_engine(checkpoint, BatchSize(tokens=1, rows=1), self.device)
+        assert engine is not None
+        fingerprint = digest("served", engine.plan.model, length=64)
+        same = None
+        if checkpoint.weights_of is not None:
+            same = self.source(self.suite.checkpoint(checkpoint.weights_of)).fingerprint
+        return Source(
+            checkpoint=checkpoint,
+            origin=tokenizer,
+            folder=tokenizer,
+            origin_fingerprint=fingerprint,
+            tokenizer=tokenizer,
+            keys=(),
+            fingerprint=fingerprint,
+            options=checkpoint.options,
+            made=None,
+            stated=None,
+            config=config_of_window(engine.plan.window),
+            same_weights_as=same,
+            server=server,
+        )
+
+    def _compared_weights(self, checkpoint: Checkpoint, origin: Path) -> str | None:
+        """Return the fingerprint of the checkpoint whose weights a GGUF file holds, compared tensor by tensor.
+
+        Raises:
+            InputError: they are not the same.
+        """
+        if checkpoint.weights_of is None:
+            return None
+        other = self.source(self.suite.checkpoint(checkpoint.weights_of))
+        if other.keys or other.options.given:
+            raise InputError(
+                f"weights_of: '{checkpoint.weights_of}' is made or changed by kick, so no file holds its weights."
+            )
+        check_same_weights(origin, other.folder, other.dtype, self.cache)
+        return other.fingerprint
+
+
+_FORMATS_IN_WORDS = {
+    "gguf": "a GGUF file",
+    "folder": "a folder with safetensors",
+    "server": "a server's model",
+}
+
+
+@dataclass(frozen=True)
+class PlannedEngine:
+    """An engine with its order, and what it says before it loads anything."""
+
+    name: str
+    kind: EngineKind
+    order: EngineOrder
+    plan: EnginePlan
+
+    @property
+    def identity(self) -> EngineIdentity:
+        """The part of a cell's key that is the engine."""
+        return EngineIdentity(name=self.name, version=self.plan.version, settings=dict(self.plan.settings))
+
+
+def plan_engine(checkpoint: Checkpoint, batch: BatchSize, device: str) -> PlannedEngine | None:
+    """Ask the engine of a checkpoint for what the keys of its cells need; None: torch.
+
+    Raises:
+        InputError: there is no such engine, it is not installed, or its arguments are not valid; the message names the
+            checkpoint.
+    """
+    if checkpoint.engine is None:
+        return None
+    try:
+        kind = find_engine(checkpoint.engine)
+        model = parse_model(checkpoint.model, "model", revision=checkpoint.revision)
+        order = EngineOrder(checkpoint.engine_args or {}, batch, device, model.server)
+        return PlannedEngine(checkpoint.engine, kind, order, kind.plan(order))
+    except InputError as error:
+        raise InputError(f"checkpoint '{checkpoint.id}': {error}") from None
 
 
 @dataclass(frozen=True)
@@ -137,6 +251,10 @@ class Source:
     # What the origin's files say about its compression, if kick did not make it.
     stated: Step | None
     config: "PretrainedConfig"
+    # The fingerprint of the checkpoint whose weights these are in another format.
+    same_weights_as: str | None = None
+    # The address of the server that runs the model; None: its files are at hand.
+    server: str | None = None
 
     @property
     def step(self) -> Step | None:
@@ -178,6 +296,8 @@ class Job:
     identities: Mapping[str, CellIdentity]
     # Task -> the reason why no divergence from the reference is measured.
     not_diverged: Mapping[str, str]
+    # None: torch.
+    engine: PlannedEngine | None = None
 
     @property
     def checkpoint(self) -> Checkpoint:

@@ -16,15 +16,17 @@ from kick.checkpoints import (
 from kick.engines.torch.tiers import choose_tier
 from kick.errors import InputError
 from kick.execution.checkpoint_cache import checkpoint_folder
-from kick.execution.jobs import KEPT, Job, Order, RunContext, Source
+from kick.execution.jobs import KEPT, Job, Order, RunContext, Source, plan_engine
 from kick.execution.scoring import load_source
 from kick.files import digest
+from kick.harness.work import Work
 from kick.store import tier_key
 from kick.suite import Suite
 from kick.suite.model_refs import parse_folder, parse_model
 from kick.types import (
     Axis,
     CellIdentity,
+    Checkpoint,
     Tier,
     TierChoice,
 )
@@ -49,7 +51,10 @@ def find_tier(context: RunContext) -> Tier:
     """Return how all checkpoints are scored: as the suite says, or as a self-test of its reference finds, once."""
     if context.suite.tier != "auto":
         return context.suite.tier
-    source = context.source(context.suite.checkpoint(context.suite.reference))
+    tested = _tested_checkpoint(context.suite)
+    if tested is None:
+        return "plain"
+    source = context.source(tested)
     key = tier_key(source.fingerprint, source.dtype, context.device, source.attention, _versions())
     choice = _stored_tier(key, context)
     if choice is None:
@@ -59,6 +64,12 @@ def find_tier(context: RunContext) -> Tier:
     for tier, reason in choice.refused.items():
         context.reporter.say(f"not scored by the tier '{tier}': {reason}")
     return choice.tier
+
+
+def _tested_checkpoint(suite: Suite) -> Checkpoint | None:
+    """Return the checkpoint whose self-test finds the tier: the reference, or else the first that torch scores."""
+    reference = suite.checkpoint(suite.reference)
+    return next((one for one in (reference, *suite.checkpoints) if one.engine is None), None)
 
 
 def _stored_tier(key: str, context: RunContext) -> TierChoice | None:
@@ -119,6 +130,7 @@ def plan_job(order: Order, tier: Tier, context: RunContext, reference: Job | Non
         context: what the jobs of a run share.
         reference: the job of the checkpoint that divergence is measured from; None: divergence is not measured.
     """
+    engine = plan_engine(order.checkpoint, order.batch, context.device)
     source = context.source(order.checkpoint)
     _check_template(source, context)
     words = tokenizer_fingerprint(source.tokenizer)
@@ -130,23 +142,25 @@ def plan_job(order: Order, tier: Tier, context: RunContext, reference: Job | Non
     wanted = {
         name: cell
         for name, cell in work.items()
-        if name in order.tasks and not (order.unlike and cell.batched_alike(order.batch, order.unlike, tier))
+        if name in order.tasks and not _repeats(order, cell, tier, context.device)
     }
+    batching = engine.plan.batching if engine else f"{tier}/{order.batch.tokens}x{order.batch.rows}"
     identities = {
         name: CellIdentity(
             checkpoint=source.fingerprint,
             tokenizer=words,
             task=name,
             plan=cell.info,
-            dtype=source.dtype,
+            dtype=(engine and engine.plan.dtype) or source.dtype,
             device=context.device,
             attention=source.attention,
-            tier=f"{tier}/{order.batch.tokens}x{order.batch.rows}",
+            tier=batching,
             versions=_versions(),
+            engine=engine.identity if engine else None,
         )
         for name, cell in wanted.items()
     }
-    job = Job(source, order.batch, tier, words, wanted, identities, {})
+    job = Job(source, order.batch, tier, words, wanted, identities, {}, engine)
     return _with_divergence(job, reference, context) if context.suite.divergence else job
 
 
@@ -168,25 +182,50 @@ def _check_template(source: Source, context: RunContext) -> None:
         )
 
 
+def _repeats(order: Order, work: Work, tier: Tier, device: str) -> bool:
+    """Return whether the batches of a noise floor are those that it must differ from."""
+    if order.unlike is None:
+        return False
+    if order.checkpoint.engine is None:
+        return work.batched_alike(order.batch, order.unlike, tier)
+    engines = [plan_engine(order.checkpoint, size, device) for size in (order.batch, order.unlike)]
+    return len({engine.plan.batching for engine in engines if engine}) == 1
+
+
 def _with_divergence(job: Job, reference: Job | None, context: RunContext) -> Job:
     """Return the same job with the origin of its divergence, or the reason why it is not measured."""
     reasons: dict[str, str] = {}
     identities = {}
     for task, identity in job.identities.items():
         origin = KEPT
-        if (reason := job.work[task].undiverged) is not None:
+        own = job.checkpoint.id == context.suite.reference
+        if (reason := job.work[task].undiverged or _unable(job, own=own)) is not None:
             reasons[task] = reason
         elif job.checkpoint.id != context.suite.reference:
             assert reference is not None
             theirs = reference.identities.get(task)
             origin = reference.keys.get(task, "")
-            if theirs is None or reference.tokenizer_fingerprint != job.tokenizer_fingerprint:
+            if (unable := _unable(reference, own=True)) is not None:
+                reasons[task] = unable
+            elif theirs is None or reference.tokenizer_fingerprint != job.tokenizer_fingerprint:
                 reasons[task] = "its tokenizer is not that of the reference: compare bits per byte"
             elif theirs.plan.hash != identity.plan.hash:
                 reasons[task] = "its prompts are not those of the reference"
         measured = None if task in reasons else origin
         identities[task] = identity.model_copy(update={"divergence": measured})
     return replace(job, identities=identities, not_diverged=reasons)
+
+
+def _unable(job: Job, *, own: bool) -> str | None:
+    """Return why the engine of a job cannot measure divergence, or keep what candidates need (`own`); None: it can."""
+    if job.engine is None or ("states" if own else "divergence") in job.engine.plan.capabilities:
+        return None
+    what = (
+        "keeps no states that candidates could be compared with"
+        if own
+        else "gives no distributions of tokens"
+    )
+    return f"the engine {job.engine.name} of {job.checkpoint.id} {what}"
 
 
 @functools.cache

@@ -21,7 +21,7 @@ from kick.compression import read_samples
 from kick.engines.torch.memory import Memory
 from kick.errors import InputError
 from kick.execution.checkpoint_cache import report_cache, shrink_cache
-from kick.execution.jobs import Job, Order, RunContext
+from kick.execution.jobs import Job, Order, RunContext, plan_engine
 from kick.execution.planning import find_tier, plan_jobs, reference_tokenizer
 from kick.execution.scoring import execute, write_record
 from kick.harness.suite_tasks import SuiteTasks
@@ -49,6 +49,8 @@ class RunSummary:
     scored: int
     # Cells that were there already.
     reused: int
+    # Cells that an engine cannot measure.
+    unmeasured: int = 0
 
 
 def run(
@@ -88,6 +90,8 @@ def run(
     batch = BatchSize(tokens=batch_tokens, rows=GENERATED_ROWS)
     orders = [order for checkpoint in checkpoints for order in _orders(checkpoint, suite, names, batch)]
     reporter.say(f"{suite.name}: {len(checkpoints)} checkpoints x {len(names)} tasks into {results}")
+    for checkpoint in checkpoints:
+        plan_engine(checkpoint, batch, device_name(device))
     reporter.say("loading data")
     catalog = read_catalog([Path(folder) for folder in suite.include_path])
     tokenizer = reference_tokenizer(suite)
@@ -131,7 +135,7 @@ def _orders(checkpoint: Checkpoint, suite: Suite, names: Sequence[str], batch: B
 def _execute_all(jobs: Sequence[Job], context: RunContext) -> RunSummary:
     """Execute job after job; one that fails, or that another run holds, does not keep the others from being scored."""
     total = sum(len(job.keys) for job in jobs)
-    scored = done = 0
+    scored = unmeasured = done = 0
     failures: list[str] = []
     needed = {
         task
@@ -146,8 +150,11 @@ def _execute_all(jobs: Sequence[Job], context: RunContext) -> RunSummary:
                 missing = job.missing(context.store)
                 scored_before = [task for task in job.keys if task in needed and task not in missing]
                 missing += job.without_states(context.store, scored_before)
-                execute(job, missing, context, before=done + len(job.keys) - len(missing), total=total)
-                scored += len(missing)
+                measured = execute(
+                    job, missing, context, before=done + len(job.keys) - len(missing), total=total
+                )
+                scored += measured
+                unmeasured += len(missing) - measured
         except (InputError, _LockedError) as error:
             context.reporter.say(f"{job.checkpoint.id} failed: {error}")
             failures.append(f"{job.checkpoint.id}: {error}")
@@ -156,7 +163,7 @@ def _execute_all(jobs: Sequence[Job], context: RunContext) -> RunSummary:
     report_cache(context)
     if failures:
         raise InputError("not scored: " + "; ".join(failures))
-    return RunSummary(context.store, scored, total - scored)
+    return RunSummary(context.store, scored, total - scored - unmeasured, unmeasured)
 
 
 class _LockedError(Exception):

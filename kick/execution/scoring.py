@@ -11,8 +11,9 @@ from kick.checkpoints import (
     describe,
     load,
 )
-from kick.checkpoints.cost import measure_cost
+from kick.checkpoints.cost import measure_cost, measure_engine_cost
 from kick.compression import check_agreement
+from kick.engines.base import Capability, LoadedEngine, ModelFiles
 from kick.engines.torch import TorchEngine
 from kick.errors import InputError
 from kick.execution.checkpoint_cache import checkpoint_folder
@@ -23,20 +24,26 @@ from kick.store import Journal, noise_id
 from kick.types import (
     Cell,
     CheckpointRecord,
+    Cost,
     Description,
 )
 
 
-def execute(job: Job, missing: Sequence[str], context: RunContext, *, before: int, total: int) -> None:
-    """Make, load, describe and score a checkpoint, as far as cells are missing."""
+def execute(job: Job, missing: Sequence[str], context: RunContext, *, before: int, total: int) -> int:
+    """Make, load, describe and score a checkpoint, as far as cells are missing.
+
+    Returns:
+        The number of cells that were scored: fewer than are missing if the engine cannot measure a task.
+    """
     record = context.store.checkpoint(job.checkpoint.id)
     assert record is not None
-    if not missing and record.description is not None:
-        return
+    if not missing and (record.description is not None or job.source.server is not None):
+        return 0
     checkpoint = job.checkpoint
-    loaded = load_and_describe(job, record, context)
-    engine = TorchEngine.tested(loaded, job.batch, job.tier, context.memory)
-    for offset, task in enumerate(missing, start=1):
+    loaded = load_engine(job, record, context)
+    engine = loaded.engine
+    measurable = _measurable(job, missing, loaded, context)
+    for offset, task in enumerate(measurable, start=1):
         key, work = job.keys[task], job.work[task]
         started = time.monotonic()
         with context.reporter.stage(
@@ -48,6 +55,26 @@ def execute(job: Job, missing: Sequence[str], context: RunContext, *, before: in
             )
             scored = score_cell(engine, work, journals, progress, _states(job, task, context))
         context.store.write_cell(make_cell(job, task, scored, time.monotonic() - started), scored.items)
+    return len(measurable)
+
+
+def _measurable(job: Job, missing: Sequence[str], loaded: LoadedEngine, context: RunContext) -> list[str]:
+    """Return the tasks that an engine can measure; the others are noted in the checkpoint's record, with the reason."""
+    reasons = {}
+    for task in missing:
+        needed: Capability = "generate" if job.work[task].task.kind == "generation" else "score"
+        if needed not in loaded.engine.capabilities:
+            reasons[task] = loaded.refusals.get(
+                needed, f"the engine {job.checkpoint.engine_name} cannot {needed}"
+            )
+    record = context.store.checkpoint(job.checkpoint.id)
+    assert record is not None
+    for task, reason in reasons.items():
+        context.reporter.say(f"{job.checkpoint.id} · {task}: not measurable on this engine: {reason}")
+    kept = {task: reason for task, reason in record.not_measured.items() if task not in missing}
+    cells = {task: key for task, key in record.cells.items() if task not in reasons}
+    context.store.write_checkpoint(record.model_copy(update={"not_measured": kept | reasons, "cells": cells}))
+    return [task for task in missing if task not in reasons]
 
 
 def make_cell(job: Job, task: str, scored: Scored, seconds: float) -> Cell:
@@ -73,17 +100,53 @@ def make_cell(job: Job, task: str, scored: Scored, seconds: float) -> Cell:
     )
 
 
-def load_and_describe(job: Job, record: CheckpointRecord, context: RunContext) -> Loaded:
-    """Load a checkpoint, which is made if need be, and add to its record what it is and what loading took."""
-    source, reference = job.source, context.suite.reference
+def load_engine(job: Job, record: CheckpointRecord, context: RunContext) -> LoadedEngine:
+    """Load a checkpoint into its engine, and add to its record what it is and what loading took.
+
+    Raises:
+        InputError: it cannot be loaded, or not be scored as its reference is.
+    """
+    if job.engine is None:
+        loaded = load_and_describe(job, record, context)
+        engine = TorchEngine.tested(loaded, job.batch, job.tier, context.memory)
+        return LoadedEngine(engine, loaded.memory)
+    source, planned = job.source, job.engine
+    known = _known_cost(job, record, context)
+    with checkpoint_folder(source, context) as folder:
+        context.reporter.say(f"loading {job.checkpoint.id} into {planned.name}")
+        trusted = job.checkpoint.trust_remote_code
+        files = ModelFiles(folder, source.tokenizer, source.dtype, trusted)
+        loaded_engine, cost = measure_engine_cost(
+            lambda: planned.kind.load(files, planned.order), folder, context.device, known
+        )
+        weights = folder if source.keys else source.origin
+        measured = {
+            "description": _description(source, weights) if source.server is None else None,
+            "loading": loaded_engine.loading,
+            "simulated": loaded_engine.simulated,
+            "cost": cost,
+        }
+    context.store.write_checkpoint(record.model_copy(update=measured))
+    return loaded_engine
+
+
+def _known_cost(job: Job, record: CheckpointRecord, context: RunContext) -> Cost | None:
+    """Return the cost that an earlier run measured, or for a noise floor that of the reference."""
+    reference = context.suite.reference
     again = job.checkpoint.id == noise_id(reference)
     known = context.store.checkpoint(reference) if again else record
+    return known.cost if known else None
+
+
+def load_and_describe(job: Job, record: CheckpointRecord, context: RunContext) -> Loaded:
+    """Load a checkpoint, which is made if need be, and add to its record what it is and what loading took."""
+    source = job.source
     with checkpoint_folder(source, context) as folder:
         loaded, cost = measure_cost(
             lambda: load_source(source, folder, context),
             folder,
             context.device,
-            known.cost if known else None,
+            _known_cost(job, record, context),
         )
         description = _description(source, folder if source.keys else source.origin)
     if source.options.quantizer is not None:
@@ -136,8 +199,16 @@ def write_record(context: RunContext, job: Job) -> None:
             description=old.description if old else None,
             cost=old.cost if old else None,
             cells={**(old.cells if old else {}), **job.keys},
+            not_measured=_still_unmeasured(old, job),
+            same_weights_as=job.source.same_weights_as,
         )
     )
+
+
+def _still_unmeasured(old: CheckpointRecord | None, job: Job) -> dict[str, str]:
+    """Return what an earlier run could not measure and this one does not try."""
+    earlier = old.not_measured if old else {}
+    return {task: reason for task, reason in earlier.items() if task not in job.keys}
 
 
 def _earlier_record(context: RunContext, checkpoint: str) -> CheckpointRecord | None:

@@ -256,7 +256,12 @@ def gather(
             verdict = judged.verdict(checkpoint)
             check = verdict.check(task.name) if verdict else None
             entries[task.name][checkpoint] = _entry(
-                store, cells.get(key), comparisons.get(key), check, refusals.get(key)
+                store,
+                cells.get(key),
+                comparisons.get(key),
+                check,
+                refusals.get(key),
+                _unmeasured(records.get(checkpoint), task.name),
             )
     return Findings(
         suite=str(store.suite().get("name", store.root.name)),
@@ -306,15 +311,22 @@ def _losses(pairs: Pairs) -> Losses | None:
     return Losses(tested=tested, small=len(sizes) - tested, hardest_hit=tuple(hit))
 
 
+def _unmeasured(record: CheckpointRecord | None, task: str) -> str | None:
+    """Return why the engine of a checkpoint could not measure a task; None: it was not tried, or could."""
+    reason = record.not_measured.get(task) if record else None
+    return f"not measurable on its engine: {reason}" if reason else None
+
+
 def _entry(
     store: Store,
     cell: Cell | None,
     comparison: Comparison | None,
     check: Check | None,
     refusal: str | None,
+    unmeasured: str | None,
 ) -> Entry:
     if cell is None:
-        return Entry(problem="not run")
+        return Entry(problem=unmeasured or "not run")
     if comparison:
         # A policy may judge another metric than the one that is shown.
         judged = check if check and check.metric == comparison.metric else None

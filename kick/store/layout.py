@@ -24,7 +24,8 @@ def noise_id(reference: str) -> str:
 
 def cell_key(identity: CellIdentity) -> str:
     """Return the key of the cell with this identity: 16 hex digits of a SHA-256."""
-    return digest(identity.model_dump(mode="json", exclude=None if identity.divergence else {"divergence"}))
+    unset = {name for name in ("divergence", "engine") if getattr(identity, name) is None}
+    return digest(identity.model_dump(mode="json", exclude=unset))
 
 
 def tier_key(fingerprint: str, dtype: str, device: str, attention: str, versions: dict[str, str]) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from kick.types import Dtype, FewshotAs, LoadingOptions, Recipe, Step, Tier
+from kick.types import Dtype, EngineArgument, FewshotAs, LoadingOptions, Recipe, Step, Tier
 
 # Ask in the turns of a conversation; auto: the tasks whose answers are generated, if the reference has a chat template.
 Chat = Literal["auto", "on", "off"]
@@ -71,6 +71,12 @@ class CheckpointKeys(Keys, LoadingOptions):
     series: str | None = None
     # With `base`: how kick makes the checkpoint, as a results folder keeps the points of a series.
     recipe: Recipe | None = None
+    # What computes; default: the suite's engine.
+    engine: str | None = None
+    # The arguments of the engine.
+    engine_args: dict[str, EngineArgument] | None = None
+    # The checkpoint whose weights the model holds in another format, such as the GGUF file of a reference.
+    weights_of: str | None = None
 
 
 class Perplexity(Keys):
@@ -109,6 +115,8 @@ class SuiteKeys(Keys):
     chat_template: str | None = None
     # Further variables of the template.
     chat_variables: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    # What computes, for every checkpoint that names no engine of its own.
+    engine: str | None = None
     limit: Annotated[int, Field(ge=1)] | None = None
     seed: int = 1234
     # The model of natural language inference that judges whether summaries follow from their articles.

@@ -1,8 +1,9 @@
-"""Model references, by one grammar: a folder, a .gguf file, or `owner/name[/file.gguf]@revision`."""
+"""Model references, by one grammar: a folder, a .gguf file, `owner/name[/file.gguf]@revision`, or a server."""
 
 import os
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from kick.errors import InputError
 from kick.types import ModelReference
@@ -12,12 +13,13 @@ _HUB = re.compile(
     r"(?:/(?P<file>(?:[\w-][\w.-]*/)*[\w-][\w.-]*\.gguf))?"
     r"(?:@(?P<revision>[A-Za-z0-9][\w./-]*))?"
 )
+_SERVER = re.compile(r"https?://", re.IGNORECASE)
 
 
 def parse_model(
     text: str, at: str, *, revision: str | None = None, folder: Path | None = None
 ) -> ModelReference:
-    """Return the reference to a model: a folder or .gguf file that exists here, else a pinned hub id.
+    """Return the reference to a model: a server, a folder or .gguf file that exists here, else a pinned hub id.
 
     Args:
         text: the reference; its `${VARIABLES}` are filled in.
@@ -27,8 +29,10 @@ def parse_model(
 
     Raises:
         InputError: there is no such folder or file, it is neither of these, a hub id is not pinned or pinned twice,
-            a local model has a revision, or a variable is not set.
+            a local model or a server has a revision, a variable is not set, or the address of a server holds a secret.
     """
+    if _SERVER.match(text):
+        return _server(text, revision, at)
     expanded = expand_variables(text, at)
     local = local_path(expanded, folder if folder is not None and text == expanded else Path.cwd())
     if local.exists():
@@ -55,7 +59,11 @@ def parse_model(
 def parse_folder(text: str, at: str, *, folder: Path | None = None) -> ModelReference:
     """Return the reference to a folder with a tokenizer or an adapter; as `parse_model`, without files."""
     reference = parse_model(text, at, folder=folder)
-    if reference.file is not None or (reference.path is not None and not Path(reference.path).is_dir()):
+    if (
+        reference.file is not None
+        or reference.server is not None
+        or (reference.path is not None and not Path(reference.path).is_dir())
+    ):
         raise InputError(
             f"{at}: {reference.name} is not a folder. Give one, or a hub id as owner/name@<sha>."
         )
@@ -93,6 +101,18 @@ def local_path(text: str, folder: Path) -> Path:
     # The parent of a symlink is the parent of its target.
     last = len(path.parts) - path.parts[::-1].index("..")
     return Path(*path.parts[:last]).resolve().joinpath(*path.parts[last:])
+
+
+def _server(text: str, revision: str | None, at: str) -> ModelReference:
+    parts = urlsplit(text)
+    if parts.username or parts.password or parts.query or "$" in text:
+        raise InputError(
+            f"{at}: the address of a server is kept with the results, so it must hold no user, password, query or "
+            "variable. Put its key into the environment (see docs/engines.md)."
+        )
+    if not parts.hostname or revision is not None:
+        raise InputError(f"{at}: '{text}' is not the address of a server, such as http://127.0.0.1:8000/v1.")
+    return ModelReference(server=text.rstrip("/"))
 
 
 def _local(path: Path, revision: str | None, at: str) -> ModelReference:

@@ -14,12 +14,13 @@ from kick.suite.catalog import Catalog, read_catalog
 from kick.suite.keys import ENTRIES, Chat, CheckpointKeys, Perplexity, SuiteKeys
 from kick.suite.model_refs import local_path, parse_folder, parse_model
 from kick.suite.series import points
-from kick.types import Checkpoint, FewshotAs, LoadingOptions, Tier
+from kick.types import DEFAULT_ENGINE, Checkpoint, FewshotAs, LoadingOptions, Tier
 from kick.types.methods import check_rate, validate
 from kick.yaml_files import dump_yaml, explain, read_yaml
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _OPTIONS = tuple(LoadingOptions.model_fields)
+_ENGINE = ("engine", "engine_args")
 
 
 class Suite(BaseModel):
@@ -99,6 +100,7 @@ class Suite(BaseModel):
             raise InputError(
                 f"{where}: tasks: nothing to score. Name a task (see `kick tasks`) or set perplexity."
             )
+        _check_engines(checkpoints, where)
         return cls(
             name=keys.name,
             reference=keys.reference,
@@ -121,11 +123,17 @@ class Suite(BaseModel):
 
     @classmethod
     def ad_hoc(
-        cls, reference: str, candidates: Sequence[str], tasks: Sequence[str], limit: int | None
+        cls,
+        reference: str,
+        candidates: Sequence[str],
+        tasks: Sequence[str],
+        limit: int | None,
+        engine: str | None = None,
     ) -> "Suite":
         """Return a suite without a file: models as a suite takes them, ids from their names.
 
-        Further keys of a checkpoint follow its model: `path/to/dense,quantizer=bnb-nf4`.
+        Further keys of a checkpoint follow its model: `path/to/dense,quantizer=bnb-nf4`, and arguments of its engine as
+        `file.gguf,engine=llama-cpp,engine_args.kv_type=q8_0`.
 
         Raises:
             InputError: as `from_keys`, or `limit` is not positive.
@@ -133,9 +141,13 @@ class Suite(BaseModel):
         entries: list[dict[str, Any]] = []
         for given in (reference, *candidates):
             model, *pairs = [given] if Path(given).expanduser().exists() else given.split(",")
-            more = dict(pair.partition("=")[::2] for pair in pairs)
+            more: dict[str, Any] = dict(pair.partition("=")[::2] for pair in pairs)
+            arguments = {name: more.pop(name) for name in list(more) if name.startswith("engine_args.")}
             place = parse_model(model, "command line", revision=more.get("revision"))
             changes = [more.get("quantizer"), f"kv{more['kv_bits']}" if "kv_bits" in more else None]
+            changes += [more.get("engine"), *arguments.values()]
+            if arguments:
+                more["engine_args"] = {name.partition(".")[2]: value for name, value in arguments.items()}
             name = "-".join([Path(place.name).resolve().name, *filter(None, changes)])
             base = unique = re.sub(r"[^\w.-]", "-", name) or "model"
             while unique in [entry["id"] for entry in entries]:
@@ -145,6 +157,8 @@ class Suite(BaseModel):
         keys = {"name": name, "reference": entries[0]["id"], "checkpoints": entries, "tasks": list(tasks)}
         if limit is not None:
             keys["limit"] = limit
+        if engine is not None:
+            keys["engine"] = engine
         return cls.from_keys(keys, where="command line", folder=Path.cwd(), strict=False)
 
     def with_limit(self, limit: int) -> "Suite":
@@ -249,9 +263,37 @@ def _checkpoints(keys: SuiteKeys, where: str, folder: Path) -> tuple[Checkpoint,
     for index, entry in changed:
         at = f"{where}: checkpoints.{index}"
         _add(checkpoints, _changed(entry, at, folder, checkpoints), f"{at}.id")
+    checkpoints = {name: _with_engine(checkpoint, keys.engine) for name, checkpoint in checkpoints.items()}
     _check_texts(keys, checkpoints.values(), where)
     _check_axes(checkpoints.values(), where)
     return tuple(checkpoints.values())
+
+
+def _with_engine(checkpoint: Checkpoint, default: str | None) -> Checkpoint:
+    """Return the checkpoint with the suite's engine, if it names none; torch is what no name means."""
+    engine = checkpoint.engine or default
+    return checkpoint.model_copy(update={"engine": None if engine == DEFAULT_ENGINE else engine})
+
+
+def _check_engines(checkpoints: Sequence[Checkpoint], where: str) -> None:
+    """Refuse what an engine other than torch does not do to weights, and a comparison of weights with themselves."""
+    known = {checkpoint.id for checkpoint in checkpoints}
+    for checkpoint in checkpoints:
+        at = f"{where}: checkpoint '{checkpoint.id}'"
+        if checkpoint.engine is None and checkpoint.engine_args:
+            raise InputError(
+                f"{at}: engine_args: the engine torch takes no arguments. Name another `engine`."
+            )
+        if checkpoint.engine is not None and (given := checkpoint.options.given):
+            raise InputError(
+                f"{at}: `{min(given)}` changes weights while torch loads them, and its engine is {checkpoint.engine}, "
+                "which runs the model as it is stored. Remove one of the two keys."
+            )
+        if checkpoint.weights_of is not None and checkpoint.weights_of not in known - {checkpoint.id}:
+            raise InputError(
+                f"{at}: weights_of: there is no other checkpoint '{checkpoint.weights_of}'. "
+                f"{nearest(checkpoint.weights_of, sorted(known - {checkpoint.id}))}"
+            )
 
 
 def _calibration_data(data: str, folder: Path) -> str:
@@ -332,6 +374,9 @@ def _listed(entry: CheckpointKeys, at: str, folder: Path) -> Checkpoint:
         recipe=entry.recipe,
         declared=entry.declared,
         series=entry.series,
+        engine=entry.engine,
+        engine_args=entry.engine_args,
+        weights_of=entry.weights_of,
         **_options(entry, at, folder).model_dump(),
     )
 
@@ -339,7 +384,7 @@ def _listed(entry: CheckpointKeys, at: str, folder: Path) -> Checkpoint:
 def _changed(
     entry: CheckpointKeys, at: str, folder: Path, checkpoints: Mapping[str, Checkpoint]
 ) -> Checkpoint:
-    """Return the checkpoint of an entry without a model: another one of the suite with other loading options."""
+    """Return the checkpoint of an entry without a model: another one with other loading options or another engine."""
     _check_id(entry.id, f"{at}.id")
     if entry.base is None:
         raise InputError(f"{at}.model: this key is missing.")
@@ -347,11 +392,16 @@ def _changed(
         raise InputError(
             f"{at}.base: there is no checkpoint '{entry.base}'. {nearest(entry.base, list(checkpoints))}"
         )
-    other = entry.model_fields_set - {"id", "base", *_OPTIONS}
-    options = _options(entry, at, folder).given
+    other = entry.model_fields_set - {"id", "base", *_OPTIONS, *_ENGINE}
+    options: dict[str, Any] = _options(entry, at, folder).given
+    if entry.engine is not None:
+        options |= {"engine": entry.engine, "engine_args": entry.engine_args}
+    elif entry.engine_args is not None:
+        options["engine_args"] = entry.engine_args
     if other or not options:
         problem = f"`{min(other)}` is taken from" if other else "nothing is changed of"
-        raise InputError(f"{at}: {problem} its base. Besides `id` and `base` give {', '.join(_OPTIONS)}.")
+        keys = ", ".join((*_OPTIONS, *_ENGINE))
+        raise InputError(f"{at}: {problem} its base. Besides `id` and `base` give {keys}.")
     changes = {"id": entry.id, "base": entry.base, "series": None, **options}
     return checkpoints[entry.base].model_copy(update=changes)
 

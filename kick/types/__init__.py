@@ -5,6 +5,7 @@ policy turns comparisons into a verdict. Each of these words is a record, and th
 
     recipes       how a compressed checkpoint is made
     measures      what is measured on a checkpoint's weights, and what it costs
+    engines       what computes
     checkpoints   what is scored
     tasks         what it is scored on, and how requests are batched
     cells         one checkpoint on one task, as stored
@@ -26,6 +27,7 @@ from kick.types.comparisons import (
     Comparison,
     Curve,
     CurvePoint,
+    EngineFloor,
     Estimate,
     Flips,
     Match,
@@ -35,6 +37,7 @@ from kick.types.comparisons import (
     Refusal,
     SuiteComparison,
 )
+from kick.types.engines import DEFAULT_ENGINE, EngineArgument, EngineIdentity
 from kick.types.floors import Floor, Floors, ResponseSigns
 from kick.types.loading import LoadingOptions, ModelReference
 from kick.types.manifests import ListedFile, Manifest, Origin
@@ -54,6 +57,7 @@ from kick.types.tasks import (
 from kick.types.verdicts import Check, CheckKind, FamilyScore, GateResult, Outcome, Verdict, worst
 
 __all__ = [
+    "DEFAULT_ENGINE",
     "DENSE_RATE",
     "Axis",
     "BatchSize",
@@ -75,6 +79,9 @@ __all__ = [
     "Description",
     "Divergence",
     "Dtype",
+    "EngineArgument",
+    "EngineFloor",
+    "EngineIdentity",
     "Estimate",
     "Family",
     "FamilyScore",

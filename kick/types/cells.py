@@ -1,6 +1,7 @@
 """One checkpoint on one task, as stored: its identity, its scores, and its divergence from the reference."""
 
 from kick.types.base import Record
+from kick.types.engines import DEFAULT_ENGINE, EngineIdentity
 from kick.types.floors import Floors, ResponseSigns
 from kick.types.tasks import PlanInfo, Skipped, TaskInfo
 
@@ -25,6 +26,22 @@ class CellIdentity(Record):
     versions: dict[str, str]
     # The key of the reference's cell that divergence is measured from, or "kept" in that cell.
     divergence: str | None = None
+    # None: torch, whose version is in `versions` and whose settings are in `tier`.
+    engine: EngineIdentity | None = None
+
+    @property
+    def engine_name(self) -> str:
+        """The name of the engine."""
+        return self.engine.name if self.engine else DEFAULT_ENGINE
+
+    @property
+    def engine_release(self) -> str:
+        """The engine with its version: `torch 2.10.0`."""
+        return (
+            self.engine.release
+            if self.engine
+            else f"{DEFAULT_ENGINE} {self.versions.get('torch', '')}".rstrip()
+        )
 
 
 class Divergence(Record):

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from kick.types.base import Record
+from kick.types.engines import DEFAULT_ENGINE, EngineArgument
 from kick.types.loading import LoadingOptions
 from kick.types.measures import Cost, Description
 from kick.types.recipes import Recipe, Step
@@ -32,6 +33,17 @@ class Checkpoint(LoadingOptions):
     declared: Step | None = None
     # The series that this checkpoint is a point of.
     series: str | None = None
+    # The engine that scores the checkpoint; None: torch.
+    engine: str | None = None
+    # The arguments of the engine, by name.
+    engine_args: dict[str, EngineArgument] | None = None
+    # The checkpoint whose weights the model holds in another format, for another engine.
+    weights_of: str | None = None
+
+    @property
+    def engine_name(self) -> str:
+        """The name of the engine."""
+        return self.engine or DEFAULT_ENGINE
 
     @property
     def options(self) -> LoadingOptions:
@@ -60,6 +72,10 @@ class CheckpointRecord(Record):
     cost: Cost | None = None
     # Task name -> cell key.
     cells: dict[str, str] = Field(default_factory=dict)
+    # Task name -> why the engine cannot measure it.
+    not_measured: dict[str, str] = Field(default_factory=dict)
+    # The fingerprint of `checkpoint.weights_of`, if the weights were compared with it and are the same.
+    same_weights_as: str | None = None
 
     @property
     def recipe(self) -> Recipe | None:

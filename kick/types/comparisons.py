@@ -100,6 +100,20 @@ class NoiseFloor(Record):
     bound: float
 
 
+class EngineFloor(Record):
+    """The reference against itself on the candidate's engine: what the engine alone changes."""
+
+    # The id of the checkpoint that is the reference on that engine.
+    checkpoint: str
+    # Both engines with their settings.
+    reference_engine: str
+    candidate_engine: str
+    # The score on the candidate's engine - that on the reference's own.
+    delta: Estimate
+    # None: the metric is graded.
+    flips: Flips | None
+
+
 class BitsPerByte(PairedEstimates):
     """The bits that a text costs per UTF-8 byte of it: a loss that does not depend on how a tokenizer cuts the text."""
 
@@ -176,6 +190,8 @@ class Comparison(Record):
     matching: Matching | None = None
     # None: not measured.
     noise_floor: NoiseFloor | None = None
+    # None: both were scored on one engine.
+    engine_floor: EngineFloor | None = None
     # Differences between the two runs that do not forbid the comparison, one sentence each.
     caveats: tuple[str, ...] = ()
 

@@ -20,7 +20,7 @@ KV_BITS = range(2, 9)
 
 
 class ModelReference(Record):
-    """The place of a model's files: a local path, or a repository on the hub at a pinned revision.
+    """The place of a model: a local path, a repository on the hub at a pinned revision, or a server that runs it.
 
     `kick.suite.model_refs.parse_model` reads one from text; `kick.checkpoints.resolve` turns one into files.
     """
@@ -33,11 +33,13 @@ class ModelReference(Record):
     file: str | None = None
     # The commit, branch or tag of the repository.
     revision: str | None = None
+    # The address of a server; None: the model's files are at hand.
+    server: str | None = None
 
     @property
     def name(self) -> str:
         """The reference without its revision, as the key `model` of a suite holds it."""
-        return self.path or "/".join(part for part in (self.repository, self.file) if part)
+        return self.path or self.server or "/".join(part for part in (self.repository, self.file) if part)
 
     @property
     def text(self) -> str:

@@ -1,5 +1,6 @@
 """Write small GGUF files, as llama.cpp's converter lays a Llama out."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,13 @@ NAMES = {
 }
 
 
-def write_gguf(llama: Path, file: Path, *, rope_freqs: bool = False) -> Path:
-    """The Llama of a folder with its matrices in Q8_0 and its vocabulary, but no merges."""
+def write_gguf(
+    llama: Path, file: Path, *, rope_freqs: bool = False, packing: str = "Q8_0", runs: bool = False
+) -> Path:
+    """The Llama of a folder with its matrices packed and its vocabulary; llama.cpp itself needs `runs`.
+
+    That adds the merges, and a token of no use for every row of the embeddings that has none.
+    """
     from gguf import GGMLQuantizationType, GGUFWriter, quantize
 
     config = LlamaConfig.from_pretrained(llama)
@@ -38,8 +44,14 @@ def write_gguf(llama: Path, file: Path, *, rope_freqs: bool = False) -> Path:
     writer.add_bos_token_id(tokenizer.bos_token_id)
     writer.add_eos_token_id(tokenizer.eos_token_id)
     writer.add_tokenizer_model("gpt2")
-    writer.add_token_list(tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))))
-    writer.add_token_types([3, 3, 3] + [1] * (len(tokenizer) - 3))  # <s>, </s> and <pad> are control tokens
+    unused = config.vocab_size - len(tokenizer) if runs else 0
+    tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    writer.add_token_list([*tokens, *(f"<unused{index}>" for index in range(unused))])
+    # <s>, </s> and <pad> are control tokens.
+    writer.add_token_types([3, 3, 3] + [1] * (len(tokenizer) - 3) + [5] * unused)
+    if runs:
+        merges = json.loads((llama / "tokenizer.json").read_text())["model"]["merges"]
+        writer.add_token_merges([" ".join(pair) for pair in merges])
     for name, values in load_file(llama / "model.safetensors").items():
         if name == "lm_head.weight" and config.tie_word_embeddings:
             continue
@@ -50,8 +62,8 @@ def write_gguf(llama: Path, file: Path, *, rope_freqs: bool = False) -> Path:
         if values.ndim == 1:
             writer.add_tensor(gguf_name(name), values)
         else:
-            packed = quantize(values, GGMLQuantizationType.Q8_0)
-            writer.add_tensor(gguf_name(name), packed, raw_dtype=GGMLQuantizationType.Q8_0)
+            kind = GGMLQuantizationType[packing]
+            writer.add_tensor(gguf_name(name), quantize(values, kind), raw_dtype=kind)
     if rope_freqs:
         writer.add_tensor("rope_freqs.weight", np.ones(4, dtype=np.float32))
     writer.write_header_to_file()

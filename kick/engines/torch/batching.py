@@ -12,9 +12,9 @@ from heapq import heapreplace
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from kick.engines.base import Score
+from kick.engines.paths import MIN_SHARED, Counts, Path, distinct_paths, shared_lengths
 from kick.types import BatchSize, Tier
 
 # Tokens in a row of small trees side by side: the wider, the more attention is wasted.
@@ -23,13 +23,10 @@ WIDTH = 320
 SLACK = 0.25
 # Small trees that are packed together: trying rows for all of a long task would take a minute.
 TOGETHER = 256
-# Shared tokens that are worth a forward of their own.
-MIN_SHARED = 32
 # A position of a prefix takes this much less of a batch's budget than a token.
 PREFIX_WEIGHT = 4
 
-Counts = NDArray[np.int64]
-Paths = Sequence["_Path"]
+Paths = Sequence[Path]
 # Consecutive paths, from the first to before the last.
 Run = tuple[int, int]
 
@@ -77,20 +74,6 @@ class ScoreBatch:
         return [answer.position for row in self.rows for answer in row.answers]
 
 
-@dataclass(frozen=True)
-class _Path:
-    """One input of the model: a context with a continuation but its last token."""
-
-    tokens: tuple[int, ...]
-    requests: tuple[tuple[int, Score], ...]
-    """The requests that have this input, each with its position in the plan."""
-
-    @property
-    def context(self) -> int:
-        """The number of tokens before the first one whose logits are needed."""
-        return min(len(request.context) for _, request in self.requests) - 1
-
-
 def score_batches(
     requests: Mapping[int, Score], size: BatchSize, tier: Tier, width: int = WIDTH
 ) -> Iterator[ScoreBatch]:
@@ -104,8 +87,8 @@ def score_batches(
     """
     if not requests:
         return
-    paths = _paths(requests)
-    shared = _shared(paths)
+    paths = distinct_paths(requests)
+    shared = shared_lengths(paths)
     width = min(width, size.tokens) if tier == "tree" else 0
     widest = min(width + int(SLACK * width), size.tokens)
     groups = (
@@ -126,9 +109,9 @@ def score_batches(
 
 def shared_prefixes(prompts: Sequence[tuple[int, ...]]) -> list[int]:
     """Return the number of first tokens of each prompt that are worth computing once for all that share them."""
-    paths = _paths({index: Score(prompt, (0,)) for index, prompt in enumerate(prompts)})
+    paths = distinct_paths({index: Score(prompt, (0,)) for index, prompt in enumerate(prompts)})
     lengths = [0] * len(prompts)
-    for prefix, runs in _groups(paths, _shared(paths), width=0).items():
+    for prefix, runs in _groups(paths, shared_lengths(paths), width=0).items():
         for first, _ in runs:
             for index, _ in paths[first].requests:
                 lengths[index] = len(prefix)
@@ -143,31 +126,6 @@ def straight(tokens: Sequence[int]) -> Row:
 def padded_tokens(rows: Sequence[Row]) -> int:
     """Return the number of tokens of some rows with their padding."""
     return len(rows) * max(len(row.tokens) for row in rows)
-
-
-def _paths(requests: Mapping[int, Score]) -> list[_Path]:
-    """Return the distinct inputs in the order of their tokens: those that share a beginning are neighbours."""
-    inputs: dict[tuple[int, ...], list[tuple[int, Score]]] = {}
-    for position, request in requests.items():
-        inputs.setdefault((*request.context, *request.continuation[:-1]), []).append((position, request))
-    return [_Path(tokens, tuple(members)) for tokens, members in sorted(inputs.items())]
-
-
-def _shared(paths: Paths) -> Counts:
-    """Return the number of tokens with which each path begins like the one before it."""
-    return np.array([0] + [_common(a.tokens, b.tokens) for a, b in pairwise(paths)])
-
-
-def _common(one: tuple[int, ...], other: tuple[int, ...]) -> int:
-    """Return the number of first tokens that two sequences have in common."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def _groups(paths: Paths, shared: Counts, width: int) -> dict[tuple[int, ...], list[Run]]:

@@ -59,7 +59,7 @@ class TorchEngine:
 
     name = "torch"
     version: str = torch.__version__
-    capabilities: frozenset[Capability] = frozenset({"score", "generate", "divergence"})
+    capabilities: frozenset[Capability] = frozenset({"score", "generate", "divergence", "states"})
 
     def __init__(self, loaded: Loaded, batch: BatchSize, tier: Tier, memory: Memory | None = None) -> None:
         set_greedy(loaded.model, loaded.tokenizer)
@@ -120,9 +120,10 @@ class TorchEngine:
         alone: bool = False,
     ) -> list[TokenScores]:
         """Return the scores of every token of some continuations; see `kick.engines.base.Engine`."""
-        reference = (
-            open_reference(States(reference_states, requests), self.forward) if reference_states else None
-        )
+        reference = None
+        if reference_states:
+            vocabulary, device = self.forward.head.vocabulary, self.model.device
+            reference = open_reference(States(reference_states, requests), vocabulary, device)
         states = States(keep, requests) if keep else None
         entries = journaled(journal, requests)
         if states is not None:

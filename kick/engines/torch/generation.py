@@ -21,14 +21,13 @@ from transformers import (
 )
 
 from kick.engines.base import Completion, Generate
+from kick.engines.stops import before_stop, completion, has_stop, is_done
 from kick.engines.torch.batching import shared_prefixes, straight
 from kick.engines.torch.forward import Forward, Slots
 from kick.types import BatchSize, Tier
 
 # Prompts of a batch for each one that is decoded at a time: a line of the journal holds so many.
 FILLINGS = 4
-# Tokens of a completion, beyond the length of a stop string, in which a new stop string is looked for.
-TAIL = 8
 
 
 @dataclass(frozen=True)
@@ -122,24 +121,6 @@ def next_tokens(
             token = int(torch.searchsorted(summed, draw.random() * summed[-1], right=True))
             tokens[row] = min(token, len(summed) - 1)
     return tokens
-
-
-def has_stop(text: str, stop: Sequence[str]) -> bool:
-    """Return whether a completion holds a stop string behind its leading white space."""
-    answer = text.lstrip()
-    return any(string in answer for string in stop)
-
-
-def before_stop(text: str, stop: Sequence[str]) -> str:
-    r"""Return a completion without leading white space, up to the first stop string.
-
-    >>> before_stop("\nParis\nQuestion: Who", ["\n"])
-    'Paris'
-    """
-    answer = text.lstrip()
-    for string in stop:
-        answer = answer.split(string)[0]
-    return answer
 
 
 @dataclass
@@ -244,20 +225,10 @@ class Completer:
         return tokens
 
     def _is_done(self, row: _Row) -> bool:
-        request, tokens = row.request, row.tokens
-        if tokens[-1] in self.ends or len(tokens) >= request.budget:
-            return True
-        if not request.stop:
-            return False
-        tail = self._decode(tokens[-max(map(len, request.stop)) - TAIL :])
-        if not any(stop in tail for stop in request.stop):
-            return False
-        return has_stop(self._decode(tokens), request.stop)
+        return is_done(row.tokens, row.request, self.ends, self._decode)
 
     def _completion(self, row: _Row) -> Completion:
-        text = self._decode(row.tokens)
-        ended = row.tokens[-1] in self.ends or has_stop(text, row.request.stop)
-        return Completion(before_stop(text, row.request.stop), cut=not ended)
+        return completion(row.tokens, row.request, self.ends, self._decode)
 
     def _decode(self, tokens: Sequence[int]) -> str:
         return str(self.tokenizer.decode(tokens, skip_special_tokens=True))

@@ -26,18 +26,18 @@ class Reference:
     head: Head
 
 
-def open_reference(states: States, forward: Forward) -> Reference:
-    """Return the reference behind some states, for a candidate's forward.
+def open_reference(states: States, vocabulary: int, device: torch.device) -> Reference:
+    """Return the reference behind some states, for a candidate that predicts `vocabulary` tokens.
 
     Raises:
         DamagedStatesError: the states are not whole.
         InputError: the two heads predict other vocabularies.
     """
     states.open()
-    head = states.head(forward.model.device)
-    if head.vocabulary != forward.head.vocabulary:
+    head = states.head(device)
+    if head.vocabulary != vocabulary:
         raise InputError(
-            f"its head predicts {forward.head.vocabulary} tokens and that of its reference "
+            f"its head predicts {vocabulary} tokens and that of its reference "
             f"{head.vocabulary}: there is no divergence between them. Set divergence: false."
         )
     return Reference(states, head)

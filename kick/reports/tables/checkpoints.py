@@ -18,6 +18,7 @@ def checkpoints(findings: Findings) -> Table:
         number("stored weights"),
         number("bits per weight", "(whole model)"),
         plain("stored as"),
+        *([plain("engine")] if _several_engines(findings) else []),
     )
     rows = tuple(_checkpoint_row(findings, checkpoint) for checkpoint in findings.checkpoints)
     note = (
@@ -28,7 +29,19 @@ def checkpoints(findings: Findings) -> Table:
     return Table("checkpoints", "Checkpoints", header, rows, note, sortable=True)
 
 
+def _several_engines(findings: Findings) -> bool:
+    return any(cell.identity.engine for cell in findings.cells())
+
+
 def _checkpoint_row(findings: Findings, checkpoint: str) -> Row:
+    if not _several_engines(findings):
+        return _measured_row(findings, checkpoint)
+    own = [cell.identity for cell in findings.cells() if cell.checkpoint == checkpoint]
+    engines = dict.fromkeys(one.engine.text if one.engine else one.engine_release for one in own)
+    return (*_measured_row(findings, checkpoint), plain(*(engines or [NOTHING])))
+
+
+def _measured_row(findings: Findings, checkpoint: str) -> Row:
     record = findings.records.get(checkpoint)
     origin = plain("the reference" if checkpoint == findings.reference else NOTHING)
     if record is None:
