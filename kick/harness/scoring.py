@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from lm_eval.api.instance import Instance
 from lm_eval.utils import handle_non_serializable, hash_string
@@ -150,8 +151,25 @@ class TaskWork:
             "response": completions[0].text if completions else "",
             "cut": any(completion.cut for completion in completions),
             "choice_logprobs": values,
+            **self._right_probability(doc, target, values),
             **metrics,
         }
+
+    def _right_probability(
+        self, doc: Mapping[str, Any], target: object, values: Sequence[float]
+    ) -> dict[str, float]:
+        """Return the softmax over the choices of an item at its right ones, as a column; none for other tasks."""
+        if self.task.kind != "choice":
+            return {}
+        choices = self.loaded.task.doc_to_choice(doc)
+        targets = target if isinstance(target, list) else [target]
+        right = [choices.index(one) if isinstance(one, str) else int(one) for one in targets]
+        # Mutual information asks for each choice once more, without its prompt.
+        likelihoods = np.array(values[: len(choices)])
+        with np.errstate(invalid="ignore"):
+            weights = np.exp(likelihoods - likelihoods.max())
+            share = float(weights[right].sum() / weights.sum())
+        return {"right_probability": 0.0 if math.isnan(share) else share}
 
     def _metrics(self, item: "_AnsweredItem") -> dict[str, float]:
         """Return the value of every metric by every filter."""

@@ -37,7 +37,16 @@ from kick.types.loading import LoadingOptions, ModelReference
 from kick.types.measures import Cost, Declared, Description, LinearWeights, Ratio, Speed, StoredAs
 from kick.types.recipes import DENSE_RATE, Axis, Calibration, Recipe, Step, falling
 from kick.types.tasks import BatchSize, Family, PlanInfo, Skipped, TaskInfo, TaskKind, Tier, TierChoice
-from kick.types.verdicts import Check, CheckKind, FamilyScore, GateResult, Outcome, Verdict, worst
+from kick.types.verdicts import (
+    Check,
+    CheckKind,
+    EarlyWarning,
+    FamilyScore,
+    GateResult,
+    Outcome,
+    Verdict,
+    worst,
+)
 
 __all__ = [
     "DENSE_RATE",
@@ -60,6 +69,7 @@ __all__ = [
     "Description",
     "Divergence",
     "Dtype",
+    "EarlyWarning",
     "Estimate",
     "Family",
     "FamilyScore",
