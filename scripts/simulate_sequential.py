@@ -21,15 +21,10 @@ from scipy import optimize, stats
 from kick.comparison.grid import candidate_ids, reference_id, task_names
 from kick.comparison.pairing import load_pairs
 from kick.comparison.statistics.binary import PairedTable, ratio_variance
-from kick.comparison.statistics.sequential import (
-    bets_beyond,
-    bets_within,
-    log_evidence_path,
-    log_evidence_skewed,
-)
+from kick.comparison.statistics.sequential import bets_beyond, bets_within, log_evidence_path
 from kick.draws import draw_order
 from kick.execution.check_session import TaskState
-from kick.gating.early_warning import FEWEST, right_probabilities
+from kick.gating.early_warning import right_probabilities, warning_path
 from kick.store import Store
 
 MARGIN, TOLERATED, LEVEL = 0.05, 0.025, 0.05
@@ -442,7 +437,7 @@ def false_warnings(generator: Generator, runs: int) -> None:
     print(f"\n## The early warning: false ones at any of 1,500 looks ({runs:,} runs, nominal 5 %)\n")
     print("| change of the probabilities | warned |\n|---|---|")
     for name, a, b in changed_probabilities(generator, runs):
-        path = log_evidence_skewed((1 - TOLERATED) * a - b)[:, FEWEST - 1 :]
+        path = warning_path(a, b, TOLERATED)
         print(f"| {name} | {(path >= math.log(1 / LEVEL)).any(axis=1).mean():.1%} |", flush=True)
 
 
@@ -469,8 +464,7 @@ def warnings(results: Path, draws: int) -> None:
             looks: dict[str, list[float]] = {"warning": [], "regression": [], "pass": []}
             for seed in range(draws):
                 order = draw_order(len(a), seed)
-                path = log_evidence_skewed((1 - TOLERATED) * p[order] - q[order])
-                path[: FEWEST - 1] = -np.inf
+                path = warning_path(p[order], q[order], TOLERATED)
                 looks["warning"].append(float(first(path[None, :-1] >= math.log(1 / LEVEL))[0]))
                 for name, claim in (
                     ("regression", bets_beyond(a[order], b[order], ratio=TOLERATED)),

@@ -6,14 +6,14 @@ margin of its own in the policy, is shown beside a verdict and never changes it:
 """
 
 from collections.abc import Callable
-from math import exp
+from math import exp, inf, log
 
 import numpy as np
 
 from kick.comparison.pairing import Pairs
 from kick.comparison.sample import PairedSample
 from kick.comparison.statistics.moments import Array, Codes
-from kick.comparison.statistics.sequential import log_evidence_skewed
+from kick.comparison.statistics.sequential import bets_beyond, log_evidence_path, log_evidence_skewed
 from kick.gating.rule import LossTests
 from kick.types import Check, EarlyWarning
 
@@ -21,7 +21,7 @@ from kick.types import Check, EarlyWarning
 # candidate's items hold for both models.
 CHOICE = "right_probability"
 ANSWER, REFERENCE_ANSWER = "answer_probability", "reference_answer_probability"
-# Items before which there is no warning at any look.
+# Items before which the t mixture is not looked at.
 FEWEST = 64
 
 
@@ -73,22 +73,32 @@ def at_one_look(pairs: Pairs) -> Callable[[Array, Array, float], float]:
 
 
 def at_every_look(order: Codes) -> Callable[[Array, Array, float], float]:
-    """Return the test that may be looked at after every item, from `FEWEST` items on.
-
-    Bets on scores are exact whatever the scores are, and that is their price: as one item may change by 1, they need
-    hundreds of items to show a small loss that all of them share. This is the t mixture for skewed values, which takes
-    the changes to be like those seen. Its error is below 1 % where log-odds change by noise, and above 5 % where nearly
-    all of the gain is in one item of twenty or fewer (scripts/simulate_sequential.py). It is therefore a warning.
+    """Return the test that may be looked at after every item.
 
     Args:
         order: (n,) rows of the pairs in the order in which they were drawn.
     """
+    return lambda a, b, margin: exp(-max(float(warning_path(a[order], b[order], margin).max()), 0.0))
 
-    def p_value(a: Array, b: Array, margin: float) -> float:
-        path = log_evidence_skewed((1 - margin) * a[order] - b[order])
-        return exp(-float(path[FEWEST - 1 :].max(initial=0.0)))
 
-    return p_value
+def warning_path(a: Array, b: Array, margin: float) -> Array:
+    """Return the log evidence (..., n) that more than the margin is lost of the mean probability, after each item.
+
+    Half of the stake goes to bets on the probabilities, as scores are bet on. They are exact whatever the probabilities
+    are, and that is their price: one item may change by 1, so they need hundreds of items to show a small loss that all
+    of them share. The other half goes, from `FEWEST` items on, to the t mixture for skewed values, which takes the
+    changes to be like those seen. The error of both is below 1 % where log-odds change by noise, and above 5 % where
+    nearly all of the gain is in one item of twenty or fewer (scripts/simulate_sequential.py): it is a warning.
+
+    Args:
+        a: (..., n) probabilities of the right answers by the reference, 0..1.
+        b: (..., n) the same by the candidate.
+        margin: a share of the reference's mean.
+    """
+    mixture = log_evidence_skewed((1 - margin) * a - b)
+    mixture[..., : FEWEST - 1] = -inf
+    path: Array = np.logaddexp(log_evidence_path(bets_beyond(a, b, ratio=margin)), mixture) - log(2)
+    return path
 
 
 def corrected(warning: EarlyWarning | None, alpha: float, tests: int) -> EarlyWarning | None:
