@@ -1,10 +1,10 @@
-"""Attack the statistics where an audit found that they claimed too much, and count the items to a verdict.
+"""Attack the statistics where an audit found that they claimed too much.
 
     python scripts/attack_statistics.py [--quick] [--only NAME ...] [--seed N]
 
 Every setting of the audit is drawn many times from a population in which the answer is known. Each row gives the
-figure of the audit, the figure now and the nominal one. The last table sets evidence at every look beside fixed
-samples. Prints Markdown.
+figure of the audit, the figure now and the nominal one. Prints Markdown. The items to a verdict are counted by
+scripts/simulate_sequential.py.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from scipy import stats
 
 from kick.comparison.families import TaskMean, TaskMoments
 from kick.comparison.matching import LEVEL, margin_tests
-from kick.comparison.paired import difference_test, noise_bound
+from kick.comparison.paired import difference_test, loss_test, noise_bound
 from kick.comparison.pairing import window_blocks
 from kick.comparison.sample import PairedSample
 from kick.comparison.statistics.combined import Spread
@@ -29,6 +29,8 @@ from kick.comparison.statistics.sequential import (
     log_evidence_path,
     log_evidence_skewed,
 )
+from kick.gating.rule import outcome_of
+from kick.types import Outcome
 
 MARGIN, TOLERATED = 0.05, 0.025
 Generator = np.random.Generator
@@ -212,6 +214,49 @@ def planning(generator: Generator, trials: int) -> Iterator[Row]:
         )
 
 
+# --- A5: many candidates, A11: a loss inside the margin ----------------------------------------------------------
+
+
+def judged(samples: Sequence[PairedSample]) -> list[Outcome]:
+    """Return the outcomes of some checks that are judged together, as `kick gate` judges them."""
+    beyond = [max(margin_tests(sample, ratio=TOLERATED)[1], loss_test(sample)) for sample in samples]
+    within = [margin_tests(sample, ratio=MARGIN)[0] for sample in samples]
+    return [
+        outcome_of(p_within, p_loss, LEVEL)
+        for p_within, p_loss in zip(within, adjust(beyond, "holm"), strict=True)
+    ]
+
+
+def many_candidates(generator: Generator, trials: int) -> Iterator[Row]:
+    """Exit code 1 of a folder in which every candidate equals the reference."""
+    for candidates, old in ((5, "16 %"), (15, "41 %"), (50, "82 %")):
+
+        def wrong(candidates: int = candidates) -> bool:
+            samples = [counted(generator, 300, 0.65, 0.04, 0.04) for _ in range(candidates)]
+            return "regression" in judged(samples)
+
+        yield Row(f"{candidates} candidates like the reference: exit 1", old, rate(wrong, trials), "<= 5 %")
+
+
+def zones(generator: Generator, trials: int) -> Iterator[Row]:
+    """Candidates that lose less than the margin, and one that loses more."""
+    settings = [
+        ("8 % flip, 1 % lost", 0.0065, 0.08, "0-22 %", "<= 5 %"),
+        ("8 % flip, 2.5 % lost (as tolerated)", 0.01625, 0.08, "", "<= 5 %"),
+        ("8 % flip, 3 % lost", 0.0195, 0.08, "up to 59 %", "between the limits: any"),
+        ("4-bit-like: 8 % flip, 1 point lost", 0.01, 0.08, "25 % (n 1,000)", "<= 5 %"),
+        ("3-bit-like: 25 % flip, 8 points lost", 0.08, 0.25, "", "high"),
+    ]
+    for name, points, flips, old, nominal in settings:
+        for n in (300, 1000, 3000):
+
+            def regression(n: int = n, points: float = points, flips: float = flips) -> bool:
+                sample = counted(generator, n, 0.65, (flips + points) / 2, (flips - points) / 2)
+                return judged([sample]) == ["regression"]
+
+            yield Row(f"{name}, n {n:,}: called a regression", old, rate(regression, trials), nominal)
+
+
 # --- A6: groups ------------------------------------------------------------------------------------------------
 
 
@@ -366,136 +411,6 @@ def ever(paths: np.ndarray) -> float:
     return float((paths >= math.log(1 / LEVEL)).any(axis=1).mean())
 
 
-# --- B: items to a verdict -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A kind of compressed model: shares of the items, of which the reference gets 65 % right."""
-
-    name: str
-    lost: float
-    gained: float
-    right_answer: str  # what a verdict should be
-
-
-CANDIDATES = (
-    Candidate("copy", 0.0, 0.0, "pass"),
-    Candidate("8-bit-like: 2 % flip, no loss", 0.01, 0.01, "pass"),
-    Candidate("4-bit-like: 8 % flip, 1 point", 0.045, 0.035, "pass"),
-    Candidate("3-bit-like: 25 % flip, 8 points", 0.165, 0.085, "regression"),
-    Candidate("broken: 50 % flip, 40 points", 0.45, 0.05, "regression"),
-)
-CAP = 5_000
-WIDE = 0.10
-BLIND_FLIPS = 0.10
-
-
-@dataclass(frozen=True)
-class Count:
-    """The results of a rule in many runs."""
-
-    median: float
-    ninety: float
-    verdicts: dict[str, float]
-
-
-def sequential(
-    generator: Generator, candidate: Candidate, tasks: int, total: int | None, runs: int, cap: int
-) -> Count:
-    """Score task by task until each is decided or one is a regression; items of a run count per task."""
-    items = np.zeros((runs, tasks))
-    passed, lost = np.zeros((runs, tasks), bool), np.zeros((runs, tasks), bool)
-    for task in range(tasks):
-        if total is None:
-            a, b = pairs(generator, (runs, cap), 0.65, candidate.lost, candidate.gained)
-        else:
-            shares = (0.65 - candidate.lost, candidate.lost, candidate.gained)
-            counts = [round(total * share) for share in shares]
-            counts.append(total - sum(counts))
-            order = np.argsort(generator.random((runs, total)), axis=1)
-            a, b = np.repeat([1.0, 1, 0, 0], counts)[order], np.repeat([1.0, 0, 1, 0], counts)[order]
-        within = log_evidence_path(bets_within(a, b, ratio=MARGIN), total) >= math.log(1 / LEVEL)
-        beyond = log_evidence_path(bets_beyond(a, b, ratio=TOLERATED), total) >= math.log(tasks / LEVEL)
-        first_pass, first_loss = first(within), first(beyond)
-        items[:, task] = np.minimum(np.minimum(first_pass, first_loss), a.shape[1])
-        passed[:, task] = first_pass < first_loss
-        lost[:, task] = first_loss < first_pass
-    verdict = np.where(lost.any(axis=1), "regression", np.where(passed.all(axis=1), "pass", "cannot tell"))
-    # A regression on one task settles the verdict. Tasks are scored in turns, so none has more items than that.
-    stop = np.where(lost, items, np.inf).min(axis=1, keepdims=True)
-    used = np.where(lost.any(axis=1, keepdims=True), np.minimum(items, stop), items).mean(axis=1)
-    return Count(float(np.median(used)), float(np.quantile(used, 0.9)), frequencies(verdict))
-
-
-def first(shown: np.ndarray) -> np.ndarray:
-    """Return the number of items (runs,) after which evidence is there; infinity if it never is."""
-    return np.where(shown.any(axis=1), shown.argmax(axis=1) + 1.0, np.inf)
-
-
-def fixed(
-    generator: Generator, candidate: Candidate, tasks: int, n: int, runs: int, *, paired: bool
-) -> Count:
-    """Score n items per task and test once: paired score tests, or a z test of two independent accuracies."""
-    counts = generator.multinomial(
-        n,
-        [0.65 - candidate.lost, candidate.lost, candidate.gained, 0.35 - candidate.gained],
-        (runs, tasks),
-    )
-    both, lost, gained = (counts[..., index] for index in range(3))
-    a, b = (both + lost) / n, (both + gained) / n
-    deviates = []
-    for theta in (1 - MARGIN, 1 - TOLERATED):
-        shares = counts / n
-        values = np.array([1 - theta, -theta, 1.0, 0.0])
-        mean = shares @ values
-        variance = shares @ values**2 - mean**2 if paired else b * (1 - b) + theta**2 * a * (1 - a)
-        deviates.append(mean / np.sqrt(np.maximum(variance, 1e-12) / n))
-    passed = deviates[0] >= stats.norm.isf(LEVEL)
-    regression = deviates[1] <= -stats.norm.isf(LEVEL / tasks)
-    verdict = np.where(
-        regression.any(axis=1), "regression", np.where(passed.all(axis=1), "pass", "cannot tell")
-    )
-    return Count(float(n), float(n), frequencies(verdict))
-
-
-def frequencies(verdicts: np.ndarray) -> dict[str, float]:
-    """Return how often each verdict was given."""
-    return {name: float((verdicts == name).mean()) for name in ("pass", "regression", "cannot tell")}
-
-
-def blind(tasks: int) -> int:
-    """Items per task that whoever expects a tenth of the items to flip plans for a pass with 80 % over all tasks."""
-    reach = stats.norm.isf(LEVEL) + stats.norm.ppf(0.8 ** (1 / tasks))
-    return math.ceil(BLIND_FLIPS * (reach / (MARGIN * 0.65)) ** 2)
-
-
-def items_to_verdict(generator: Generator, runs: int) -> None:
-    """Print how many items each rule takes, and how often its verdict is right."""
-    print(
-        f"\n## Items to a verdict (margin {MARGIN:.0%}, tolerated {TOLERATED:.1%}, {runs} runs, cap {CAP:,})\n"
-    )
-    print("Items are per task. The benchmark of the finite columns has 2,000 items per task.\n")
-    print("| candidate | tasks | rule | median | 90 % | pass | regression | cannot tell |")
-    print("|---|---|---|---|---|---|---|---|")
-    for candidate in CANDIDATES:
-        for tasks in (1, 5, 20):
-            few = max(20, runs // tasks)
-            n = blind(tasks)
-            rules = {
-                "sequential, infinite": sequential(generator, candidate, tasks, None, few, CAP),
-                "sequential, finite": sequential(generator, candidate, tasks, 2000, few, CAP),
-                "fixed n, paired": fixed(generator, candidate, tasks, n, 20 * runs, paired=True),
-                "fixed n, unpaired z": fixed(generator, candidate, tasks, n, 20 * runs, paired=False),
-            }
-            for rule, count in rules.items():
-                shares = " | ".join(f"{share:.1%}" for share in count.verdicts.values())
-                print(
-                    f"| {candidate.name} | {tasks} | {rule} | {count.median:,.0f} | {count.ninety:,.0f} | {shares} |",
-                    flush=True,
-                )
-
-
 # --- running ---------------------------------------------------------------------------------------------------
 
 
@@ -509,6 +424,8 @@ ATTACKS: dict[str, tuple[str, Callable[[Generator, int], Iterator[Row]], int]] =
     "families": ("A2. Means over tasks", families, 2000),
     "perplexity": ("A3. Perplexity", perplexity, 1000),
     "planning": ("A4. Planning", planning, 4000),
+    "candidates": ("A5. Many candidates", many_candidates, 1000),
+    "zones": ("A11. A loss inside the margin", zones, 2000),
     "grouping": ("A6. Strata and clusters", grouping, 2000),
     "p-values": ("A7. Small p-values", small_p_values, 1000),
     "rates": ("A8. Matching rates", matching_rates, 2000),
@@ -521,12 +438,10 @@ def main() -> None:
     """Run the attacks."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the runs")
-    parser.add_argument(
-        "--only", nargs="+", choices=[*ATTACKS, "verdict"], help="attacks to run; all when left out"
-    )
+    parser.add_argument("--only", nargs="+", choices=[*ATTACKS], help="attacks to run; all when left out")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    chosen = options.only or [*ATTACKS, "verdict"]
+    chosen = options.only or [*ATTACKS]
     for name, (title, attack, trials) in ATTACKS.items():
         if name not in chosen:
             continue
@@ -535,10 +450,9 @@ def main() -> None:
             f"\n## {title} ({trials} runs)\n\n| setting | audit | now | nominal | note |\n|---|---|---|---|---|"
         )
         for row in attack(np.random.default_rng(options.seed), trials):
-            figure = f"{row.new:.1%}" if "%" in row.nominal or row.nominal == "high" else f"{row.new:.3g}"
+            share = "%" in row.nominal or row.nominal in ("high", "between the limits: any")
+            figure = f"{row.new:.1%}" if share else f"{row.new:.3g}"
             print(f"| {row.setting} | {row.old} | {figure} | {row.nominal} | {row.note} |", flush=True)
-    if "verdict" in chosen:
-        items_to_verdict(np.random.default_rng(options.seed), 40 if options.quick else 400)
 
 
 if __name__ == "__main__":

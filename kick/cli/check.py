@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kick.cli.options import JsonOption, JUnitOption, PolicyOption, SummaryOption, VerboseOption
 from kick.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from kick.execution.check_session import Look
     from kick.progress import Reporter
+    from kick.types import Check
 
 
 def check(
@@ -25,11 +27,11 @@ def check(
     candidates: Annotated[list[str], typer.Argument(help="The compressed models, likewise.")],
     tasks: Annotated[
         list[str] | None,
-        typer.Option(help="Tasks to score (names, or a comma-separated list). Default: one per family."),
+        typer.Option(
+            help="Tasks to score (names, or a comma-separated list). Default: one per family, by the kind of model."
+        ),
     ] = None,
-    policy: Annotated[
-        str, typer.Option(help="A policy file, or the name of a packaged policy.")
-    ] = "regression",
+    policy: PolicyOption = "regression",
     budget: Annotated[
         str | None, typer.Option(help="The most to spend now: 10m, 2h, '2000 items'. Default: no limit.")
     ] = None,
@@ -45,15 +47,10 @@ def check(
         Path | None,
         typer.Option(help="The folder in which converted checkpoints are kept.", envvar="KICK_CACHE"),
     ] = None,
-    junit: Annotated[Path | None, typer.Option(help="Write the verdicts as JUnit XML.")] = None,
-    summary: Annotated[
-        Path | None,
-        typer.Option(help="Append the verdicts as Markdown.", envvar="GITHUB_STEP_SUMMARY"),
-    ] = None,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show every check, and not only those that do not pass.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    junit: JUnitOption = None,
+    summary: SummaryOption = None,
+    verbose: VerboseOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Score until the verdict is known: exit code 0 pass, 1 regression, 2 no verdict, 3 the budget ended first."""
     from kick.quiet import quiet_libraries
@@ -121,8 +118,8 @@ def _watching(reporter: "Reporter") -> Iterator[_Watch]:
         yield _Watch(reporter, live)
 
 
-def _rows(look: "Look") -> Iterator[tuple[str, str, str, str, str]]:
-    """Yield task, items so far, candidate, loss with its interval, and state for each task that was scored."""
+def _rows(look: "Look") -> Iterator[tuple[str, str, str, str, str, str]]:
+    """Yield task, items so far, candidate, loss with its interval, state and warning for each task that was scored."""
     from kick.gating.rule import MARKS
     from kick.gating.wording import in_words
     from kick.printable import printable
@@ -137,7 +134,16 @@ def _rows(look: "Look") -> Iterator[tuple[str, str, str, str, str]]:
                     printable(verdict.candidate),
                     in_words(check),
                     f"{MARKS[check.outcome]} {outcome}",
+                    _warning(check),
                 )
+
+
+def _warning(check: "Check") -> str:
+    """Return an early warning as a cell of the table; it never stands for a verdict."""
+    warning = check.early_warning
+    if warning is None or not warning.warns:
+        return ""
+    return f"early warning: right answers lost {100 * warning.loss:.3g} % of their probability"
 
 
 def _table(look: "Look") -> "Table":
@@ -146,9 +152,9 @@ def _table(look: "Look") -> "Table":
     from kick.cli.gate import COLOURS
     from kick.cli.output import plain_text
 
-    table = Table("task", "items", "candidate", "loss", "state", box=None, pad_edge=False)
-    for *cells, state in _rows(look):
+    table = Table("task", "items", "candidate", "loss", "state", "", box=None, pad_edge=False)
+    for *cells, state, warning in _rows(look):
         outcome = "inconclusive" if state.endswith("open") else state.split()[-1]
-        table.add_row(*map(plain_text, cells), f"[{COLOURS[outcome]}]{state}[/]")
+        table.add_row(*map(plain_text, cells), f"[{COLOURS[outcome]}]{state}[/]", plain_text(warning))
     table.caption = plain_text(look.doing)
     return table

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kick.cli.options import JsonOption, JUnitOption, PolicyOption, SummaryOption, VerboseOption
 from kick.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,9 +22,7 @@ def gate(
         list[Path] | None,
         typer.Argument(help="lm-eval's output of the candidates, if RESULTS is lm-eval's."),
     ] = None,
-    policy: Annotated[
-        str, typer.Option(help="A policy file, or the name of a packaged policy.")
-    ] = "regression",
+    policy: PolicyOption = "regression",
     reference: Annotated[str | None, typer.Option(help="Checkpoint. Default: the suite's reference.")] = None,
     candidate: Annotated[
         list[str] | None, typer.Option(help="Checkpoint to judge; may be repeated. Default: all.")
@@ -41,15 +40,10 @@ def gate(
             help="Judge a folder that grows: by evidence about the full run that holds at every look, as `kick check`.",
         ),
     ] = False,
-    junit: Annotated[Path | None, typer.Option(help="Write the verdicts as JUnit XML.")] = None,
-    summary: Annotated[
-        Path | None,
-        typer.Option(help="Append the verdicts as Markdown.", envvar="GITHUB_STEP_SUMMARY"),
-    ] = None,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show every check, and not only those that do not pass.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    junit: JUnitOption = None,
+    summary: SummaryOption = None,
+    verbose: VerboseOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Judge candidates by a policy: exit code 0 pass, 1 regression, 2 no verdict, 3 too few items to tell."""
     from kick.gating import gate as judge
@@ -115,7 +109,7 @@ COLOURS = {"pass": "green", "regression": "red", "inconclusive": "yellow"}
 def print_result(result: "GateResult", *, verbose: bool = False) -> None:
     """Print a line per candidate, the checks that do not pass (or all), and the next command."""
     from kick.cli.output import plain_text, table_console
-    from kick.gating.rendering import HEADING, summary_line
+    from kick.gating.rendering import HEADING, ONE_LOOK, caveats, summary_line
 
     console = table_console()
     heading = f"{HEADING[result.outcome]}: policy {result.policy}, reference {result.reference}"
@@ -125,17 +119,26 @@ def print_result(result: "GateResult", *, verbose: bool = False) -> None:
         console.print(f"  [{COLOURS[verdict.outcome]}]{line}[/]", soft_wrap=True)
     for verdict in result.verdicts:
         _print_checks(verdict, result.reference, verbose=verbose)
+    for remark in caveats(result):
+        console.print(f"\nNote on {plain_text(remark)}", soft_wrap=True)
     if result.next_command:
+        if not result.sequential:
+            console.print(f"\n{ONE_LOOK}", soft_wrap=True)
         console.print("\nTo decide what is inconclusive:")
         console.print(f"  {plain_text(result.next_command)}", soft_wrap=True)
 
 
 def _print_checks(verdict: "Verdict", reference: str, *, verbose: bool) -> None:
-    """Print the checks of a candidate, two lines each: those that do not pass, or all of them."""
+    """Print the checks of a candidate: those that do not pass or are warned of, or all of them."""
     from kick.cli.output import plain_text, table_console
+    from kick.gating.early_warning import warning_in_words
     from kick.gating.rendering import numbers
 
-    chosen = [check for check in verdict.checks if verbose or check.outcome != "pass"]
+    chosen = [
+        check
+        for check in verdict.checks
+        if verbose or check.outcome != "pass" or warning_in_words(check) is not None
+    ]
     if not chosen:
         return
     console = table_console()
@@ -143,3 +146,5 @@ def _print_checks(verdict: "Verdict", reference: str, *, verbose: bool) -> None:
     for check in chosen:
         console.print(f"  [{COLOURS[check.outcome]}]{plain_text(numbers(check))}[/]", soft_wrap=True)
         console.print(f"      {plain_text(f'{check.outcome}: {check.reason}')}", soft_wrap=True)
+        if warning := warning_in_words(check):
+            console.print(f"      {plain_text(warning)}", soft_wrap=True)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kick.cli.options import JsonOption
+
 if TYPE_CHECKING:
     from kick.comparison.records import Power
 
@@ -14,7 +16,7 @@ def power(
     margin: Annotated[float, typer.Option(help="The loss that is tolerated, relative, 0 to 1.")] = 0.05,
     reference: Annotated[str | None, typer.Option(help="Checkpoint. Default: the suite's reference.")] = None,
     candidate: Annotated[str | None, typer.Option(help="One checkpoint. Default: all.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show how many items a match within the margin needs, and the loss that the items at hand can show.
 
@@ -77,6 +79,7 @@ def _print(rows: "list[Power]", margin: float) -> None:
     console = table_console()
     console.print(table)
     console.print(
-        "items to match: to show a match if nothing is lost; items to decide: if the loss is as measured.",
+        "items to match: to show a match if nothing is lost; items to decide: if the loss is as measured. Both plan a "
+        "run that is looked at once; to look while it grows, use `kick check` or `kick gate --sequential`.",
         soft_wrap=True,
     )

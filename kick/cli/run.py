@@ -176,7 +176,7 @@ def _print_verdicts(judged: "GateResult", command: str | None) -> None:
     """Print one line per candidate, and the command that would decide what is inconclusive."""
     from kick.cli.gate import COLOURS
     from kick.cli.output import plain_text, table_console
-    from kick.gating.rendering import summary_line
+    from kick.gating.rendering import ONE_LOOK, summary_line
 
     if not judged.verdicts:
         return
@@ -186,5 +186,6 @@ def _print_verdicts(judged: "GateResult", command: str | None) -> None:
         line = plain_text(summary_line(verdict))
         console.print(f"  [{COLOURS[verdict.outcome]}]{line}[/]", soft_wrap=True)
     if command:
+        console.print(f"\n{ONE_LOOK}", soft_wrap=True)
         console.print("\nTo decide what is inconclusive:")
         console.print(f"  {plain_text(command)}", soft_wrap=True)

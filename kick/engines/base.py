@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from kick.errors import InputError, explain
+from kick.errors import InputError
 from kick.store import Journal
 from kick.types import BatchSize, EngineArgument
 from kick.types.measures import Speed
+from kick.yaml_files import explain
 
 # `states`: the engine keeps what the divergence of candidates from its model is measured by.
 Capability = Literal["score", "generate", "divergence", "states"]

@@ -16,6 +16,7 @@ from kick.engines.torch.memory import Memory
 from kick.errors import InputError
 from kick.execution.budget import Budget
 from kick.execution.check_session import FIRST_BLOCK, CheckResult, Look, Session
+from kick.execution.check_tasks import BASE_TASKS, default_tasks
 from kick.execution.jobs import RunContext
 from kick.execution.runner import GENERATED_ROWS, default_cache, device_name
 from kick.gating import Policy
@@ -25,9 +26,6 @@ from kick.progress import Reporter
 from kick.store import Store
 from kick.suite import Suite
 from kick.types import BatchSize
-
-# The tasks that are scored if none are named: one per family of knowledge that prompts without a chat template ask for.
-DEFAULT_TASKS = ("kick_mmlu", "kick_triviaqa", "kick_squad", "kick_hotpotqa")
 
 
 def check(
@@ -50,7 +48,8 @@ def check(
     Args:
         dense: the dense model, as a suite takes it: a folder, a .gguf file, or owner/name@revision.
         candidates: the compressed models, likewise.
-        tasks: names of tasks and groups (default: those that the policy names, else `DEFAULT_TASKS`).
+        tasks: names of tasks and groups (default: those that the policy names, else one per family, for a base or an
+            instruct model: `kick.execution.check_tasks`).
         policy: a `Policy`, a policy file, or the name of a packaged policy.
         budget: the most to spend now: `10m`, `2h`, `2000 items` (default: whatever it takes).
         results: the results folder (default: results/<dense>-vs-<candidates>). A check goes on from what it holds.
@@ -73,8 +72,7 @@ def check(
         raise InputError(
             "there is no candidate to check. Give the dense model and one or more compressed ones."
         )
-    names = tuple(tasks) or tuple(policy.tasks) or DEFAULT_TASKS
-    suite = _suite(str(dense), [str(model) for model in models], names, policy)
+    suite = _suite(str(dense), [str(model) for model in models], tuple(tasks) or tuple(policy.tasks), policy)
     reporter = reporter or Reporter()
     root = Path(results) if results is not None else Path("results") / suite.name
     with _held_folder(root, suite) as store:
@@ -95,14 +93,16 @@ def check(
         )
         session.run(data_root)
         again = ["kick", "check", str(dense), *map(str, models), "--results", str(root)]
-        again += ["--tasks", ",".join(names)] if tasks else []
+        again += ["--tasks", ",".join(tasks)] if tasks else []
         again += policy_option
         again += ["--data-root", str(data_root)] if data_root else []
         return session.result(again)
 
 
 def _suite(dense: str, candidates: Sequence[str], names: Sequence[str], policy: Policy) -> Suite:
-    suite = Suite.ad_hoc(dense, candidates, names, FIRST_BLOCK)
+    suite = Suite.ad_hoc(dense, candidates, names or BASE_TASKS, FIRST_BLOCK)
+    if not names:
+        suite = suite.model_copy(update={"tasks": default_tasks(suite.checkpoint(suite.reference))})
     kept = tuple(name for name in suite.tasks if name not in policy.ignore)
     if not kept:
         raise InputError(f"policy '{policy.name}' ignores every task that would be scored.")

@@ -5,6 +5,7 @@ import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 FIRST_BLOCK = 32
 # A remainder below this share of the items so far is scored together with them.
 _REMAINDER = 0.25
+# A block that is cut to what would decide has at least this share of the items so far, and this share more than that.
+_SMALLEST = 0.25
+_SLACK = 0.1
 # A budget is not spent on a block of fewer items.
 _FEWEST = 8
 # Items after which a task is set aside if the reference is still not shown to know anything of it.
@@ -52,9 +56,16 @@ class TaskState:
     limit: int = 0
     seconds_per_item: float | None = None
 
-    def next_limit(self) -> int:
-        """Return the limit after the next block: the first block, then always twice as many items."""
+    def next_limit(self, needed: int | None = None) -> int:
+        """Return the limit after the next block: the first block, then twice as many items, or fewer if they decide.
+
+        Args:
+            needed: items in all that would decide the task if the rest are like those so far; None: not known.
+        """
         limit = max(FIRST_BLOCK, 2 * self.limit)
+        if needed is not None:
+            fewest = ceil((1 + _SMALLEST) * self.limit)
+            limit = min(limit, max(fewest, ceil((1 + _SLACK) * needed), FIRST_BLOCK))
         return self.available if limit * (1 + _REMAINDER) >= self.available else limit
 
 
@@ -174,7 +185,7 @@ class Session:
             for start in range(0, len(round_), size):
                 still_open = self._open(result)
                 blocks = [state for state in round_[start : start + size] if state in still_open]
-                goals = self._affordable(blocks)
+                goals = self._affordable(blocks, result)
                 if not goals:
                     self.budget_ended = bool(blocks)
                     if self.budget_ended:
@@ -210,12 +221,12 @@ class Session:
         open_ = [check for check in checks if check.outcome == "inconclusive"]
         return state.limit >= _FLOOR_ITEMS and all(check.p_within <= self.policy.alpha for check in open_)
 
-    def _affordable(self, blocks: Sequence[TaskState]) -> dict[str, int]:
+    def _affordable(self, blocks: Sequence[TaskState], result: GateResult) -> dict[str, int]:
         """Return the limits to score some tasks up to, as far as the budget goes; empty if it goes no further."""
         goals: dict[str, int] = {}
         planned = 0
         for state in blocks:
-            wanted = state.next_limit() - state.limit
+            wanted = state.next_limit(_needed(result, state.name)) - state.limit
             most = self.budget.affordable(wanted + planned, state.seconds_per_item) - planned
             if most >= min(wanted, _FEWEST):
                 goals[state.name] = state.limit + min(wanted, most)
@@ -351,6 +362,14 @@ def _progress(verdict: Verdict, task: str, alpha: float) -> float:
         return 1.0
     strongest = min(check.p_within, check.p_loss)
     return min(0.99, alpha / strongest) if strongest > 0 else 0.99
+
+
+def _needed(result: GateResult, task: str) -> int | None:
+    """Return the items in all that would decide a task for every candidate; None if it is not known for one."""
+    checks = [check for verdict in result.verdicts if (check := verdict.check(task))]
+    numbers = [check.items_needed for check in checks if check.outcome == "inconclusive"]
+    known = [number for number in numbers if number is not None]
+    return max(known) if known and len(known) == len(numbers) else None
 
 
 def _reference_scores(result: GateResult, task: str) -> list[float]:

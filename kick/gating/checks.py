@@ -12,12 +12,13 @@ from kick.comparison.families import TaskMean, compare_family
 from kick.comparison.flips import count_flips
 from kick.comparison.floors import not_measurable, signs_object
 from kick.comparison.matching import margin_tests
-from kick.comparison.paired import loss_test
+from kick.comparison.paired import caveats, loss_test
 from kick.comparison.pairing import Pairs
 from kick.comparison.sample import PairedSample
 from kick.comparison.statistics.moments import Moments
 from kick.comparison.statistics.power import items_needed
 from kick.errors import InputError
+from kick.gating.early_warning import at_one_look, corrected, early_warning
 from kick.gating.families import family_members, family_score, known
 from kick.gating.policy_file import Policy, Rule
 from kick.gating.rule import LossTests, outcome_of
@@ -58,9 +59,9 @@ class Question:
         """
         draft, (margin, tolerated) = self.draft, self.amounts
         outcome = outcome_of(draft.p_within, p_loss, policy.alpha)
-        # The stronger statement is one of as many (Bonferroni).
-        corrected = 1 if policy.correction == "none" else tests
-        beyond = min(1.0, corrected * self.p_beyond_margin)
+        # The stronger statement and the warning are each one of as many (Bonferroni).
+        together = 1 if policy.correction == "none" else tests
+        beyond = min(1.0, together * self.p_beyond_margin)
         needed = None
         if outcome == "pass" and self.worthless:
             outcome, reason = "inconclusive", self.worthless
@@ -80,9 +81,16 @@ class Question:
             reason = f"neither less than {margin} is shown ({_p(draft.p_within)}), nor more"
             reason += f" than {tolerated} ({_p(p_loss)}, corrected)"
             if needed is not None:
-                reason += f"; {_more(draft, needed)}"
-        update = {"outcome": outcome, "reason": reason, "p_loss": p_loss, "items_needed": needed}
-        return draft.model_copy(update=update)
+                reason += f"; {_plan(draft, needed)}"
+        return draft.model_copy(
+            update={
+                "outcome": outcome,
+                "reason": reason,
+                "p_loss": p_loss,
+                "items_needed": needed,
+                "early_warning": corrected(draft.early_warning, policy.alpha, together),
+            }
+        )
 
     def _items_needed(self, alpha: float, tests: int) -> int | None:
         """Return the items after which a loss as measured is decided; None if no number would."""
@@ -148,6 +156,8 @@ def _task_question(policy: Policy, pairs: Pairs, noise: NoiseFloor | None) -> Qu
         changed=_changed(pairs),
         noise_floor=noise,
         limit=pairs.reference.identity.plan.limit,
+        caveats=(*pairs.caveats, *caveats(sample)),
+        early_warning=early_warning(pairs, policy.early_warning, at_one_look(pairs)),
     )
 
 
@@ -217,6 +227,7 @@ def _perplexity_question(policy: Policy, pairs: Pairs, noise: NoiseFloor | None)
         delta=sample.delta,
         noise_floor=noise,
         limit=pairs.reference.identity.plan.limit,
+        caveats=(*pairs.caveats, *caveats(sample)),
     )
 
 
@@ -341,10 +352,13 @@ def _estimate(loss: float, low: float, high: float, n: int, alpha: float) -> Est
     return Estimate(value=loss, low=low, high=high, n=n, method=method)
 
 
-def _more(check: Check, needed: int) -> str:
-    """Return how many further items would decide a check, and whether there are any."""
+def _plan(check: Check, needed: int) -> str:
+    """Return how many items in all would decide a check, and whether there are as many.
+
+    The tests hold for one look, so this is a plan for a run of that size and no reason to score on and look again.
+    """
     noun = "windows" if check.kind in ("perplexity", "kl") else "items"
-    text = f"about {max(needed - check.candidate_score.n, 1):,} more {noun} would decide"
+    text = f"a run planned with about {max(needed, check.candidate_score.n + 1):,} {noun} would decide"
     if check.limit is None and check.kind != "family":
         text += ", and all there are have been scored"
     return text

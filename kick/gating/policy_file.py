@@ -95,6 +95,8 @@ class Policy(_Keys):
         correction: of the tests that show a regression, over all candidates and checks of the results folder.
         minimum_items: fewer items pass nothing. It does not apply to windows of a text.
         minimum_changed: a regression of a task rests on at least this many items whose score changed.
+        early_warning: the share of the reference's mean probability of the right answers whose loss is warned of; None:
+            no warning. It decides nothing.
         above_chance: whether a reference that is not shown to be above chance passes nothing.
         tasks: rules by task.
         families: rules for the mean over the tasks of a family.
@@ -110,6 +112,7 @@ class Policy(_Keys):
     correction: Correction = "holm"
     minimum_items: Annotated[int, Field(ge=1)] = 100
     minimum_changed: Annotated[int, Field(ge=1)] = 8
+    early_warning: Share | None = 0.025
     above_chance: bool = True
     tasks: dict[str, Rule] = Field(default_factory=dict)
     families: dict[Family, Rule] = Field(default_factory=dict)

@@ -2,12 +2,18 @@
 
 from xml.etree import ElementTree
 
+from kick.gating.early_warning import warning_in_words
 from kick.gating.rule import MARKS
 from kick.gating.wording import in_words
 from kick.printable import printable
 from kick.types import Check, GateResult, Verdict
 
 HEADING = {"pass": "Pass", "regression": "Regression", "inconclusive": "Inconclusive"}
+# The advice beside a command that scores more, where the verdict is one of fixed-sample tests.
+ONE_LOOK = (
+    "The levels of this gate hold for one look. A folder that grows is judged by `kick gate --sequential`, at this "
+    "look and at every later one."
+)
 COLUMNS = ("check", "reference", "candidate", "change (95 %)", "lost / gained", "n", "noise floor", "verdict")
 
 
@@ -51,6 +57,8 @@ def markdown(result: GateResult) -> str:
     lines += [f"- {_cell(summary_line(verdict))}" for verdict in result.verdicts]
     if result.next_command:
         lines += ["", f"To decide: `{result.next_command}`"]
+        if not result.sequential:
+            lines += ["", ONE_LOOK]
     lines.append("")
     for verdict in result.verdicts:
         lines += [f"### {_cell(verdict.candidate)}: {HEADING[verdict.outcome]}", ""]
@@ -58,7 +66,11 @@ def markdown(result: GateResult) -> str:
         lines += ["|" + "---|" * len(COLUMNS)]
         for check in verdict.checks:
             lines.append("| " + " | ".join(_cell(text) for text in columns(check)) + " |")
+        warned = [(check.name, text) for check in verdict.checks if (text := warning_in_words(check))]
+        lines += ["", *(f"- {_cell(name)}: {_cell(text)}" for name, text in warned)] if warned else []
         lines.append("")
+    if remarks := caveats(result):
+        lines += ["Notes:", "", *(f"- {_cell(remark)}" for remark in remarks), ""]
     return "\n".join(lines)
 
 
@@ -79,6 +91,8 @@ def summary_line(verdict: Verdict) -> str:
         parts.append(f"{len(verdict.missing)} missing")
     if verdict.unscored:
         parts.append(f"{len(verdict.unscored)} tasks not scored yet")
+    if warned := [check.name for check in verdict.checks if warning_in_words(check)]:
+        parts.append(f"early warning on {', '.join(warned)}")
     parts.append(f"{passed} of {len(verdict.checks)} checks pass")
     return "; ".join(parts)
 
@@ -112,13 +126,25 @@ def numbers(check: Check) -> str:
     return "; ".join(part for part in parts if part)
 
 
+def caveats(result: GateResult) -> list[str]:
+    """Return each caveat of the checks once, after the names of the checks that it holds for."""
+    names: dict[str, dict[str, None]] = {}
+    for verdict in result.verdicts:
+        for check in verdict.checks:
+            for caveat in check.caveats:
+                names.setdefault(caveat, {})[check.name] = None
+    return [f"{', '.join(checks)}: {caveat}" for caveat, checks in names.items()]
+
+
 def describe(check: Check) -> str:
     """Return a check as lines of text."""
     pairs = [(name, text) for name, text in zip(COLUMNS, columns(check), strict=True) if text]
     pairs += [("loss with the bracket of the tests", in_words(check))]
     pairs += [("p of a loss of the margin or more", f"{check.p_within:.3g}")]
     pairs += [("p of no more than the tolerated loss, corrected", f"{check.p_loss:.3g}")]
-    return "\n".join(f"{name}: {text}" for name, text in pairs)
+    warning = warning_in_words(check)
+    lines = [f"{name}: {text}" for name, text in pairs]
+    return "\n".join([*lines, *([warning] if warning else []), *check.caveats])
 
 
 def _count(verdict: Verdict, outcome: str) -> int:

@@ -20,12 +20,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil, exp, inf, isfinite, log
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kick.comparison.evidence import Evidence, evidence_beyond, evidence_within
 from kick.comparison.grid import candidate_ids, reference_id
 from kick.comparison.pairing import Pairs, load_pairs
+from kick.comparison.statistics.moments import Array, Codes
 from kick.comparison.statistics.sequential import (
     Bets,
     bets_beyond,
@@ -36,11 +38,12 @@ from kick.comparison.statistics.sequential import (
 from kick.draws import draw_order
 from kick.errors import InputError, nearest
 from kick.gating.checks import Question, questions
+from kick.gating.early_warning import at_every_look, at_one_look, corrected, early_warning
 from kick.gating.evidence import measurements, pair_problems, rules_without_checks, unmeasured
 from kick.gating.policy_file import Policy
 from kick.store import Store
 from kick.store.snapshot import Snapshot
-from kick.types import Check, Estimate, GateResult, Outcome, Verdict
+from kick.types import Check, EarlyWarning, Estimate, GateResult, Outcome, Verdict
 
 # The widest loss that an interval looks at, in units of the margin's own unit.
 _WIDEST = 4.0
@@ -78,6 +81,7 @@ def sequential_verdicts(
         policy=policy.name,
         reference=reference,
         alpha=policy.alpha,
+        sequential=True,
         verdicts=tuple(
             _verdict(store, policy, reference, candidate, judged, tests) for candidate in candidates
         ),
@@ -175,7 +179,8 @@ class _Evidence:
 def _check(policy: Policy, question: Question, pairs: Pairs, tests: int) -> Check:
     """Return the check of a question with the answer that its evidence gives."""
     draft = question.draft
-    evidence = _full_run(pairs, draft) if pairs.reference.available is not None else _in_general(pairs, draft)
+    draw = _Draw.of(pairs)
+    evidence = _in_general(pairs, draft) if draw is None else _full_run(pairs, draft, draw)
     within, beyond = evidence.within(draft.margin), evidence.beyond(draft.tolerated)
     passes = is_shown(within, policy.alpha)
     fails = is_shown(beyond, policy.alpha, tests)
@@ -197,6 +202,8 @@ def _check(policy: Policy, question: Question, pairs: Pairs, tests: int) -> Chec
             "reason": reason,
             "items_needed": needed,
             "limit": None if evidence.is_complete else draft.limit,
+            "caveats": (*draft.caveats, *_caveats(pairs, draw)),
+            "early_warning": _early_warning(pairs, draw, policy, tests),
         }
     )
 
@@ -241,43 +248,86 @@ def _items_needed(
     return min(needed or total, total)
 
 
-def _full_run(pairs: Pairs, draft: Check) -> _Evidence:
-    """Return the evidence about the full run: items in the order in which they were drawn.
+@dataclass(frozen=True)
+class _Draw:
+    """The items that were scored, as the first of a random order of all items of a task.
 
     An item that does not fit the model is in neither score, which is as if it scored 0 for both and nothing was bet.
+
+    Attributes:
+        order: (n,) rows of the pairs in the order in which they were drawn.
+        slots: (n,) their places in that order; those of items that do not fit are missing.
+        drawn: items that were drawn, scored or not.
+        total: items of the full run.
+    """
+
+    order: Codes
+    slots: Codes
+    drawn: int
+    total: int
+
+    @classmethod
+    def of(cls, pairs: Pairs) -> "_Draw | None":
+        """Return the draw of some pairs; None if the size of the full run is not known."""
+        cell = pairs.reference
+        total = cell.available
+        if total is None:
+            return None
+        place = {doc: rank for rank, doc in enumerate(draw_order(total, cell.identity.plan.seed))}
+        ranks = np.array([place[int(doc)] for doc in pairs.reference_items["doc_id"]], dtype=np.int64)
+        order = np.argsort(ranks)
+        # The ranks of a draw are 0..drawn-1.
+        return cls(order, ranks[order], len(ranks) + len(cell.skipped), total)
+
+    def log_e(self, make: Callable[..., Bets], a: Array, b: Array, **claim: Any) -> float:
+        """Return the log e-value against a claim about the scores (n,) of both models, in the order of the pairs."""
+        bets = make(a[self.order], b[self.order], **claim)
+        values = np.zeros(self.drawn)
+        values[self.slots] = bets.values
+        return strongest(Bets(values, bets.worst), self.total)
+
+
+def _full_run(pairs: Pairs, draft: Check, draw: _Draw) -> _Evidence:
+    """Return the evidence about the full run.
 
     Raises:
         InputError: scores are not within 0..1.
     """
-    cell = pairs.reference
-    total = cell.available
-    assert total is not None
     if not pairs.sample.is_bounded:
         raise InputError(
             f"{pairs.task}: evidence that holds at every look needs scores from 0 to 1, and {pairs.metric} has others. "
             "Leave the task out, or score everything and use `kick gate` without --sequential."
         )
-    place = {doc: rank for rank, doc in enumerate(draw_order(total, cell.identity.plan.seed))}
-    ranks = np.array([place[int(doc)] for doc in pairs.reference_items["doc_id"]])
-    order = np.argsort(ranks)
-    drawn = len(ranks) + len(cell.skipped)
-    # The ranks of a draw are 0..drawn-1.
-    slots = ranks[order]
-    a, b = pairs.sample.a[order], pairs.sample.b[order]
+    unit = "ratio" if draft.relative else "drop"
 
     def log_e(make: Callable[..., Bets], bound: float) -> float:
-        unit = "ratio" if draft.relative else "drop"
-        bets = make(a, b, **{unit: bound}, higher_is_better=draft.higher_is_better)
-        values = np.zeros(drawn)
-        values[slots] = bets.values
-        return strongest(Bets(values, bets.worst), total)
+        claim = {unit: bound, "higher_is_better": draft.higher_is_better}
+        return draw.log_e(make, pairs.sample.a, pairs.sample.b, **claim)
 
     return _Evidence(
         within=lambda loss: log_e(bets_within, loss),
         beyond=lambda loss: log_e(bets_beyond, loss),
-        total=total,
-        is_complete=drawn == total,
+        total=draw.total,
+        is_complete=draw.drawn == draw.total,
     )
+
+
+def _caveats(pairs: Pairs, draw: _Draw | None) -> tuple[str, ...]:
+    """Return what the claim about the full run does not say where items come in groups."""
+    sample = pairs.sample
+    if draw is None or sample.groups is None or sample.perplexity:
+        return ()
+    kind = pairs.reference.task.group_by or "group"
+    return (
+        f"Items share a {kind}, and are bet on one by one: the verdict is about the full run of {draw.total:,} items, "
+        f"and not about others of the kind. `kick gate` without --sequential takes each {kind} as one unit.",
+    )
+
+
+def _early_warning(pairs: Pairs, draw: _Draw | None, policy: Policy, tests: int) -> EarlyWarning | None:
+    """Return the warning of the items so far; that of one look where the size of the full run is not known."""
+    test = at_one_look(pairs) if draw is None else at_every_look(draw.order)
+    return corrected(early_warning(pairs, policy.early_warning, test), policy.alpha, tests)
 
 
 def strongest(bets: Bets, total: int) -> float:

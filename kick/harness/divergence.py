@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kick.engines.base import TokenScores
+from kick.engines.base import TokenScores, Values
 from kick.types import Divergence
 
 PERCENTILES = (99.9, 99.0, 95.0, 90.0, 50.0, 10.0, 5.0, 1.0)
@@ -44,3 +44,15 @@ def columns(scores: Sequence[TokenScores]) -> dict[str, list[float]]:
     """Return means over the tokens of each continuation, as the columns of items."""
     names = ("kl", "reverse_kl", "delta_p", "same_top")
     return {name: [float(getattr(score, name).mean(dtype=np.float64)) for score in scores] for name in names}
+
+
+def likelihoods(scores: Sequence[TokenScores]) -> dict[str, list[float]]:
+    """Return the probability of each continuation by both models, 0..1, as the columns of items."""
+    return {
+        "answer_probability": [_probability(score.nll) for score in scores],
+        "reference_answer_probability": [_probability(score.reference_nll) for score in scores],
+    }
+
+
+def _probability(nll: Values) -> float:
+    return float(np.exp(-nll.sum(dtype=np.float64)))

@@ -27,7 +27,7 @@ from kick.harness.floors import passage
 from kick.harness.plan import Plan, PlannedItem
 from kick.harness.tasks import LoadedTask
 from kick.harness.work import RightAnswers
-from kick.metrics.calibration import calibration_columns
+from kick.metrics.calibration import calibration_columns, probabilities
 from kick.store import Journal
 from kick.types import BatchSize, Floors, PlanInfo, Skipped, TaskInfo, Tier
 
@@ -155,21 +155,27 @@ class TaskWork:
             "response": completions[0].text if completions else "",
             "cut": any(completion.cut for completion in completions),
             "choice_logprobs": values,
-            **self._calibration(doc, target, values),
+            **self._choice_columns(doc, target, values),
             **metrics,
         }
 
-    def _calibration(
+    def _choice_columns(
         self, doc: Mapping[str, Any], target: object, values: Sequence[float]
     ) -> dict[str, float]:
-        """Return the columns of a choice whose gold one is known, from the log-likelihood of each; else none."""
+        """Return the columns of a choice from the log-likelihoods of the choices; none for other tasks.
+
+        They are the probability of the right ones, and where one alone is right, those of `calibration_columns`.
+        """
         if self.task.kind != "choice":
             return {}
         choices = list(self.loaded.task.doc_to_choice(doc))
-        gold = choices.index(target) if isinstance(target, str) and target in choices else target
-        if not isinstance(gold, int) or not 0 <= gold < len(choices) or len(values) != len(choices):
-            return {}
-        return calibration_columns(values, gold)
+        targets: list[Any] = target if isinstance(target, list) else [target]
+        right = [choices.index(one) if isinstance(one, str) else int(one) for one in targets]
+        # Mutual information asks for each choice once more, without its prompt.
+        likelihoods = values[: len(choices)]
+        spread = probabilities(likelihoods)
+        columns = {"right_probability": sum(spread[one] for one in right)}
+        return columns | (calibration_columns(likelihoods, right[0]) if len(right) == 1 else {})
 
     def _metrics(self, item: "_AnsweredItem") -> dict[str, float]:
         """Return the value of every metric by every filter."""

@@ -21,7 +21,7 @@ from kick.engines.base import (
     TokenScores,
 )
 from kick.errors import InputError
-from kick.harness.divergence import columns, summarise
+from kick.harness.divergence import columns, likelihoods, summarise
 from kick.store import Journal
 from kick.types import BatchSize, Divergence, Floors, PlanInfo, Skipped, TaskInfo, Tier
 
@@ -150,7 +150,8 @@ def score_cell(
     items = work.score(responses)
     if states.own:
         return Scored(items, None)
-    return Scored(items.assign(**columns(tokens)), summarise(tokens, states.reference))
+    measured = columns(tokens) if answers.are_all else {**columns(tokens), **likelihoods(tokens)}
+    return Scored(items.assign(**measured), summarise(tokens, states.reference))
 
 
 def _predict(

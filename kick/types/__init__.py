@@ -54,7 +54,16 @@ from kick.types.tasks import (
     Tier,
     TierChoice,
 )
-from kick.types.verdicts import Check, CheckKind, FamilyScore, GateResult, Outcome, Verdict, worst
+from kick.types.verdicts import (
+    Check,
+    CheckKind,
+    EarlyWarning,
+    FamilyScore,
+    GateResult,
+    Outcome,
+    Verdict,
+    worst,
+)
 
 __all__ = [
     "DEFAULT_ENGINE",
@@ -79,6 +88,7 @@ __all__ = [
     "Description",
     "Divergence",
     "Dtype",
+    "EarlyWarning",
     "EngineArgument",
     "EngineFloor",
     "EngineIdentity",

@@ -19,6 +19,30 @@ def worst(outcomes: Iterable[Outcome]) -> Outcome:
     return "inconclusive" if "inconclusive" in given else "pass"
 
 
+class EarlyWarning(Record):
+    """The probability of the right answers, which moves before the score does. It decides nothing.
+
+    For multiple choice it is the softmax over the choices; elsewhere the likelihood of the answer, where the run
+    measured it. A warning says that more than `margin` of the reference's mean probability is lost. No warning says
+    nothing: a candidate may lose answers whose probability hardly moved, so it is never evidence of a pass.
+    """
+
+    # The loss that is warned of, as a share of the reference's mean probability.
+    margin: float
+    # Mean probabilities of the right answers, 0..1.
+    reference: float
+    candidate: float
+    # The p-value of "no more than `margin` is lost", corrected for the number of warnings that are looked at together.
+    # That of a sequential verdict holds at every look.
+    p_value: float
+    warns: bool
+
+    @property
+    def loss(self) -> float:
+        """The loss as measured, as a share of the reference's mean probability; negative for a gain."""
+        return 1 - self.candidate / self.reference if self.reference > 0 else 0.0
+
+
 class Check(Record):
     """One limit of a policy, applied to one candidate.
 
@@ -57,6 +81,10 @@ class Check(Record):
     items_needed: int | None = None
     # The limit that the items were drawn under; None: there are no further items.
     limit: int | None = None
+    # Sentences about what the check does not claim, those of the comparison among them.
+    caveats: tuple[str, ...] = ()
+    # None: the probability of the right answers was not measured, or the policy asks for no warning.
+    early_warning: EarlyWarning | None = None
 
 
 class FamilyScore(Record):
@@ -132,6 +160,8 @@ class GateResult(Record):
     reference: str
     alpha: float
     verdicts: tuple[Verdict, ...]
+    # Whether the evidence holds at every look of a folder that grows; else it holds for one look.
+    sequential: bool = False
     # The command that would decide what is inconclusive; None: nothing is, or no command would.
     next_command: str | None = None
 

@@ -16,12 +16,14 @@ from kick.compression import make
 from kick.errors import InputError
 from kick.execution import check_models
 from kick.execution.check_session import CheckResult, Look, TaskState
+from kick.execution.check_tasks import BASE_TASKS, INSTRUCT_TASKS, default_tasks
 from kick.execution.runner import run
 from kick.gating import gate
 from kick.store import Store
 from kick.store.verification import inspect
 from kick.suite import Suite
-from kick.types import GateResult, Recipe
+from kick.suite.catalog import read_catalog
+from kick.types import Checkpoint, GateResult, Recipe
 
 DENSE = Path(kick.__file__).parent / "world" / "models" / "kick-tiny-4m"
 HEAD, TAIL = "kick_world_factoid_head", "kick_world_factoid_tail"
@@ -139,6 +141,34 @@ def test_a_copy_of_the_dense_model_passes_at_once(models: Path, tmp_path: Path) 
     assert result.verdicts[0].identical
     assert not (tmp_path / "r" / "cells").exists()
     assert same_answer(gate(Store(tmp_path / "r"), sequential=True), result)
+
+
+def test_an_instruct_model_is_asked_other_tasks_than_a_base_model(tmp_path: Path) -> None:
+    base = Checkpoint(id="dense", model=str(DENSE))
+    assert default_tasks(base) == BASE_TASKS
+    folder = Path(shutil.copytree(DENSE, tmp_path / "instruct"))
+    (folder / "chat_template.jinja").write_text(
+        "{% for message in messages %}{{ message.content }}{% endfor %}"
+    )
+    assert default_tasks(base.model_copy(update={"model": str(folder)})) == INSTRUCT_TASKS
+    known = read_catalog().tasks
+    assert set(BASE_TASKS) | set(INSTRUCT_TASKS) <= set(known)
+    assert {known[task].info.family for task in BASE_TASKS} == {
+        known[task].info.family for task in INSTRUCT_TASKS
+    }
+
+
+def test_a_choice_task_shows_the_probability_of_the_right_answers(models: Path, tmp_path: Path) -> None:
+    result = kick.check(
+        DENSE, models / "rtn-8", tasks=["kick_world_choice"], results=tmp_path / "r", budget="40 items"
+    )
+    (check,) = result.verdicts[0].checks
+    warning = check.early_warning
+    assert warning is not None
+    assert 0.8 < warning.reference < 1
+    assert abs(warning.loss) < 0.01
+    assert not warning.warns
+    assert (check.outcome, result.exit_code) == ("inconclusive", 3)
 
 
 @pytest.mark.slow
@@ -259,3 +289,11 @@ def test_blocks_double_and_a_small_remainder_is_not_left() -> None:
     assert limits == [32, 64, 128, 256, 512, 1000]
     assert TaskState("task", available=1200, limit=512).next_limit() == 1200
     assert TaskState("task", available=20).next_limit() == 20
+
+
+def test_a_block_ends_where_a_task_is_expected_to_be_decided() -> None:
+    state = TaskState("task", available=10_000, limit=128)
+    assert state.next_limit(needed=137) == 160
+    assert state.next_limit(needed=200) == 221
+    assert state.next_limit(needed=5_000) == 256
+    assert state.next_limit(needed=None) == 256

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kick.comparison.paired import compare
 from kick.comparison.statistics.sequential import bets_beyond, bets_within, is_shown
 from kick.draws import draw_order
 from kick.errors import InputError
@@ -16,7 +17,7 @@ from kick.gating.sequential import fewest_items, strongest
 from kick.harness.plan import draw
 from kick.store import Store
 from kick.types import Check, Skipped, TaskInfo
-from tests.results import binary_task, checkpoint_record, make_results, write_pair, write_scores
+from tests.results import PERPLEXITY, binary_task, checkpoint_record, make_results, write_pair, write_scores
 
 SEED = 1234
 POLICY = Policy(name="test", above_chance=False)
@@ -226,3 +227,28 @@ def test_a_loss_at_the_margin_passes_in_few_of_the_runs_that_look_at_every_item(
 @pytest.mark.parametrize("clustered", [False, True])
 def test_a_loss_that_is_tolerated_is_a_regression_in_few_of_the_runs(clustered: bool) -> None:
     assert errors(0.025, clustered=clustered)[1] <= 0.05
+
+
+def test_a_task_of_passages_says_that_the_verdict_is_about_the_full_run_alone(store: Store) -> None:
+    scores = answers(2000, 0.7)
+    docs = draw(2000, 512, SEED)
+    task = binary_task(group_by="title")
+    for checkpoint in ("dense", "small"):
+        columns = {"em": scores[docs], "doc_id": docs, "group": [f"page {doc // 20}" for doc in docs]}
+        write_scores(store, checkpoint, task, pd.DataFrame(columns), available=2000)
+    check = judge(store)
+    assert check.outcome == "pass"
+    (caveat,) = check.caveats
+    assert "Items share a title, and are bet on one by one" in caveat
+    assert "the full run of 2,000 items" in caveat
+    (plain,) = gate(store, POLICY).verdicts[0].checks
+    assert plain.caveats == ()
+
+
+def test_a_check_has_the_caveats_of_its_comparison(tmp_path: Path) -> None:
+    nll = np.random.default_rng(0).normal(3, 0.1, 30)
+    store = write_pair(tmp_path / "r", nll, nll + 0.001, PERPLEXITY, units=[2047] * 30)
+    policy = Policy.model_validate({"name": "test", "perplexity": {"maximum_rise": 0.05}})
+    (check,) = gate(store, policy).verdicts[0].checks
+    assert check.caveats == compare(store, "dense", "small", PERPLEXITY.name).caveats
+    assert "Few windows: 30" in check.caveats[0]
