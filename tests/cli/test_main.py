@@ -182,6 +182,7 @@ def test_a_suite_runs_reports_and_verifies_from_the_command_line(
         "problems": [],
         "notes": [],
         "moved": [],
+        "signed_by": None,
     }
     items = next((here / "out").rglob("items.parquet"))
     items.write_bytes(items.read_bytes()[:-1] + b"?")

@@ -99,8 +99,8 @@ def test_every_item_equals_plain_lm_eval(
 def test_items_have_the_columns_of_the_store(
     ours: dict[str, pd.DataFrame], tasks: dict[str, LoadedTask], name: str
 ) -> None:
-    calibration = ["brier", "confidence", "confident_right"] if name == "kick_mmlu" else []
-    assert [*ours[name].columns] == [*ITEM_COLUMNS, *calibration, *tasks[name].info.metrics]
+    choice = ["right_probability", "brier", "confidence", "confident_right"] if name == "kick_mmlu" else []
+    assert [*ours[name].columns] == [*ITEM_COLUMNS, *choice, *tasks[name].info.metrics]
 
 
 def test_choices_have_the_probability_of_the_most_probable_one(ours: dict[str, pd.DataFrame]) -> None:

@@ -221,7 +221,7 @@ def test_an_engine_says_what_it_is_and_what_may_move_its_numbers(llama: Loaded) 
     engine: Engine = TorchEngine(llama, size(64), "prefix")
     assert (engine.name, engine.version) == ("torch", torch.__version__)
     assert engine.settings == {"tier": "prefix", "batch": "64x16"}
-    assert engine.capabilities == {"score", "generate", "divergence"}
+    assert engine.capabilities == {"score", "generate", "divergence", "states"}
 
 
 def test_requests_that_are_run_alone_share_nothing(llama: Loaded, tmp_path: Path) -> None:
