@@ -8,7 +8,7 @@ change from day to day.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from kick.checkpoints.untrusted import refusing
 from kick.errors import InputError
 from kick.files import digest, read_text
 from kick.harness.tasks import LoadedTask
+from kick.harness.thinking import Thinking
 from kick.suite import Suite
 from kick.types import FewshotAs
 
@@ -38,25 +39,30 @@ class ChatFormat:
         system: The system message; a task's description follows it.
         fewshot_as: Solved examples as turns of their own, or in one message with the question.
         variables: Further variables of the template, such as `enable_thinking`.
+        thinking: How the model marks its thoughts; None: all of a response is its answer.
     """
 
     template: str
     system: str | None = None
     fewshot_as: FewshotAs = "turns"
     variables: Mapping[str, Any] = field(default_factory=dict)
+    thinking: Thinking | None = None
 
     @property
     def hash(self) -> str:
         """A hash of all that decides how a prompt becomes a conversation."""
-        return digest(
-            self.template, self.system or "", self.fewshot_as, json.dumps(self.variables, sort_keys=True)
-        )
+        settings = json.dumps([self.variables, self.thinking and asdict(self.thinking)], sort_keys=True)
+        return digest(self.template, self.system or "", self.fewshot_as, settings)
 
     def in_words(self) -> str:
         """Return the format as a sentence for the reader of a score."""
         shots = "turns of their own" if self.fewshot_as == "turns" else "part of the question's message"
         system = f", the system message {self.system!r}" if self.system else ""
-        return f"asked as a conversation by the chat template {digest(self.template)[:12]}, examples as {shots}{system}"
+        thinking = f", {self.thinking.budget} tokens to think" if self.thinking else ""
+        template = digest(self.template)[:12]
+        return (
+            f"asked as a conversation by the chat template {template}, examples as {shots}{system}{thinking}"
+        )
 
 
 def chat_format(suite: Suite, tokenizer: Path) -> ChatFormat | None:
@@ -82,7 +88,8 @@ def chat_format(suite: Suite, tokenizer: Path) -> ChatFormat | None:
         )
     if template is None:
         return None
-    return ChatFormat(template, suite.system, suite.fewshot_as, suite.chat_variables)
+    thinking = Thinking(**suite.thinking.model_dump()) if suite.thinking else None
+    return ChatFormat(template, suite.system, suite.fewshot_as, suite.chat_variables, thinking)
 
 
 def in_chat(loaded: LoadedTask, suite: Suite) -> bool:

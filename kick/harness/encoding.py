@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from kick.engines.base import Generate, Request, Score
 from kick.errors import InputError
 from kick.files import digest
+from kick.harness.thinking import Thinking
 
 # New tokens if a task states none (as lm-eval's HFLM).
 DEFAULT_BUDGET = 256
@@ -64,7 +65,14 @@ class Encoder:
         split = min(len(head), len(whole) - 1)
         return Score(whole[:split] or (self.prefix_token,), whole[split:])
 
-    def generate(self, context: str, settings: dict[str, Any], seed: int = 0, repeat: int = 0) -> Generate:
+    def generate(
+        self,
+        context: str,
+        settings: dict[str, Any],
+        seed: int = 0,
+        repeat: int = 0,
+        thinking: Thinking | None = None,
+    ) -> Generate:
         """Return the request for text after a context.
 
         Args:
@@ -72,6 +80,7 @@ class Encoder:
             settings: the task's `generation_kwargs`.
             seed: seeds the request's random numbers together with the context, if tokens are drawn.
             repeat: the number of equal requests before this one, which draws other tokens.
+            thinking: the thoughts that come before the answer: stop strings wait, and the budget is for both.
 
         Raises:
             InputError: the settings are not those that kick applies.
@@ -91,24 +100,28 @@ class Encoder:
             if self.tokenizer.eos_token_id is not None
             else None
         )
-        stop = handle_stop_sequences(kwargs.get("until"), eos=eos)
+        stop = handle_stop_sequences([] if thinking else kwargs.get("until"), eos=eos)
+        budget = int(kwargs["max_gen_toks"]) + (thinking.budget if thinking else 0)
         draws = [str(seed), context, *([str(repeat)] if repeat else [])]
         return Generate(
             self.encode(context),
             tuple(text for text in stop if text),
-            int(kwargs["max_gen_toks"]),
+            budget,
             temperature,
             int(digest(draws), 16) if temperature else 0,
         )
 
 
-def encode_requests(instances: Sequence[Instance], encoder: Encoder, seed: int = 0) -> list[Request]:
+def encode_requests(
+    instances: Sequence[Instance], encoder: Encoder, seed: int = 0, thinking: Thinking | None = None
+) -> list[Request]:
     """Tokenise lm-eval's requests: one request per repeat of each instance.
 
     Args:
         instances: what an lm-eval task asks for.
         encoder: turns its texts into token ids.
         seed: the seed of the tokens that are drawn, if a task asks for it.
+        thinking: the thoughts that come before generated answers.
 
     Raises:
         InputError: a request is of a kind that is not scored item by item (rolling log-likelihood, images).
@@ -120,7 +133,9 @@ def encode_requests(instances: Sequence[Instance], encoder: Encoder, seed: int =
             requests += [encoder.score(*instance.args)] * repeats
         elif instance.request_type == "generate_until":
             context, settings = instance.args
-            requests += [encoder.generate(context, settings, seed, repeat) for repeat in range(repeats)]
+            requests += [
+                encoder.generate(context, settings, seed, repeat, thinking) for repeat in range(repeats)
+            ]
         else:
             raise InputError(
                 f"{instance.task_name}: kick does not score '{instance.request_type}' requests. "

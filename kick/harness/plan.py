@@ -13,7 +13,7 @@ from kick.draws import draw_order
 from kick.engines.base import Request, Score
 from kick.errors import InputError
 from kick.files import digest
-from kick.harness.chat import ChatRenderer
+from kick.harness.chat import ChatFormat, ChatRenderer
 from kick.harness.encoding import Encoder, encode_requests
 from kick.harness.tasks import LoadedTask
 from kick.types import PlanInfo, Skipped
@@ -30,8 +30,8 @@ class RenderedTask:
     instances: tuple[Instance, ...]
     limit: int | None
     seed: int
-    chat: str | None
-    """The hash of the chat format; None: the prompts are as the task writes them."""
+    chat: ChatFormat | None
+    """How the prompts became conversations; None: they are as the task writes them."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,7 @@ def render(
     """
     doc_ids = draw(len(loaded.task.eval_docs), limit, seed)
     instances = build_requests(loaded, doc_ids, seed, chat)
-    format_hash = chat.chat.hash if chat else None
-    return RenderedTask(loaded, tuple(doc_ids), tuple(instances), limit, seed, format_hash)
+    return RenderedTask(loaded, tuple(doc_ids), tuple(instances), limit, seed, chat.chat if chat else None)
 
 
 def make_plan(rendered: RenderedTask, encoder: Encoder, *, window: int | None) -> Plan:
@@ -110,7 +109,7 @@ def make_plan(rendered: RenderedTask, encoder: Encoder, *, window: int | None) -
         limit=rendered.limit,
         seed=rendered.seed,
         items=len(items),
-        chat=rendered.chat,
+        chat=rendered.chat.hash if rendered.chat else None,
     )
     skipped = tuple(
         Skipped(doc_id=position, reason=f"needs {tokens} tokens, the model's window is {window}")
@@ -145,9 +144,10 @@ def build_requests(
 
 
 def _items(rendered: RenderedTask, encoder: Encoder) -> Iterator[PlannedItem]:
+    thinking = rendered.chat.thinking if rendered.chat else None
     for index, group in groupby(rendered.instances, key=lambda instance: instance.doc_id):
         instances = tuple(group)
-        requests = encode_requests(instances, encoder, rendered.seed)
+        requests = encode_requests(instances, encoder, rendered.seed, thinking)
         yield PlannedItem(rendered.doc_ids[index], instances, tuple(requests))
 
 

@@ -19,6 +19,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.utils import handle_non_serializable, hash_string
 
 from kick.engines.base import Completion, Engine, LogLikelihood, Progress, Request, Response, Score
+from kick.engines.stops import before_stop, has_stop
 from kick.engines.torch import batches
 from kick.errors import InputError
 from kick.harness.encoding import Encoder
@@ -26,6 +27,7 @@ from kick.harness.entailment import ENTAILED
 from kick.harness.floors import passage
 from kick.harness.plan import Plan, PlannedItem
 from kick.harness.tasks import LoadedTask
+from kick.harness.thinking import CUT_OFF, THOUGHT_TOKENS, Thinking, Thought
 from kick.harness.work import RightAnswers
 from kick.metrics.calibration import calibration_columns, probabilities
 from kick.store import Journal
@@ -46,11 +48,16 @@ class TaskWork:
     notes: tuple[str, ...] = ()
     floors: Floors | None = None
     undiverged: str | None = None
+    thinking: Thinking | None = None
+    """How the model marks its thoughts; None: all of a response is its answer."""
 
-    @property
+    @cached_property
     def task(self) -> TaskInfo:
-        """The task."""
-        return self.loaded.info
+        """The task; where answers are generated after thoughts, with the metrics of these."""
+        info = self.loaded.info
+        if self.thinking is None or info.kind != "generation":
+            return info
+        return info.model_copy(update={"metrics": (*info.metrics, THOUGHT_TOKENS, CUT_OFF)})
 
     @property
     def info(self) -> PlanInfo:
@@ -88,7 +95,7 @@ class TaskWork:
         Raises:
             InputError: `process_results` does not give a metric of the task's `metric_list`.
         """
-        answered = [*_answered(self.plan.items, responses)]
+        answered = [*self._answered(responses)]
         task = self.loaded.task
         task._instances = [instance for item in answered for instance in item.instances]
         task.apply_filters()
@@ -155,6 +162,7 @@ class TaskWork:
             "response": completions[0].text if completions else "",
             "cut": any(completion.cut for completion in completions),
             "choice_logprobs": values,
+            **({"thought": item.thoughts[0].text} if item.thoughts else {}),
             **self._choice_columns(doc, target, values),
             **metrics,
         }
@@ -177,6 +185,38 @@ class TaskWork:
         columns = {"right_probability": sum(spread[one] for one in right)}
         return columns | (calibration_columns(likelihoods, right[0]) if len(right) == 1 else {})
 
+    def _answered(self, responses: Sequence[Response]) -> Iterator["_AnsweredItem"]:
+        """Put responses into copies of the instances that they answer: a plan serves many checkpoints."""
+        waiting = iter(responses)
+        for item in self.plan.items:
+            instances, answers, thoughts = [], [], []
+            for planned in item.instances:
+                own = [next(waiting) for _ in range(planned.repeats or 1)]
+                if self.thinking and planned.request_type == "generate_until":
+                    split = [self._split(planned, response) for response in own]
+                    own = [answer for answer, _ in split]
+                    thoughts += [thought for _, thought in split]
+                instance = copy.copy(planned)
+                instance.resps = [_as_lm_eval(response) for response in own]
+                instance.filtered_resps = {}
+                instances.append(instance)
+                answers += own
+            yield _AnsweredItem(item.doc_id, tuple(instances), tuple(answers), tuple(thoughts))
+
+    def _split(self, instance: Instance, response: Response) -> tuple[Completion, Thought]:
+        """Return the answer of a completion, ended by the task's stop strings and budget, and the thoughts before."""
+        assert self.thinking is not None
+        assert isinstance(response, Completion)
+        prompt, settings = instance.args
+        thought = self.thinking.split(prompt, response.text)
+        asked = self.encoder.generate(prompt, settings)
+        answer = before_stop(thought.answer, asked.stop)
+        ended = has_stop(thought.answer, asked.stop) or not response.cut
+        tokens = self.encoder.encode(answer, False)
+        if len(tokens) > asked.budget:
+            answer, ended = self.encoder.tokenizer.decode(tokens[: asked.budget]), False
+        return Completion(answer, cut=not ended), thought
+
     def _metrics(self, item: "_AnsweredItem") -> dict[str, float]:
         """Return the value of every metric by every filter."""
         instances = sorted(item.instances, key=lambda instance: instance.idx)
@@ -189,6 +229,10 @@ class TaskWork:
         if self.loaded.entailment is not None:
             article, summary = passage(instances[0].doc), _as_text(item.responses[0])
             metrics[ENTAILED] = self.loaded.entailment.share_entailed(article, summary)
+        if item.thoughts:
+            lengths = [len(self.encoder.encode(thought.text, False)) for thought in item.thoughts]
+            metrics[THOUGHT_TOKENS] = sum(lengths) / len(lengths)
+            metrics[CUT_OFF] = sum(thought.cut_off for thought in item.thoughts) / len(item.thoughts)
         missing = [metric for metric in self.task.metrics if metric not in metrics]
         if missing:
             raise InputError(
@@ -212,21 +256,8 @@ class _AnsweredItem:
     doc_id: int
     instances: tuple[Instance, ...]
     responses: tuple[Response, ...]
-
-
-def _answered(items: Sequence[PlannedItem], responses: Sequence[Response]) -> Iterator[_AnsweredItem]:
-    """Put responses into copies of the instances that they answer: a plan serves many checkpoints."""
-    waiting = iter(responses)
-    for item in items:
-        own = [next(waiting) for _ in item.requests]
-        given = iter(own)
-        instances = []
-        for planned in item.instances:
-            instance = copy.copy(planned)
-            instance.resps = [_as_lm_eval(next(given)) for _ in range(planned.repeats or 1)]
-            instance.filtered_resps = {}
-            instances.append(instance)
-        yield _AnsweredItem(item.doc_id, tuple(instances), tuple(own))
+    thoughts: tuple[Thought, ...] = ()
+    """The thoughts before each response, if the model is asked to think."""
 
 
 def _as_text(response: Response) -> str:

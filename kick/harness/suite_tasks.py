@@ -124,7 +124,10 @@ class SuiteTasks:
                 plan = make_plan(asked.rendered, encoder, window=window)
                 loaded = asked.rendered.loaded
                 floors = self._floors_of(loaded, plan)
-                planned.append(TaskWork(loaded, plan, encoder, window, asked.notes, floors))
+                thinking = asked.rendered.chat.thinking if asked.rendered.chat else None
+                planned.append(
+                    TaskWork(loaded, plan, encoder, window, asked.notes, floors, thinking=thinking)
+                )
         for corpus in self.corpora:
             settings = self.suite.perplexity
             assert settings is not None

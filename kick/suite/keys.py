@@ -79,6 +79,14 @@ class CheckpointKeys(Keys, LoadingOptions):
     weights_of: str | None = None
 
 
+class ThinkingKeys(Keys):
+    """`thinking`: how a model marks its thoughts, which are not its answer."""
+
+    end: Annotated[str, Field(min_length=1)] = "</think>"
+    budget: Annotated[int, Field(ge=1)]
+    start: Annotated[str, Field(min_length=1)] = "<think>"
+
+
 class Perplexity(Keys):
     """The measurement of perplexity: windows of `window` tokens, the first `windows` of them (all if left out).
 
@@ -115,6 +123,7 @@ class SuiteKeys(Keys):
     chat_template: str | None = None
     # Further variables of the template.
     chat_variables: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    thinking: ThinkingKeys | None = None
     # What computes, for every checkpoint that names no engine of its own.
     engine: str | None = None
     limit: Annotated[int, Field(ge=1)] | None = None
@@ -131,6 +140,7 @@ ENTRIES: dict[str, type[BaseModel]] = {
     "series": SeriesKeys,
     "calibration": CalibrationKeys,
     "perplexity": Perplexity,
+    "thinking": ThinkingKeys,
     "declared": Step,
     "recipe": Recipe,
 }

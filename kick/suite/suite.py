@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kick.errors import InputError, nearest
 from kick.suite.catalog import Catalog, read_catalog
-from kick.suite.keys import ENTRIES, Chat, CheckpointKeys, Perplexity, SuiteKeys
+from kick.suite.keys import ENTRIES, Chat, CheckpointKeys, Perplexity, SuiteKeys, ThinkingKeys
 from kick.suite.model_refs import local_path, parse_folder, parse_model
 from kick.suite.series import points
 from kick.types import DEFAULT_ENGINE, Checkpoint, FewshotAs, LoadingOptions, Tier
@@ -41,6 +41,7 @@ class Suite(BaseModel):
     fewshot_as: FewshotAs = "turns"
     chat_template: str | None = None
     chat_variables: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    thinking: ThinkingKeys | None = None
     limit: int | None = None
     seed: int
     nli: str | None = None
@@ -115,6 +116,7 @@ class Suite(BaseModel):
             fewshot_as=keys.fewshot_as,
             chat_template=_template(keys, where, folder),
             chat_variables=keys.chat_variables,
+            thinking=keys.thinking,
             limit=keys.limit,
             seed=keys.seed,
             nli=None if keys.nli is None else parse_folder(keys.nli, f"{where}: nli", folder=folder).text,
@@ -228,7 +230,7 @@ def _task_names(keys: SuiteKeys, catalog: Catalog, where: str) -> tuple[str, ...
 def _template(keys: SuiteKeys, where: str, folder: Path) -> str | None:
     """Return whose chat template counts: the path of a file is absolute."""
     if keys.chat == "off":
-        for key in ("system", "chat_template", "chat_variables"):
+        for key in ("system", "chat_template", "chat_variables", "thinking"):
             if getattr(keys, key):
                 raise InputError(
                     f"{where}: {key}: it shapes conversations, and there are none. Set chat: auto or on."
