@@ -7,6 +7,7 @@ terminal without it.
 import math
 import re
 from collections.abc import Callable, Collection
+from pathlib import PurePath
 
 from kick.printable import printable
 from kick.types import Estimate, TaskInfo
@@ -261,3 +262,10 @@ def _latex(character: str) -> str:
     if character.isascii() or (character.isalpha() and ord(character) < 0x180):
         return character
     return f"[U+{ord(character):04X}]"
+
+
+def model_name(model: str) -> str:
+    """Return a hub id as it is, and the name of a folder for its path."""
+    path = PurePath(model)
+    local = path.is_absolute() or len(path.parts) != 2 or path.parts[0] in (".", "..", "~")
+    return path.name if local else model

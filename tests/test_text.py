@@ -152,3 +152,17 @@ def test_latex_commands_in_text_are_set_as_text() -> None:
 @given(st.text())
 def test_latex_never_holds_a_character_that_pdflatex_lacks(given_text: str) -> None:
     assert all(ord(character) < 0x180 for character in text.latex(given_text, None))
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("/home/me/models/gemma", "gemma"),
+        ("./gemma", "gemma"),
+        ("~/gemma", "gemma"),
+        ("a/b/model-q4.gguf", "model-q4.gguf"),
+        ("google/gemma-3-270m", "google/gemma-3-270m"),
+    ],
+)
+def test_a_model_is_named_without_its_place_on_this_machine(model: str, name: str) -> None:
+    assert text.model_name(model) == name

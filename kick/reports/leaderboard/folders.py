@@ -4,7 +4,6 @@ One folder that cannot be read must not take the board down: whatever reading it
 """
 
 from collections.abc import Sequence
-from pathlib import PurePath
 
 import yaml
 
@@ -13,7 +12,7 @@ from kick.reports.findings import Findings
 from kick.reports.findings import gather as read_findings
 from kick.store import Store
 from kick.store.snapshot import Snapshot
-from kick.text import one_line
+from kick.text import model_name, one_line
 
 # What reading a damaged or hostile folder may raise. An error of the machine, such as lack of memory, is none of these.
 UNREADABLE = (
@@ -55,7 +54,9 @@ def read(store: Store) -> tuple[Snapshot, Findings]:
     records = {
         name: record.model_copy(
             update={
-                "checkpoint": record.checkpoint.model_copy(update={"model": _model(record.checkpoint.model)})
+                "checkpoint": record.checkpoint.model_copy(
+                    update={"model": model_name(record.checkpoint.model)}
+                )
             }
         )
         for name, record in findings.records.items()
@@ -90,10 +91,3 @@ def why_unreadable(error: Exception, store: Store) -> str:
     return (
         message if isinstance(error, InputError) else f"it cannot be read: {type(error).__name__}: {message}"
     )
-
-
-def _model(model: str) -> str:
-    """Return a hub id as it is, and the name of a folder for its path."""
-    path = PurePath(model)
-    local = path.is_absolute() or len(path.parts) != 2 or path.parts[0] in (".", "..", "~")
-    return path.name if local else model

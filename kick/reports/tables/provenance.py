@@ -33,7 +33,7 @@ def checkpoints(findings: Findings) -> Table:
         rows.append(
             (
                 name(checkpoint),
-                plain(f"{record.checkpoint.model}{revision}"),
+                plain(f"{text.model_name(record.checkpoint.model)}{revision}"),
                 plain(_each(cell.identity.dtype for cell in cells)),
                 name(record.fingerprint[:16]),
                 name(record.tokenizer_fingerprint[:16]),
