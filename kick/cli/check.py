@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kick.cli.options import JsonOption, JUnitOption, PolicyOption, SummaryOption, VerboseOption
+from kick.cli.options import (
+    ChatOption,
+    EngineOption,
+    JsonOption,
+    JUnitOption,
+    PolicyOption,
+    SummaryOption,
+    SystemOption,
+    VerboseOption,
+)
 from kick.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,6 +40,9 @@ def check(
             help="Tasks to score (names, or a comma-separated list). Default: one per family, by the kind of model."
         ),
     ] = None,
+    engine: EngineOption = None,
+    chat: ChatOption = "auto",
+    system: SystemOption = None,
     policy: PolicyOption = "regression",
     budget: Annotated[
         str | None, typer.Option(help="The most to spend now: 10m, 2h, '2000 items'. Default: no limit.")
@@ -72,6 +84,9 @@ def check(
             dense,
             candidates,
             tasks=[name for given in tasks or [] for name in given.split(",") if name],
+            engine=engine,
+            chat=chat,
+            system=system,
             policy=policy,
             budget=budget,
             results=results,

@@ -1,4 +1,4 @@
-"""The options that several commands share, each written once: what a verdict is judged by, and where it goes."""
+"""The options that several commands share, each written once."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,5 +12,14 @@ SummaryOption = Annotated[
 ]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show every check, and not only those that do not pass.")
+]
+ChatOption = Annotated[
+    str | None,
+    typer.Option(help="Ask by the reference's chat template: auto (tasks with generated answers), on, off."),
+]
+SystemOption = Annotated[str | None, typer.Option(help="The system message of conversations.")]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(help="Without a suite: what computes: torch, llama-cpp, openai, or a package's own engine."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kick.cli.options import ChatOption, EngineOption, SystemOption
 from kick.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,12 +30,7 @@ def run(
         list[str] | None,
         typer.Option(help="Without a file: a compressed model, as --reference; may be repeated."),
     ] = None,
-    engine: Annotated[
-        str | None,
-        typer.Option(
-            help="Without a file: what computes: torch, llama-cpp, openai, or a package's own engine."
-        ),
-    ] = None,
+    engine: EngineOption = None,
     tasks: Annotated[
         list[str] | None, typer.Option(help="Tasks to score (names, or a comma-separated list).")
     ] = None,
@@ -44,13 +40,8 @@ def run(
     only: Annotated[
         str | None, typer.Option(metavar="CHECKPOINT", help="Score this checkpoint alone.")
     ] = None,
-    chat: Annotated[
-        str | None,
-        typer.Option(
-            help="Ask by the reference's chat template: auto (tasks with generated answers), on, off."
-        ),
-    ] = None,
-    system: Annotated[str | None, typer.Option(help="The system message of conversations.")] = None,
+    chat: ChatOption = None,
+    system: SystemOption = None,
     limit: Annotated[int | None, typer.Option(help="Items per task, drawn by the suite's seed.")] = None,
     data_root: Annotated[
         Path | None, typer.Option(help="A local mirror of the data sets.", envvar="KICK_DATA_ROOT")

@@ -33,6 +33,9 @@ def check(
     candidates: Sequence[str | Path] | str | Path,
     *,
     tasks: Sequence[str] = (),
+    engine: str | None = None,
+    chat: str | None = "auto",
+    system: str | None = None,
     policy: Policy | str | Path = "regression",
     budget: str | None = None,
     results: Path | str | None = None,
@@ -50,6 +53,9 @@ def check(
         candidates: the compressed models, likewise.
         tasks: names of tasks and groups (default: those that the policy names, else one per family, for a base or an
             instruct model: `kick.execution.check_tasks`).
+        engine: what computes: `torch` (the default), `llama-cpp`, `openai`, or a package's own engine.
+        chat: `auto` asks by the dense model's chat template where answers are generated, if it has one; `on`, `off`.
+        system: the system message of conversations.
         policy: a `Policy`, a policy file, or the name of a packaged policy.
         budget: the most to spend now: `10m`, `2h`, `2000 items` (default: whatever it takes).
         results: the results folder (default: results/<dense>-vs-<candidates>). A check goes on from what it holds.
@@ -72,7 +78,9 @@ def check(
         raise InputError(
             "there is no candidate to check. Give the dense model and one or more compressed ones."
         )
-    suite = _suite(str(dense), [str(model) for model in models], tuple(tasks) or tuple(policy.tasks), policy)
+    names = tuple(tasks) or tuple(policy.tasks)
+    asked = Suite.ad_hoc(str(dense), [*map(str, models)], names or BASE_TASKS, FIRST_BLOCK, engine)
+    suite = _suite(asked.with_chat(chat, system), policy, named=bool(names))
     reporter = reporter or Reporter()
     root = Path(results) if results is not None else Path("results") / suite.name
     with _held_folder(root, suite) as store:
@@ -94,14 +102,17 @@ def check(
         session.run(data_root)
         again = ["kick", "check", str(dense), *map(str, models), "--results", str(root)]
         again += ["--tasks", ",".join(tasks)] if tasks else []
+        again += ["--engine", engine] if engine else []
+        again += ["--chat", chat] if chat not in (None, "auto") else []
+        again += ["--system", system] if system else []
         again += policy_option
         again += ["--data-root", str(data_root)] if data_root else []
         return session.result(again)
 
 
-def _suite(dense: str, candidates: Sequence[str], names: Sequence[str], policy: Policy) -> Suite:
-    suite = Suite.ad_hoc(dense, candidates, names or BASE_TASKS, FIRST_BLOCK)
-    if not names:
+def _suite(suite: Suite, policy: Policy, *, named: bool) -> Suite:
+    """Return the suite of a check: the default tasks where none are named, without those that the policy ignores."""
+    if not named:
         suite = suite.model_copy(update={"tasks": default_tasks(suite.checkpoint(suite.reference))})
     kept = tuple(name for name in suite.tasks if name not in policy.ignore)
     if not kept:

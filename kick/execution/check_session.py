@@ -9,7 +9,7 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kick.checkpoints import read_tokenizer, tokenizer_fingerprint
+from kick.checkpoints import read_chat_template, read_tokenizer, tokenizer_fingerprint
 from kick.execution.budget import Budget
 from kick.execution.check_answers import same_measurement, score_block
 from kick.execution.check_models import Models
@@ -151,10 +151,9 @@ class Session:
         return Job(source, self.batch, "plain", tokenizer_fingerprint(source.tokenizer), {}, {}, {})
 
     def _say_template(self, reference: Job) -> None:
-        if self._tokenizer(reference).chat_template:
+        if self.context.suite.chat == "off" and read_chat_template(reference.source.tokenizer):
             self.context.reporter.say(
-                f"{reference.checkpoint.id} has a chat template. Chat templates are not applied yet: prompts are plain "
-                "text."
+                f"{reference.checkpoint.id} has a chat template, and is asked in plain text: --chat auto asks by it"
             )
 
     def _say_plan(self) -> None:
@@ -264,7 +263,9 @@ class Session:
 
     def _jobs_at(self, name: str, limit: int) -> dict[str, Job]:
         """Return the jobs of all models for one task with a limit of items."""
-        tasks = SuiteTasks(self.context.suite.with_limit(limit), [self.loaded[name]], [])
+        tasks = SuiteTasks(
+            self.context.suite.with_limit(limit), [self.loaded[name]], [], self.context.tasks.chat
+        )
         jobs = {}
         for checkpoint, job in self.jobs.items():
             tokenizer = functools.partial(self._tokenizer, job)

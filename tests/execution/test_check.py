@@ -158,6 +158,23 @@ def test_an_instruct_model_is_asked_other_tasks_than_a_base_model(tmp_path: Path
     }
 
 
+@pytest.mark.parametrize(("chat", "asked"), [("auto", True), ("off", False)])
+def test_a_chat_model_is_asked_by_its_template_unless_that_is_switched_off(
+    models: Path, tmp_path: Path, chat: str, asked: bool
+) -> None:
+    pair = [Path(shutil.copytree(folder, tmp_path / folder.name)) for folder in (DENSE, models / "rtn-8")]
+    for folder in pair:
+        (folder / "chat_template.jinja").write_text(
+            "{{ bos_token }}{% for message in messages %}[{{ message.role }}] {{ message.content }}{% endfor %}"
+        )
+    kick.check(*pair, tasks=[HEAD], results=tmp_path / "r", budget="40 items", chat=chat)
+    cell = Store(tmp_path / "r").cell(DENSE.name, HEAD)
+    assert cell is not None
+    prompts = Store(tmp_path / "r").items(cell)["prompt"]
+    assert prompts.str.contains("[user] ", regex=False).all() == asked
+    assert (cell.identity.plan.chat is not None) == asked
+
+
 def test_a_choice_task_shows_the_probability_of_the_right_answers(models: Path, tmp_path: Path) -> None:
     result = kick.check(
         DENSE, models / "rtn-8", tasks=["kick_world_choice"], results=tmp_path / "r", budget="40 items"
