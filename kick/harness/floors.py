@@ -15,7 +15,7 @@ from lm_eval.api.instance import Instance
 from kick.harness.tasks import LoadedTask
 from kick.metrics.answers import normalize
 from kick.metrics.containment import named_options
-from kick.metrics.facts import sentences
+from kick.metrics.facts import first_sentence, sentences
 from kick.types import Floor, Floors
 
 Document = Mapping[str, Any]
@@ -205,7 +205,7 @@ def _target(loaded: LoadedTask, doc: Document) -> str:
 
 def _lead(loaded: LoadedTask, doc: Document) -> str:
     """Return the first sentence of the passage; "" if the prompt does not show it, as in a closed-book variant."""
-    lead = "".join(sentences(passage(doc))[:1])
+    lead = first_sentence(passage(doc))
     return lead if lead in str(loaded.task.doc_to_text(doc)) else ""
 
 

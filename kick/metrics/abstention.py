@@ -1,6 +1,7 @@
 """Answers that decline to answer, as language models word them."""
 
 import re
+from functools import lru_cache
 
 from kick.metrics.words import plain_words
 
@@ -72,6 +73,8 @@ _BARE = frozenset(
 )
 
 
+# The same answer is given to many questions, by models and by the answerers of the floor.
+@lru_cache(maxsize=2**14)
 def is_abstention(answer: str) -> bool:
     """Return whether the answer declines to answer ("I don't know", "unknown", "the passage does not say")."""
     text = " ".join(plain_words(answer))

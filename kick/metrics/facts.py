@@ -10,7 +10,7 @@ between two right names is not checked. Whether a sentence follows from the arti
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -53,7 +53,16 @@ class Facts:
 
 def sentences(text: str) -> list[str]:
     """Return the sentences of *text*; a line break ends one, too, as in the highlights of CNN/DailyMail."""
-    return [sentence for part in _SENTENCE.split(text) if (sentence := part.strip()) and words(sentence)]
+    return [*_sentences(text)]
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of *text*, as `sentences` has it; "" if there is none."""
+    return next(_sentences(text), "")
+
+
+def _sentences(text: str) -> Iterator[str]:
+    return (sentence for part in _SENTENCE.split(text) if (sentence := part.strip()) and words(sentence))
 
 
 # The facts of an article are asked for by every sentence of every summary of it.

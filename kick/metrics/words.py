@@ -91,7 +91,7 @@ def word_set(text: str) -> frozenset[str]:
 # Every metric, and every checkpoint, normalises the same aliases again.
 @lru_cache(maxsize=2**16)
 def _words(text: str) -> tuple[Word, ...]:
-    current = _raw_words(text)
+    current: Sequence[Word] = _raw_words(text)
     while True:
         reduced = _without_articles(_titles(_initials(_numbers(current))))
         if [word.form for word in reduced] == [word.form for word in current]:
@@ -99,7 +99,9 @@ def _words(text: str) -> tuple[Word, ...]:
         current = reduced
 
 
-def _raw_words(text: str) -> list[Word]:
+# The normal form and the plain words of an answer both begin with these.
+@lru_cache(maxsize=2**14)
+def _raw_words(text: str) -> tuple[Word, ...]:
     result: list[Word] = []
     pending = ""
     for piece in text.split():
@@ -121,7 +123,7 @@ def _raw_words(text: str) -> list[Word]:
                 )
             )
         pending = trail.group() if trail else ""
-    return result
+    return tuple(result)
 
 
 def _first_letter(piece: str) -> int:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kick.metrics.facts import content, facts, precision, recall, sentences
+from kick.metrics.facts import content, facts, first_sentence, precision, recall, sentences
 from kick.metrics.summaries import rouge, score_content
 
 ARTICLE = (
@@ -77,3 +77,9 @@ def test_a_copy_of_the_article_states_nothing_that_it_lacks(parts: list[str]) ->
     article = " ".join(parts)
     assert precision(article, article) == 1.0
     assert content(article, article, article) == 1.0
+
+
+def test_the_first_sentence_is_that_of_all_sentences() -> None:
+    text = "...\nMr. Lund sailed on Sunday. The crew slept."
+    assert first_sentence(text) == sentences(text)[0] == "Mr. Lund sailed on Sunday."
+    assert first_sentence(" ... ") == ""
