@@ -1,7 +1,7 @@
 """Print every package that pip would install on this platform, at its version, with the hash of its file.
 
-Nothing is installed. Where the lines are required with their hashes, an index that hands out another file under the same
-version is refused. constraints.txt is where versions of kick's own packages are changed; then:
+Nothing is installed. Where the lines are required with their hashes, an index that hands out another file under the
+same version is refused. constraints.txt is where versions of kick's own packages are changed; then:
 
     .venv/bin/python scripts/lock.py -c constraints.txt '.[dev]' > .ci/requirements.txt
     .venv/bin/python scripts/lock.py pip-audit cyclonedx-bom > .ci/tools.txt
