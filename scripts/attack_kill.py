@@ -37,6 +37,8 @@ EVENTS = frozenset(
 TOGETHER = "together"
 # Numbers of cell.json that no two runs share.
 CLOCK = ("sha256", "seconds", "finished")
+# Numbers of kick.json that no two makings share.
+MEASURED = ("seconds", "peak_memory")
 
 SUITE = f"""name: kill
 reference: dense
@@ -134,13 +136,21 @@ def _findings(results: Path) -> list[str]:
 
 
 def tree_digest(folder: Path) -> str:
-    """Return the SHA-256 over the names and bytes of all files below a folder but locks."""
+    """Return the SHA-256 over the names and contents of all files below a folder but locks."""
     files = [
-        (path.relative_to(folder).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest())
+        (path.relative_to(folder).as_posix(), hashlib.sha256(_content(path)).hexdigest())
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.suffix != ".lock"
     ]
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    """Return the bytes of a file; of kick.json without what was measured while it was made."""
+    if path.name != "kick.json":
+        return path.read_bytes()
+    fields = {key: value for key, value in json.loads(path.read_bytes()).items() if key not in MEASURED}
+    return json.dumps(fields, sort_keys=True).encode()
 
 
 def leftovers(folder: Path) -> list[str]:
