@@ -1,6 +1,6 @@
 """The corruption table: file kind x damage x command -> exit code and message.
 
-python -m tests.attack.table > corruption.md
+python -m tests.attack.table [KIND ...] > corruption.md        (all kinds of file by default)
 """
 
 import csv
@@ -226,7 +226,7 @@ def main() -> None:
     faults = 0
     print("| file | damage | command | exit code | first line of the message | fault |")
     print("|---|---|---|---|---|---|")
-    for kind in KINDS:
+    for kind in sys.argv[1:] or KINDS:
         with tempfile.TemporaryDirectory() as scratch:
             for line in lines(kind, Path(scratch)):
                 faults += bool(line.fault)
