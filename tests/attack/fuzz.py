@@ -1,6 +1,6 @@
 """Damage each file of a model folder at random, and count how its readers answer: a result, or one message.
 
-python -m tests.attack.fuzz [MUTATIONS] > fuzz.md
+python -m tests.attack.fuzz [MUTATIONS [KIND ...]] > fuzz.md        (1,000 of every kind by default)
 """
 
 import multiprocessing
@@ -200,7 +200,7 @@ def main() -> None:
     mutations = int(sys.argv[1]) if len(sys.argv) > 1 else MUTATIONS
     print(HEAD, flush=True)
     faults = []
-    for kind in (*READERS, GGUF):
+    for kind in sys.argv[2:] or (*READERS, GGUF):
         # A process of its own, whose peak of memory is that of this kind.
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             count = pool.apply(_row, (kind, mutations))

@@ -1,10 +1,11 @@
 """The corruption table: file kind x damage x command -> exit code and message.
 
-python -m tests.attack.table > corruption.md
+python -m tests.attack.table [KIND ...] > corruption.md        (all kinds of file by default)
 """
 
 import csv
 import io
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.attack.commands import Ended, kick
 from tests.attack.mutations import is_torn_journal
@@ -137,14 +139,21 @@ class Answer:
     written: dict[str, str]
     # The text of report.csv; empty for other commands.
     table: str
+    # index.json of the leaderboard; empty for other commands.
+    board: dict[str, Any]
 
 
 def _answer(command: str, results: Path, out: Path) -> Answer:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     ended = kick(*(word.format(results=results, out=out) for word in COMMANDS[command]))
-    table = out / "report" / "report.csv"
-    return Answer(ended, tree(out), table.read_text() if table.exists() else "")
+    table, board = out / "report" / "report.csv", out / "board" / "index.json"
+    return Answer(
+        ended,
+        tree(out),
+        table.read_text() if table.exists() else "",
+        json.loads(board.read_text()) if board.exists() else {},
+    )
 
 
 def lines(kind: str, scratch: Path) -> Iterator[Line]:
@@ -200,10 +209,17 @@ def _fault(kind: str, command: str, answer: Answer, expected: Answer, harmless: 
             return "the damage is not found"
         return ""
     if kind in OWN:
-        return "" if same else "another answer"
+        return "" if same or _vouched_for_no_more(answer.board, expected.board) else "another answer"
     if same or ended.code == 2 or (command == "report" and _said(answer.table, expected.table)):
         return ""
     return "another answer"
+
+
+def _vouched_for_no_more(board: dict[str, Any], expected: dict[str, Any]) -> bool:
+    """Return whether a board says that nobody vouches for the folder any more, and nothing else that is new."""
+    if not board or {**board, "origins": None} != {**expected, "origins": None}:
+        return False
+    return all(origin["kind"] == "unknown" for origin in board["origins"].values())
 
 
 def _said(table: str, expected: str) -> bool:
@@ -226,7 +242,7 @@ def main() -> None:
     faults = 0
     print("| file | damage | command | exit code | first line of the message | fault |")
     print("|---|---|---|---|---|---|")
-    for kind in KINDS:
+    for kind in sys.argv[1:] or KINDS:
         with tempfile.TemporaryDirectory() as scratch:
             for line in lines(kind, Path(scratch)):
                 faults += bool(line.fault)
