@@ -43,7 +43,7 @@ from kick.gating.evidence import measurements, pair_problems, rules_without_chec
 from kick.gating.policy_file import Policy
 from kick.store import Store
 from kick.store.snapshot import Snapshot
-from kick.types import Check, EarlyWarning, Estimate, GateResult, Outcome, Verdict
+from kick.types import Check, CheckpointRecord, EarlyWarning, Estimate, GateResult, Outcome, Verdict
 
 # The widest loss that an interval looks at, in units of the margin's own unit.
 _WIDEST = 4.0
@@ -148,15 +148,18 @@ def _verdict(
 
 
 def _is_copy(store: Store, reference: str, candidate: str) -> bool:
-    """Return whether weights, configuration, tokenizer and dtype of a candidate are those of the reference."""
+    """Return whether weights, configuration, tokenizer, dtype and engine of a candidate are those of the reference."""
     one, two = store.checkpoint(reference), store.checkpoint(candidate)
     if one is None or two is None:
         return False
-    return (one.fingerprint, one.tokenizer_fingerprint, one.checkpoint.dtype) == (
-        two.fingerprint,
-        two.tokenizer_fingerprint,
-        two.checkpoint.dtype,
-    )
+    return _computation(one) == _computation(two)
+
+
+def _computation(record: CheckpointRecord) -> tuple[object, ...]:
+    """Return what decides the numbers of a checkpoint."""
+    checkpoint = record.checkpoint
+    engine = (checkpoint.engine, checkpoint.engine_args or {})
+    return record.fingerprint, record.tokenizer_fingerprint, checkpoint.dtype, engine
 
 
 @dataclass(frozen=True)

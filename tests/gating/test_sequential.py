@@ -146,6 +146,15 @@ def test_a_task_that_is_not_scored_yet_is_open_and_not_missing(tmp_path: Path) -
         gate(store, POLICY)
 
 
+def test_the_reference_s_weights_on_another_engine_are_not_a_copy(store: Store) -> None:
+    dense = checkpoint_record("dense")
+    store.write_checkpoint(dense)
+    copy = checkpoint_record("small").model_copy(update={"fingerprint": dense.fingerprint})
+    on_toy = copy.checkpoint.model_copy(update={"engine": "toy"})
+    store.write_checkpoint(copy.model_copy(update={"checkpoint": on_toy}))
+    assert not any(verdict.identical for verdict in sequential_verdicts(store, POLICY).verdicts)
+
+
 def test_a_copy_of_the_reference_passes_without_a_score(store: Store) -> None:
     dense = checkpoint_record("dense")
     store.write_checkpoint(dense)
