@@ -162,7 +162,7 @@ class TaskWork:
         if self.task.kind != "choice":
             return {}
         choices = self.loaded.task.doc_to_choice(doc)
-        targets = target if isinstance(target, list) else [target]
+        targets: list[Any] = target if isinstance(target, list) else [target]
         right = [choices.index(one) if isinstance(one, str) else int(one) for one in targets]
         # Mutual information asks for each choice once more, without its prompt.
         likelihoods = np.array(values[: len(choices)])
