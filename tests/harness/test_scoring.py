@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import lm_eval
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -99,7 +100,16 @@ def test_every_item_equals_plain_lm_eval(
 def test_items_have_the_columns_of_the_store(
     ours: dict[str, pd.DataFrame], tasks: dict[str, LoadedTask], name: str
 ) -> None:
-    assert [*ours[name].columns] == [*ITEM_COLUMNS, *tasks[name].info.metrics]
+    more = ["right_probability"] if name == "kick_mmlu" else []
+    assert [*ours[name].columns] == [*ITEM_COLUMNS, *more, *tasks[name].info.metrics]
+
+
+def test_a_choice_has_the_probability_of_its_right_option(ours: dict[str, pd.DataFrame]) -> None:
+    for item in ours["kick_mmlu"].to_dict("records"):
+        likelihoods = np.exp(item["choice_logprobs"])
+        right = "ABCD".index(item["target"])
+        assert item["right_probability"] == pytest.approx(likelihoods[right] / likelihoods.sum())
+        assert item["acc"] == float(np.argmax(likelihoods) == right)
 
 
 def test_items_carry_the_group_that_makes_them_dependent(ours: dict[str, pd.DataFrame]) -> None:
@@ -116,6 +126,7 @@ def test_an_item_whose_likelihood_is_not_a_number_is_wrong(
     work = plan(tasks["kick_mmlu"], broken, limit=None)
     items = score(work, TorchEngine(broken, BATCH, "tree"))
     assert items["acc"].tolist() == [0.0] * len(items)
+    assert items["right_probability"].tolist() == [0.0] * len(items)
 
 
 def test_an_item_says_whether_its_budget_ended_the_response(
