@@ -228,7 +228,7 @@ def boundaries(information: tuple[float, ...], spent: tuple[float, ...]) -> Arra
         bound = 8.0 if wanted < 1e-12 else float(optimize.brentq(lambda z: crossing(z) - wanted, -2, 8))  # noqa: B023
         bounds.append(bound)
         edge = bound * math.sqrt(time)
-        finer = np.linspace(-8 * math.sqrt(time), edge, 2_001)
+        finer = np.linspace(-8 * math.sqrt(time), edge, 801)
         weights = np.full(len(finer), finer[1] - finer[0])
         weights[[0, -1]] /= 2
         kernel = stats.norm.pdf((finer[:, None] - grid[None, :]) / spread) / spread
