@@ -13,6 +13,7 @@ import argparse
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,14 @@ class Answers:
     b: Array
     total: int | None
 
+    @cached_property
+    def evidence(self) -> tuple[Array, Array]:
+        """The log e-values (runs, items) of a pass and of a regression after each item."""
+        return (
+            log_evidence_path(bets_within(self.a, self.b, ratio=MARGIN), self.total),
+            log_evidence_path(bets_beyond(self.a, self.b, ratio=TOLERATED), self.total),
+        )
+
 
 def answers(generator: Generator, candidate: Candidate, runs: int, total: int | None) -> Answers:
     """Draw runs of one task: `CAP` items of infinitely many, or a benchmark with exactly these shares."""
@@ -96,24 +105,16 @@ class Stops:
 
 def bets(data: Answers, tasks: int) -> Stops:
     """Return the stops of the bets, looked at after each item."""
-    within, beyond = evidence(data)
+    within, beyond = data.evidence
     return Stops(
         first(within >= math.log(1 / LEVEL)), first(beyond >= math.log(tasks / LEVEL)), data.a.shape[1]
-    )
-
-
-def evidence(data: Answers) -> tuple[Array, Array]:
-    """Return the log e-values (runs, items) of a pass and of a regression after each item."""
-    return (
-        log_evidence_path(bets_within(data.a, data.b, ratio=MARGIN), data.total),
-        log_evidence_path(bets_beyond(data.a, data.b, ratio=TOLERATED), data.total),
     )
 
 
 def blocks(data: Answers, tasks: int) -> Stops:
     """Return the stops of the bets in the blocks of `kick check`, whose end is planned by the evidence so far."""
     runs, cap = data.a.shape
-    paths = [np.maximum.accumulate(path, axis=1) for path in evidence(data)]
+    paths = [np.maximum.accumulate(path, axis=1) for path in data.evidence]
     enough = (math.log(1 / LEVEL), math.log(tasks / LEVEL))
     stops = np.full((2, runs), np.inf)
     for run in range(runs):
@@ -167,7 +168,8 @@ def group_sequential(spending: Callable[[Array], Array], cap: int) -> Callable[[
             left = 1 - ends / data.total if data.total else np.ones(len(ends))
             certain = left <= 0
             information = ends / np.where(certain, 1, left)
-            bounds = boundaries(information[~certain], spending(ends[~certain] / cap) * alpha)
+            spent = spending(ends[~certain] / cap) * alpha
+            bounds = boundaries(tuple(information[~certain]), tuple(spent))
             scores = sign * np.stack(
                 [score(data.a[:, :n], data.b[:, :n], theta, f) for n, f in zip(ends, left, strict=True)]
             )
@@ -200,7 +202,8 @@ def score(a: Array, b: Array, theta: float, left: float) -> Array:
     return np.array(values)
 
 
-def boundaries(information: Array, spent: Array) -> Array:
+@cache
+def boundaries(information: tuple[float, ...], spent: tuple[float, ...]) -> Array:
     """Return the normal deviates (looks,) that a Brownian motion crosses first at each look with these chances.
 
     By numerical integration over the values that have not crossed (Armitage, McPherson and Rowe, JRSS-A 132, 1969).
@@ -209,7 +212,7 @@ def boundaries(information: Array, spent: Array) -> Array:
         information: (looks,) increasing, in any unit.
         spent: (looks,) the level that is spent up to each look.
     """
-    times = information / information[-1]
+    times = np.array(information) / information[-1]
     bounds: list[float] = []
     grid, density = np.zeros(1), np.ones(1)
     before, used = 0.0, 0.0
@@ -225,7 +228,7 @@ def boundaries(information: Array, spent: Array) -> Array:
         bound = 8.0 if wanted < 1e-12 else float(optimize.brentq(lambda z: crossing(z) - wanted, -2, 8))  # noqa: B023
         bounds.append(bound)
         edge = bound * math.sqrt(time)
-        finer = np.linspace(-8 * math.sqrt(time), edge, 2_001)
+        finer = np.linspace(-8 * math.sqrt(time), edge, 801)
         weights = np.full(len(finer), finer[1] - finer[0])
         weights[[0, -1]] /= 2
         kernel = stats.norm.pdf((finer[:, None] - grid[None, :]) / spread) / spread
@@ -484,7 +487,7 @@ def _items(number: float) -> str:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--runs", type=int, default=2_000)
+    parser.add_argument("--runs", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--results", type=Path, help="a results folder with choice tasks, for the early warning alone"

@@ -87,7 +87,7 @@ def warning_path(a: Array, b: Array, margin: float) -> Array:
     Half of the stake goes to bets on the probabilities, as scores are bet on. They are exact whatever the probabilities
     are, and that is their price: one item may change by 1, so they need hundreds of items to show a small loss that all
     of them share. The other half goes, from `FEWEST` items on, to the t mixture for skewed values, which takes the
-    changes to be like those seen. The error of both is below 1 % where log-odds change by noise, and above 5 % where
+    changes to be like those seen. The error of both is below 2 % where log-odds change by noise, and above 5 % where
     nearly all of the gain is in one item of twenty or fewer (scripts/simulate_sequential.py): it is a warning.
 
     Args:

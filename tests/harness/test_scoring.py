@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import lm_eval
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -112,6 +113,14 @@ def test_choices_have_the_probability_of_the_most_probable_one(ours: dict[str, p
         assert item["brier"] == pytest.approx(float(((spread - gold) ** 2).sum()), abs=1e-12)
 
 
+def test_a_choice_has_the_probability_of_its_right_option(ours: dict[str, pd.DataFrame]) -> None:
+    for item in ours["kick_mmlu"].to_dict("records"):
+        likelihoods = np.exp(item["choice_logprobs"])
+        right = "ABCD".index(item["target"])
+        assert item["right_probability"] == pytest.approx(likelihoods[right] / likelihoods.sum())
+        assert item["acc"] == float(np.argmax(likelihoods) == right)
+
+
 def test_items_carry_the_group_that_makes_them_dependent(ours: dict[str, pd.DataFrame]) -> None:
     assert set(ours["kick_mmlu"]["group"]) <= {"abstract_algebra", "high_school_us_history", "virology"}
     assert ours["kick_freebaseqa"]["group"].is_unique
@@ -126,6 +135,7 @@ def test_an_item_whose_likelihood_is_not_a_number_is_wrong(
     work = plan(tasks["kick_mmlu"], broken, limit=None)
     items = score(work, TorchEngine(broken, BATCH, "tree"))
     assert items["acc"].tolist() == [0.0] * len(items)
+    assert items["right_probability"].tolist() == [0.0] * len(items)
 
 
 def test_an_item_says_whether_its_budget_ended_the_response(
