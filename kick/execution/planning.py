@@ -153,7 +153,7 @@ def plan_job(order: Order, tier: Tier, context: RunContext, reference: Job | Non
             plan=cell.info,
             dtype=(engine and engine.plan.dtype) or source.dtype,
             device=context.device,
-            attention=source.attention,
+            attention=engine.name if engine else source.attention,
             tier=batching,
             versions=_versions(),
             engine=engine.identity if engine else None,
