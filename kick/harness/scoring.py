@@ -182,7 +182,9 @@ class TaskWork:
         # Mutual information asks for each choice once more, without its prompt.
         likelihoods = values[: len(choices)]
         spread = probabilities(likelihoods)
-        columns = {"right_probability": sum(spread[one] for one in right)}
+        # A model that gives no choice a probability has none for the right one.
+        told = any(map(math.isfinite, likelihoods))
+        columns = {"right_probability": sum(spread[one] for one in right) if told else 0.0}
         return columns | (calibration_columns(likelihoods, right[0]) if len(right) == 1 else {})
 
     def _answered(self, responses: Sequence[Response]) -> Iterator["_AnsweredItem"]:
