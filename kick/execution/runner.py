@@ -20,7 +20,7 @@ from kick.checkpoints import (
 from kick.compression import read_samples
 from kick.engines.torch.memory import Memory
 from kick.errors import InputError
-from kick.execution.checkpoint_cache import report_cache, shrink_cache
+from kick.execution.checkpoint_cache import clear_up, report_cache, shrink_cache
 from kick.execution.jobs import Job, Order, RunContext, plan_engine
 from kick.execution.planning import find_tier, plan_jobs, reference_tokenizer
 from kick.execution.scoring import execute, write_record
@@ -134,6 +134,7 @@ def _orders(checkpoint: Checkpoint, suite: Suite, names: Sequence[str], batch: B
 
 def _execute_all(jobs: Sequence[Job], context: RunContext) -> RunSummary:
     """Execute job after job; one that fails, or that another run holds, does not keep the others from being scored."""
+    clear_up(context.checkpoints)
     total = sum(len(job.keys) for job in jobs)
     scored = unmeasured = done = 0
     failures: list[str] = []

@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from kick.execution.checkpoint_cache import cached_checkpoints, clear_up, note_use, shrink
 from kick.execution.locks import FolderLock
+from tests.execution.bed import Bed
 
 
 @pytest.fixture
@@ -102,3 +103,12 @@ def test_an_exclusive_lock_is_waited_for_and_the_wait_is_said_once(tmp_path: Pat
             second.share(lambda: waits.append("second"))
         released.join()
     assert waits == ["second"]
+
+
+def test_what_a_killed_run_left_half_removed_goes_also_if_nothing_is_left_to_score(bed: Bed) -> None:
+    bed.run()
+    half_removed = bed.folder / "cache" / "checkpoints" / ".0123456789abcdef.here-1-1-00000000.tmp"
+    half_removed.mkdir()
+    (half_removed / "model.safetensors").write_bytes(b"0")
+    assert bed.run().scored == 0
+    assert not half_removed.exists()
