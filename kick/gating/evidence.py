@@ -11,6 +11,7 @@ import pandas as pd
 
 from kick.comparison.grid import suite_checkpoints, task_names
 from kick.comparison.pairing import Pairs
+from kick.errors import InputError, nearest
 from kick.gating.policy_file import Policy
 from kick.store import Store, cell_key
 from kick.types import Cell, Check
@@ -25,6 +26,21 @@ def measurements(store: Store) -> list[str]:
     perplexity = store.suite().get("perplexity") or {}
     texts = [f"perplexity_{name}" for name in perplexity.get("datasets", [])]
     return list(dict.fromkeys([*task_names(store), *texts]))
+
+
+def judged_tasks(store: Store, policy: Policy) -> list[str]:
+    """Return the measurements that a policy judges: all but those that it ignores.
+
+    Raises:
+        InputError: the policy names a task that is not there.
+    """
+    tasks = measurements(store)
+    for name in (*policy.tasks, *policy.ignore):
+        if name not in tasks:
+            raise InputError(
+                f"policy '{policy.name}': there is no task '{name}' in {store.root}. {nearest(name, tasks)}"
+            )
+    return [task for task in tasks if task not in policy.ignore]
 
 
 def folder_problems(store: Store, *, every_candidate: bool) -> list[str]:

@@ -12,7 +12,7 @@ from kick.errors import InputError, nearest
 from kick.gating.checks import Question, questions
 from kick.gating.evidence import (
     folder_problems,
-    measurements,
+    judged_tasks,
     pair_problems,
     rules_without_checks,
     unmeasured,
@@ -115,15 +115,8 @@ class Judging:
             InputError: The policy is not valid or names a task that is not there.
         """
         self.reader = reader
-        self._policy = policy = policy if isinstance(policy, Policy) else Policy.read(policy)
-        tasks = measurements(reader.store)
-        for name in (*policy.tasks, *policy.ignore):
-            if name not in tasks:
-                raise InputError(
-                    f"policy '{policy.name}': there is no task '{name}' in {reader.store.root}. "
-                    f"{nearest(name, tasks)}"
-                )
-        self._tasks = [task for task in tasks if task not in policy.ignore]
+        self._policy = policy if isinstance(policy, Policy) else Policy.read(policy)
+        self._tasks = judged_tasks(reader.store, self._policy)
         self._drafts: list[_Draft] = []
 
     def add(self, candidate: str) -> None:

@@ -36,10 +36,10 @@ from kick.comparison.statistics.sequential import (
     log_evidence_path,
 )
 from kick.draws import draw_order
-from kick.errors import InputError, nearest
+from kick.errors import InputError
 from kick.gating.checks import Question, questions
 from kick.gating.early_warning import at_every_look, at_one_look, corrected, early_warning
-from kick.gating.evidence import measurements, pair_problems, rules_without_checks, unmeasured
+from kick.gating.evidence import judged_tasks, pair_problems, rules_without_checks, unmeasured
 from kick.gating.policy_file import Policy
 from kick.store import Store
 from kick.store.snapshot import Snapshot
@@ -68,13 +68,7 @@ def sequential_verdicts(
     refuse_unsupported(policy)
     store = store if isinstance(store, Snapshot) else Snapshot(store)
     reference = reference_id(store, reference)
-    tasks = measurements(store)
-    for name in (*policy.tasks, *policy.ignore):
-        if name not in tasks:
-            raise InputError(
-                f"policy '{policy.name}': there is no task '{name}' in {store.root}. {nearest(name, tasks)}"
-            )
-    judged = [task for task in tasks if task not in policy.ignore]
+    judged = judged_tasks(store, policy)
     candidates = candidate_ids(store, reference)
     tests = len(candidates) * len(judged)
     return GateResult(
