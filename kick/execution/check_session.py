@@ -14,7 +14,7 @@ from kick.execution.budget import Budget
 from kick.execution.check_answers import same_measurement, score_block
 from kick.execution.check_models import Models
 from kick.execution.jobs import Job, Order, RunContext
-from kick.execution.planning import find_tier, plan_job, reference_tokenizer
+from kick.execution.planning import find_tier, plan_job, tokenizer_folder
 from kick.execution.scoring import make_cell, write_record
 from kick.gating import Policy, gate, sequential_verdicts
 from kick.gating.sequential import fewest_items
@@ -132,7 +132,9 @@ class Session:
         self._say_template(bare[suite.reference])
         say("loading data")
         catalog = read_catalog([Path(folder) for folder in suite.include_path])
-        tasks = SuiteTasks.load(suite, suite.tasks, catalog, data_root, reference_tokenizer(suite))
+        tasks = SuiteTasks.load(
+            suite, suite.tasks, catalog, data_root, tokenizer_folder(suite.checkpoint(suite.reference))
+        )
         self.context = replace(self.context, tasks=tasks)
         self.loaded = {loaded.info.name: loaded for loaded in tasks.tasks}
         tier = find_tier(self.context)

@@ -1,7 +1,7 @@
 """The tasks of a check that names none: one per family of knowledge, for the kind of model that is checked."""
 
-from kick.checkpoints import read_tokenizer, resolve, resolve_tokenizer
-from kick.suite.model_refs import parse_folder, parse_model
+from kick.checkpoints import read_chat_template
+from kick.execution.planning import tokenizer_folder
 from kick.types import Checkpoint
 
 _OPEN_ANSWERS = ("kick_triviaqa", "kick_squad", "kick_hotpotqa")
@@ -17,8 +17,4 @@ def default_tasks(reference: Checkpoint) -> tuple[str, ...]:
     Raises:
         InputError: the model or its tokenizer is missing or damaged.
     """
-    model = parse_model(reference.model, "model", revision=reference.revision)
-    words = parse_folder(reference.tokenizer, "tokenizer") if reference.tokenizer else None
-    folder = resolve_tokenizer(words, resolve(model, trust_remote_code=reference.trust_remote_code))
-    tokenizer = read_tokenizer(folder, reference.trust_remote_code)
-    return INSTRUCT_TASKS if tokenizer.chat_template else BASE_TASKS
+    return INSTRUCT_TASKS if read_chat_template(tokenizer_folder(reference)) else BASE_TASKS

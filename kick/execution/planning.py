@@ -32,19 +32,18 @@ from kick.types import (
 )
 
 
-def reference_tokenizer(suite: Suite) -> Path:
-    """Return the folder of the reference's tokenizer.
+def tokenizer_folder(checkpoint: Checkpoint) -> Path:
+    """Return the folder of a checkpoint's tokenizer.
 
     Raises:
-        InputError: the reference or its tokenizer is not there.
+        InputError: the checkpoint or its tokenizer is not there.
     """
-    reference = suite.checkpoint(suite.reference)
     try:
-        model = parse_model(reference.model, "model", revision=reference.revision)
-        tokenizer = parse_folder(reference.tokenizer, "tokenizer") if reference.tokenizer else None
-        return resolve_tokenizer(tokenizer, resolve(model, trust_remote_code=reference.trust_remote_code))
+        model = parse_model(checkpoint.model, "model", revision=checkpoint.revision)
+        tokenizer = parse_folder(checkpoint.tokenizer, "tokenizer") if checkpoint.tokenizer else None
+        return resolve_tokenizer(tokenizer, resolve(model, trust_remote_code=checkpoint.trust_remote_code))
     except InputError as error:
-        raise InputError(f"checkpoint '{reference.id}': {error}") from None
+        raise InputError(f"checkpoint '{checkpoint.id}': {error}") from None
 
 
 def find_tier(context: RunContext) -> Tier:

@@ -22,7 +22,7 @@ from kick.engines.torch.memory import Memory
 from kick.errors import InputError
 from kick.execution.checkpoint_cache import clear_up, report_cache, shrink_cache
 from kick.execution.jobs import Job, Order, RunContext, plan_engine
-from kick.execution.planning import find_tier, plan_jobs, reference_tokenizer
+from kick.execution.planning import find_tier, plan_jobs, tokenizer_folder
 from kick.execution.scoring import execute, write_record
 from kick.harness.suite_tasks import SuiteTasks
 from kick.progress import Reporter
@@ -94,7 +94,7 @@ def run(
         plan_engine(checkpoint, batch, device_name(device))
     reporter.say("loading data")
     catalog = read_catalog([Path(folder) for folder in suite.include_path])
-    tokenizer = reference_tokenizer(suite)
+    tokenizer = tokenizer_folder(suite.checkpoint(suite.reference))
     suite_tasks = SuiteTasks.load(suite, names, catalog, data_root, tokenizer)
     if suite.chat == "off" and suite_tasks.tasks and read_chat_template(tokenizer) is not None:
         reporter.say(
