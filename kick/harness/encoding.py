@@ -95,21 +95,30 @@ class Encoder:
         unknown = sorted(set(kwargs) - {"do_sample", "temperature", "until", "max_gen_toks"})
         if unknown:
             raise InputError(f"generation_kwargs: kick does not apply {unknown}. Remove them from the task.")
-        eos = (
-            self.tokenizer.decode([self.tokenizer.eos_token_id])
-            if self.tokenizer.eos_token_id is not None
-            else None
-        )
-        stop = handle_stop_sequences([] if thinking else kwargs.get("until"), eos=eos)
-        budget = int(kwargs["max_gen_toks"]) + (thinking.budget if thinking else 0)
+        stop, budget = self._ends({**kwargs, "until": []} if thinking else kwargs)
         draws = [str(seed), context, *([str(repeat)] if repeat else [])]
         return Generate(
             self.encode(context),
-            tuple(text for text in stop if text),
-            budget,
+            stop,
+            budget + (thinking.budget if thinking else 0),
             temperature,
             int(digest(draws), 16) if temperature else 0,
         )
+
+    def ends(self, settings: dict[str, Any]) -> tuple[tuple[str, ...], int]:
+        """Return the stop strings of generated text, that of the end of sequence among them, and its budget in tokens.
+
+        Args:
+            settings: the task's `generation_kwargs`.
+        """
+        return self._ends(normalize_gen_kwargs(settings, DEFAULT_BUDGET))
+
+    def _ends(self, kwargs: dict[str, Any]) -> tuple[tuple[str, ...], int]:
+        end = self.tokenizer.eos_token_id
+        stop = handle_stop_sequences(
+            kwargs.get("until"), eos=None if end is None else self.tokenizer.decode([end])
+        )
+        return tuple(text for text in stop if text), int(kwargs["max_gen_toks"])
 
 
 def encode_requests(

@@ -31,7 +31,7 @@ class RenderedTask:
     limit: int | None
     seed: int
     chat: ChatFormat | None
-    """How the prompts became conversations; None: they are as the task writes them."""
+    """The format by which the prompts became conversations; None: they are as the task writes them."""
 
 
 @dataclass(frozen=True)

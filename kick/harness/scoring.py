@@ -211,12 +211,12 @@ class TaskWork:
         assert isinstance(response, Completion)
         prompt, settings = instance.args
         thought = self.thinking.split(prompt, response.text)
-        asked = self.encoder.generate(prompt, settings)
-        answer = before_stop(thought.answer, asked.stop)
-        ended = has_stop(thought.answer, asked.stop) or not response.cut
+        stop, budget = self.encoder.ends(settings)
+        answer = before_stop(thought.answer, stop)
+        ended = has_stop(thought.answer, stop) or not response.cut
         tokens = self.encoder.encode(answer, False)
-        if len(tokens) > asked.budget:
-            answer, ended = self.encoder.tokenizer.decode(tokens[: asked.budget]), False
+        if len(tokens) > budget:
+            answer, ended = self.encoder.tokenizer.decode(tokens[:budget]), False
         return Completion(answer, cut=not ended), thought
 
     def _metrics(self, item: "_AnsweredItem") -> dict[str, float]:
