@@ -219,7 +219,7 @@ class EnginePlan:
     """The settings that may change the numbers, defaults included."""
 
     batching: str
-    """How requests are batched; the noise floor of a reference is measured by another one."""
+    """The batching of requests; the noise floor of a reference is measured by another one."""
 
     capabilities: frozenset[Capability]
     """The kinds of requests that the engine may answer; a server is asked only when it is used."""
@@ -231,7 +231,7 @@ class EnginePlan:
     """The number of tokens that fit; None: as the checkpoint's config states."""
 
     model: str | None = None
-    """What identifies the model of a server; None: its files do."""
+    """The identity of a server's model; None: its files identify it."""
 
 
 @dataclass(frozen=True)
@@ -275,7 +275,7 @@ class LoadedEngine:
     """The differences from the model as it would be deployed, one phrase each."""
 
     refusals: Mapping[Capability, str] = field(default_factory=dict)
-    """Why the engine does not have a capability for this model."""
+    """The reason why the engine does not have a capability for this model."""
 
     measure_speed: Callable[[], Speed | None] = lambda: None
     """Measures the speed of generation."""

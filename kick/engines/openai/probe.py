@@ -1,4 +1,4 @@
-"""What a server can do, tried on known prompts: nothing that it claims is believed.
+"""Probes of a server: known prompts show its capabilities, and nothing that it claims is believed.
 
 Prompts: it must answer greedily at a temperature of 0, and count as many tokens as it was given. Ids of a text in
 single characters show whether it decodes and tokenises again.
